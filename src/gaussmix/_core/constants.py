@@ -1,0 +1,42 @@
+"""The numbers a pass over the data needs to know of a mixture."""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Structure: TypeAlias = Literal["full", "tied", "diag", "spherical"]
+FloatArray: TypeAlias = NDArray[np.float64]
+
+STRUCTURES: tuple[Structure, ...] = ("full", "tied", "diag", "spherical")
+
+
+class Density(NamedTuple):
+    r"""Constants of K weighted Gaussian log-densities in D dimensions.
+
+    With :math:`z = x - center`, the log-density of component k at a row x is
+
+    .. math:: log\_scales_k - \tfrac12 \lVert U_k^T (z - means_k) \rVert^2
+
+    Rows are centred first, so that data far from the origin loses no digits.
+    All arrays are float64 and C-contiguous.
+    """
+
+    structure: Structure
+    center: FloatArray  # (D,), subtracted from every row
+    means: FloatArray  # (K, D), relative to the centre, representable in the rows' dtype
+    factors: FloatArray
+    """Upper factors U of the precisions, P = U U': full (K, D, D), tied (D, D), diag (K, D),
+    spherical (K,)."""
+    log_scales: FloatArray  # (K,), log weight_k + log det U_k - D/2 log 2 pi
+
+
+def factors_shape(structure: Structure, n_components: int, n_features: int) -> tuple[int, ...]:
+    """Shape of covariances, precisions, factors and second moments under a structure."""
+    shapes: dict[Structure, tuple[int, ...]] = {
+        "full": (n_components, n_features, n_features),
+        "tied": (n_features, n_features),
+        "diag": (n_components, n_features),
+        "spherical": (n_components,),
+    }
+    return shapes[structure]

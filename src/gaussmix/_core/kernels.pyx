@@ -1,0 +1,300 @@
+"""The compiled kernels; `reference` says what each computes. One source for every build.
+
+Rows are taken in groups of GROUP_ROWS, whatever the number of threads. A thread works through a
+group in blocks that fit its cache; every group has sums of its own, and these are added to the
+total in the order of the groups. So the same rows give the same bits on any number of threads,
+and also when they come in chunks of whole groups. Groups are run in waves, between which memory
+is reused and Ctrl-C is heard.
+"""
+
+import numpy as np
+
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport uintptr_t
+from libc.string cimport memset
+
+from gaussmix._core.density cimport score_rows
+from gaussmix._core.lanes cimport DENSITY_COMPONENTS, PANEL, VECTORS, real, vec
+from gaussmix._core.layout cimport (
+    DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd,
+)
+from gaussmix._core.moments cimport (
+    add_hard, add_moments, add_totals, centre_moments, scratch_values,
+)
+from gaussmix._core.posterior cimport find_best, normalise
+
+from gaussmix._core.checks import check_array, check_pass, check_sums
+from gaussmix._core.packing import pack
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+cdef enum:
+    GROUP_ROWS = 1024
+    BLOCK_BYTES = 512 * 1024  # of a block's rows and scores: most of a core's second-level cache
+    BLOCK_ROWS = 512
+    WAVE_BYTES = 16 * 1024 * 1024  # of the groups' sums
+    CACHE_LINE = 64
+
+cdef double WAVE_FLOPS = 4e9  # a fraction of a second on one core
+
+DTYPE = np.dtype(np.float32 if sizeof(real) == 4 else np.float64)
+
+
+cdef enum Task:
+    LOG_DENSITY
+    LOG_LIKELIHOOD
+    RESPONSIBILITIES
+    ASSIGN
+    ACCUMULATE
+    ACCUMULATE_HARD
+
+
+cdef struct Job:  # what to do with each row, and where
+    Task task
+    Py_ssize_t n_samples
+    const real* X
+    const double* sample_weight  # (N,), or NULL
+    real* out  # (N, K) or (N,), or NULL
+    int* labels  # (N,), or NULL
+
+
+cdef class PackedMixture:
+    """A density packed for this build, and the arrays that hold it."""
+
+    cdef Mixture mixture
+    cdef object arrays
+
+    def __init__(self, density):
+        packed = pack(density, DENSITY_COMPONENTS, DTYPE)
+        self.arrays = (density, packed)
+        cdef const double[::1] center = density.center
+        self.mixture.form = {
+            "full": FULL, "tied": TIED, "diag": DIAG, "spherical": SPHERICAL
+        }[density.structure]
+        self.mixture.n_components, self.mixture.n_features = density.means.shape
+        self.mixture.center = &center[0]
+        self.mixture.means = address(packed.means.ravel())
+        self.mixture.factors = address(packed.factors)
+        self.mixture.offsets = address(packed.offsets)
+        self.mixture.rotation = address(packed.rotation.ravel())
+        self.mixture.log_scales = address(packed.log_scales)
+
+
+cdef real* address(real[::1] array) except? NULL:
+    return &array[0] if array.shape[0] else NULL
+
+
+cdef int* label_address(int[::1] array) except? NULL:
+    return &array[0] if array.shape[0] else NULL
+
+
+def log_density(X, density, out, int n_threads=1):
+    n_samples, n_components, _ = check_pass(X, density, n_threads)
+    check_array("out", out, (n_samples, n_components), X.dtype)
+    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, NULL, NULL)
+    job.out = address(out.reshape(-1))
+    run(&job, X, None, density, None, n_threads)
+
+
+def log_likelihood(X, density, out, int n_threads=1):
+    n_samples, _, _ = check_pass(X, density, n_threads)
+    check_array("out", out, (n_samples,), X.dtype)
+    cdef Job job = Job(LOG_LIKELIHOOD, 0, NULL, NULL, NULL, NULL)
+    job.out = address(out)
+    run(&job, X, None, density, None, n_threads)
+
+
+def responsibilities(X, density, out, int n_threads=1):
+    n_samples, n_components, _ = check_pass(X, density, n_threads)
+    check_array("out", out, (n_samples, n_components), X.dtype)
+    cdef Job job = Job(RESPONSIBILITIES, 0, NULL, NULL, NULL, NULL)
+    job.out = address(out.reshape(-1))
+    run(&job, X, None, density, None, n_threads)
+
+
+def assign(X, density, labels, best, int n_threads=1):
+    n_samples, _, _ = check_pass(X, density, n_threads)
+    check_array("labels", labels, (n_samples,), np.int32)
+    cdef Job job = Job(ASSIGN, 0, NULL, NULL, NULL, NULL)
+    job.labels = label_address(labels)
+    if best is not None:
+        check_array("best", best, (n_samples,), X.dtype)
+        job.out = address(best)
+    run(&job, X, None, density, None, n_threads)
+
+
+def accumulate(X, sample_weight, density, n_k, first, second, totals, int n_threads=1):
+    check_pass(X, density, n_threads, sample_weight)
+    check_sums(density, n_k, first, second, totals)
+    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, NULL, NULL)
+    sums = np.concatenate([n_k, first, second, totals], axis=None)
+    run(&job, X, sample_weight, density, sums, n_threads)
+    hand_out(sums, n_k, first, second, totals)
+    if density.structure in ("full", "tied"):  # the kernel fills upper triangles
+        row, column = np.triu_indices(X.shape[1], 1)
+        second[..., column, row] = second[..., row, column]
+
+
+def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n_threads=1):
+    n_samples, _, _ = check_pass(X, density, n_threads, sample_weight)
+    check_sums(density, n_k, first, None, totals)
+    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, NULL, NULL)
+    if labels is not None:
+        check_array("labels", labels, (n_samples,), np.int32)
+        job.labels = label_address(labels)
+    sums = np.concatenate([n_k, first, totals], axis=None)
+    run(&job, X, sample_weight, density, sums, n_threads)
+    hand_out(sums, n_k, first, totals)
+
+
+def hand_out(sums, *arrays):
+    """Split flat sums into the caller's arrays."""
+    start = 0
+    for array in arrays:
+        array[...] = sums[start:start + array.size].reshape(array.shape)
+        start += array.size
+
+
+cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
+    """Do a job for all rows of X, in waves of groups, adding to `sums` if the job has any."""
+    cdef Py_ssize_t n_samples = X.shape[0]
+    if n_samples == 0:
+        return
+    check_array("X", X, X.shape, DTYPE)
+    cdef const real[:, ::1] rows = X
+    cdef const double[::1] weights = sample_weight
+    cdef double[::1] total = np.empty(0) if sums is None else sums
+    cdef PackedMixture packed = PackedMixture(density)
+    cdef Mixture* mixture = &packed.mixture
+    job.n_samples = n_samples
+    job.X = &rows[0, 0]
+    if sample_weight is not None:
+        job.sample_weight = &weights[0]
+
+    cdef Py_ssize_t n_groups = (n_samples + GROUP_ROWS - 1) // GROUP_ROWS
+    cdef Py_ssize_t width = total.shape[0]
+    cdef Py_ssize_t wave = wave_groups(mixture, width, n_groups, n_threads)
+    cdef int threads = <int>min(n_threads, wave)
+    cdef double[:, ::1] group_sums = np.empty((wave, max(width, 1)))
+    cdef Py_ssize_t block_rows = rows_per_block(mixture, min(n_samples, <Py_ssize_t>GROUP_ROWS))
+    cdef real[:, ::1] workspace = np.empty(
+        (threads, block_size(mixture, block_rows) + CACHE_LINE), DTYPE)
+    cdef Py_ssize_t start, n_here, g, i
+    for start in range(0, n_groups, wave):
+        n_here = min(wave, n_groups - start)
+        with nogil:
+            for g in prange(n_here, num_threads=threads, schedule="dynamic"):
+                do_group(job, mixture, start + g, block_rows, &workspace[threadid(), 0],
+                         &group_sums[g, 0], width)
+            for g in range(n_here if width else 0):
+                for i in range(width):
+                    total[i] += group_sums[g, i]
+        PyErr_CheckSignals()
+
+
+cdef Py_ssize_t wave_groups(
+    const Mixture* mixture, Py_ssize_t width, Py_ssize_t n_groups, Py_ssize_t n_threads
+) noexcept:
+    """Groups in a wave: bounded memory, bounded time, and work for every thread."""
+    cdef double d = mixture.n_features
+    cdef double terms = 1 + d + (d * (d + 1) / 2 if mixture.form == FULL else 0)
+    cdef double flops = 4.0 * GROUP_ROWS * mixture.n_components * terms
+    cdef Py_ssize_t groups = <Py_ssize_t>min(
+        WAVE_FLOPS * n_threads / flops, <double>WAVE_BYTES / (8 * width + 1))
+    return min(max(groups, n_threads), n_groups)
+
+
+cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexcept:
+    """Rows in a block: as many as fit the cache, in whole panels."""
+    cdef Py_ssize_t fitting = BLOCK_BYTES // (block_size(mixture, PANEL) // PANEL * sizeof(real))
+    cdef Py_ssize_t rows = min(min(<Py_ssize_t>BLOCK_ROWS, fitting), n_rows)
+    return max((rows + PANEL - 1) // PANEL, <Py_ssize_t>1) * PANEL
+
+
+cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nogil:
+    """Numbers that the workspace of so many rows holds: see `Block`."""
+    return rows * (
+        odd(mixture.n_features + 1) + odd(mixture.n_components) + 2 + scratch_values(mixture))
+
+
+cdef void do_group(
+    const Job* job, const Mixture* mixture, Py_ssize_t group, Py_ssize_t block_rows,
+    real* workspace, double* sums, Py_ssize_t width,
+) noexcept nogil:
+    """One group of rows, block by block; its sums start at zero."""
+    cdef Block block
+    cdef Py_ssize_t row = group * GROUP_ROWS
+    cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
+    cdef Py_ssize_t panels = block_rows // PANEL
+    # Lanes want their cache lines whole.
+    workspace += (CACHE_LINE - <uintptr_t>workspace % CACHE_LINE) % CACHE_LINE // sizeof(real)
+    block.x_stride = odd(mixture.n_features + 1) * VECTORS
+    block.score_stride = odd(mixture.n_components) * VECTORS
+    block.x = <vec*>workspace
+    block.score = block.x + panels * block.x_stride
+    block.weight = block.score + panels * block.score_stride
+    block.top = block.weight + panels * VECTORS
+    block.scratch = block.top + panels * VECTORS
+    memset(sums, 0, width * sizeof(double))
+    while row < end:
+        block.n_rows = min(block_rows, end - row)
+        block.n_panels = (block.n_rows + PANEL - 1) // PANEL
+        do_block(job, mixture, &block, row, sums, width)
+        row += block.n_rows
+    if job.task == ACCUMULATE:
+        centre_moments(mixture, sums)
+
+
+cdef void do_block(
+    const Job* job, const Mixture* mixture, Block* block, Py_ssize_t row, double* sums,
+    Py_ssize_t width,
+) noexcept nogil:
+    cdef const real* X = job.X + row * mixture.n_features
+    cdef const double* weight = NULL
+    cdef int found[BLOCK_ROWS]
+    cdef int* labels = &found[0]
+    if job.sample_weight != NULL:
+        weight = job.sample_weight + row
+    load_rows(block, mixture, X, weight)
+    score_rows(block, mixture)
+    if job.task == LOG_DENSITY:
+        write_scores(block, mixture, job.out + row * mixture.n_components)
+    elif job.task == RESPONSIBILITIES:
+        normalise(block, mixture, False)
+        write_scores(block, mixture, job.out + row * mixture.n_components)
+    elif job.task == LOG_LIKELIHOOD:
+        normalise(block, mixture, False)
+        write_top(block, job.out + row)
+    elif job.task == ACCUMULATE:
+        normalise(block, mixture, True)
+        add_moments(block, mixture, sums)
+        add_totals(block, sums + width - 2)
+    else:
+        if job.labels != NULL:
+            labels = job.labels + row
+        find_best(block, mixture, labels)
+        if job.task == ACCUMULATE_HARD:
+            add_hard(block, mixture, labels, X, weight, sums)
+            add_totals(block, sums + width - 2)
+        elif job.out != NULL:
+            write_top(block, job.out + row)
+
+
+cdef inline void write_scores(const Block* block, const Mixture* mixture, real* out) noexcept nogil:
+    """Scores from panels to rows."""
+    cdef const real* score = <const real*>block.score
+    cdef Py_ssize_t p, s, k
+    for p in range(block.n_panels):
+        for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):
+            for k in range(mixture.n_components):
+                out[k] = score[k * PANEL + s]
+            out += mixture.n_components
+        score += odd(mixture.n_components) * PANEL
+
+
+cdef inline void write_top(const Block* block, real* out) noexcept nogil:
+    cdef const real* top = <const real*>block.top
+    cdef Py_ssize_t s
+    for s in range(block.n_rows):
+        out[s] = top[s]

@@ -1,0 +1,169 @@
+r"""The kernels in plain NumPy, to be read beside the formulas.
+
+Same names, signatures and errors as the compiled builds, and everything in the library runs on
+it. With z = x - center, the weighted log-density of component k at a row (Bishop, PRML, 2.43) is
+
+    l_k(x) = log_scales_k - 1/2 |y_k|^2,        y_k = U_k' (z - means_k),
+
+its responsibility (Bishop, PRML, 9.23) is r_k(x) = exp(l_k(x) - log sum_m exp l_m(x)), and the
+sufficient statistics are weighted sums about the component's present mean:
+
+    n_k = sum w r_k,  first_k = sum w r_k d_k,  second_k = sum w r_k d_k d_k',  d_k = z - means_k.
+
+Rows are read in blocks, so no array of size N x K is made here either.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.checks import check_array, check_pass, check_sums
+from gaussmix._core.constants import Density, FloatArray
+
+BLOCK_ROWS = 1024  # the compiled builds add up groups of as many rows
+
+Rows = NDArray[np.floating]
+
+
+def log_density(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
+    """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, K), X's dtype."""
+    n_samples, n_components, _ = check_pass(X, density, n_threads)
+    check_array("out", out, (n_samples, n_components), X.dtype)
+    for rows in _blocks(X):
+        out[rows] = _log_density(_centred(X[rows], density), density)
+
+
+def log_likelihood(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
+    """Log-likelihood of each row, log sum_k exp l_k(x), into `out` (N,), X's dtype."""
+    n_samples, _, _ = check_pass(X, density, n_threads)
+    check_array("out", out, (n_samples,), X.dtype)
+    for rows in _blocks(X):
+        _, out[rows] = _responsibilities(_log_density(_centred(X[rows], density), density))
+
+
+def responsibilities(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
+    """Posterior probability of each component given each row, into `out` (N, K), X's dtype."""
+    n_samples, n_components, _ = check_pass(X, density, n_threads)
+    check_array("out", out, (n_samples, n_components), X.dtype)
+    for rows in _blocks(X):
+        out[rows], _ = _responsibilities(_log_density(_centred(X[rows], density), density))
+
+
+def assign(
+    X: Rows, density: Density, labels: NDArray[np.int32], best: Rows | None, n_threads: int = 1
+) -> None:
+    """Most probable component of each row into `labels` (N,), its l_k into `best` (N,) if given."""
+    n_samples, _, _ = check_pass(X, density, n_threads)
+    check_array("labels", labels, (n_samples,), np.int32)
+    if best is not None:
+        check_array("best", best, (n_samples,), X.dtype)
+    for rows in _blocks(X):
+        log_prob = _log_density(_centred(X[rows], density), density)
+        labels[rows] = log_prob.argmax(axis=1)
+        if best is not None:
+            best[rows] = log_prob.max(axis=1)
+
+
+def accumulate(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    density: Density,
+    n_k: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
+    totals: FloatArray,
+    n_threads: int = 1,
+) -> None:
+    """Add the statistics of soft assignment: the one pass that EM makes over the data.
+
+    IN: X (N, D), sample_weight (N,) or None, density. INOUT, float64: n_k (K,), first (K, D),
+    second (full (K, D, D), tied (D, D) summed over components, diag (K, D), spherical (K,) summed
+    over features), totals (2,) = weighted log-likelihood and weight.
+    """
+    check_pass(X, density, n_threads, sample_weight)
+    check_sums(density, n_k, first, second, totals)
+    for rows in _blocks(X):
+        z = _centred(X[rows], density)
+        weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
+        resp, log_likelihood = _responsibilities(_log_density(z, density))
+        resp *= weight[:, None]
+        deviations = z - density.means[:, None, :]  # (K, B, D)
+        n_k += resp.sum(axis=0)
+        first += np.einsum("nk,knd->kd", resp, deviations)
+        second += _second_moments(resp, deviations, density.structure)
+        totals += weight @ log_likelihood, weight.sum()
+
+
+def accumulate_hard(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    density: Density,
+    labels: NDArray[np.int32] | None,
+    n_k: FloatArray,
+    first: FloatArray,
+    totals: FloatArray,
+    n_threads: int = 1,
+) -> None:
+    """Add the sums of hard assignment, each row to its most probable component: K-means' pass.
+
+    As `accumulate` with responsibilities 0 and 1 and no second moments; totals[0] grows by the
+    weighted sum of the winning l_k. Labels (N,) are written if given. With factors 1 and
+    log_scales 0 the most probable centre is the nearest, and -2 totals[0] the inertia.
+    """
+    n_samples, n_components, _ = check_pass(X, density, n_threads, sample_weight)
+    check_sums(density, n_k, first, None, totals)
+    if labels is not None:
+        check_array("labels", labels, (n_samples,), np.int32)
+    for rows in _blocks(X):
+        z = _centred(X[rows], density)
+        weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
+        log_prob = _log_density(z, density)
+        winners = log_prob.argmax(axis=1)
+        n_k += np.bincount(winners, weight, n_components)
+        np.add.at(first, winners, weight[:, None] * (z - density.means[winners]))
+        totals += weight @ log_prob.max(axis=1), weight.sum()
+        if labels is not None:
+            labels[rows] = winners
+
+
+def _blocks(X: Rows) -> Iterator[slice]:
+    return (slice(i, i + BLOCK_ROWS) for i in range(0, len(X), BLOCK_ROWS))
+
+
+def _centred(rows: Rows, density: Density) -> FloatArray:
+    return rows.astype(np.float64) - density.center
+
+
+def _log_density(z: FloatArray, density: Density) -> FloatArray:
+    """l_k of centred rows z (B, D) under every component: (B, K)."""
+    deviations = z - density.means[:, None, :]  # (K, B, D)
+    factors = density.factors
+    if density.structure in ("full", "tied"):
+        y = deviations @ factors
+    elif density.structure == "diag":
+        y = deviations * factors[:, None, :]
+    else:
+        y = deviations * factors[:, None, None]
+    log_prob: FloatArray = density.log_scales - 0.5 * np.einsum("knd,knd->nk", y, y)
+    return log_prob
+
+
+def _responsibilities(log_prob: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Responsibilities (B, K) and log-likelihoods (B,) by log-sum-exp.
+
+    The largest term is taken out first, so that nothing overflows and the sum is at least 1.
+    """
+    largest = log_prob.max(axis=1)
+    resp = np.exp(log_prob - largest[:, None])
+    total = resp.sum(axis=1)
+    return resp / total[:, None], largest + np.log(total)
+
+
+def _second_moments(resp: FloatArray, deviations: FloatArray, structure: str) -> FloatArray:
+    weighted = resp.T[:, :, None] * deviations  # (K, B, D)
+    if structure in ("full", "tied"):
+        outer: FloatArray = weighted.transpose(0, 2, 1) @ deviations
+        return outer if structure == "full" else outer.sum(axis=0)
+    per_feature: FloatArray = np.einsum("knd,knd->kd", weighted, deviations)
+    return per_feature if structure == "diag" else per_feature.sum(axis=1)

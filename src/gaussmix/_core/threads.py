@@ -1,0 +1,82 @@
+"""How many threads a pass runs on, decided once, in Python, and passed down."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+
+PARALLEL_FLOPS = 2e6  # below this a pass takes some 100 us and a second thread gains nothing
+
+_forked = False
+
+
+@dataclass(frozen=True)
+class ThreadCount:
+    """A number of threads and, for people, why that many."""
+
+    count: int
+    reason: str
+
+
+def resolve(n_threads: int | None = None) -> ThreadCount:
+    """Threads to use: the argument, else OMP_NUM_THREADS, else the CPUs this process may use."""
+    if not _has_openmp():
+        return ThreadCount(1, "built without OpenMP")
+    if _forked:
+        return ThreadCount(1, "child of a fork, where OpenMP must not start threads")
+    if n_threads is not None:
+        return ThreadCount(n_threads, "n_threads argument")
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdigit() and int(wanted) > 0:
+        return ThreadCount(int(wanted), "OMP_NUM_THREADS")
+    cpus, quota = _cpus(), _cgroup_quota()
+    if quota is not None and quota < cpus:
+        return ThreadCount(quota, f"cgroup CPU quota, of {cpus} CPUs")
+    return ThreadCount(cpus, "CPUs this process may use")
+
+
+def for_work(n_threads: int | None, flops: float) -> int:
+    """Threads for a pass of so many floating-point operations: one when it is small."""
+    return resolve(n_threads).count if flops >= PARALLEL_FLOPS else 1
+
+
+def _cpus() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
+@cache
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """CPUs that the control group grants (version 2, then 1), rounded up; None if unlimited."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text()
+            period = (root / "cpu/cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    if quota.strip() in ("max", "-1"):
+        return None
+    return max(1, ceil(int(quota) / int(period)))
+
+
+@cache
+def _has_openmp() -> bool:
+    try:
+        from gaussmix._core import build_info
+    except ImportError:  # the reference, run from a source tree that was never built
+        return False
+    return build_info.OPENMP
+
+
+def _mark_forked() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_forked)
