@@ -1,0 +1,112 @@
+"""Sufficient statistics of a mixture, a commutative monoid: `a + b` describes both data sets."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from gaussmix._core import dispatch, threads
+from gaussmix._core.constants import FloatArray, Structure, factors_shape
+from gaussmix._core.interface import Rows
+from gaussmix.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Statistics:
+    r"""Weighted moments of soft-assigned rows about a shift, and their log-likelihood.
+
+    With responsibilities r_k, row weights w and d_k = x - shift_k:
+
+    n_k (K,) = sum w r_k; first (K, D) = sum w r_k d_k; second = sum w r_k d_k d_k', full
+    (K, D, D), tied (D, D) summed over components, diag (K, D), spherical (K,) summed over
+    features. Shifting by the component's present mean keeps all digits wherever the data lie.
+    """
+
+    structure: Structure
+    shift: FloatArray  # (K, D)
+    n_k: FloatArray
+    first: FloatArray
+    second: FloatArray
+    log_likelihood: float
+    weight: float
+    n_samples: int
+
+    @classmethod
+    def zeros(cls, structure: Structure, shift: FloatArray) -> Self:
+        """Statistics of no rows at all."""
+        n_components, n_features = shift.shape
+        second = np.zeros(factors_shape(structure, n_components, n_features))
+        first = np.zeros_like(shift)
+        return cls(structure, shift, np.zeros(n_components), first, second, 0.0, 0.0, 0)
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Weighted mean log-likelihood of a row."""
+        return self.log_likelihood / self.weight
+
+    def about(self, shift: FloatArray) -> "Statistics":
+        """The same statistics about another shift (K, D)."""
+        step = self.shift - shift  # d about the new shift = d + step
+        first = self.first + self.n_k[:, None] * step
+        if self.structure in ("full", "tied"):
+            cross = self.first[:, :, None] * step[:, None, :]
+            square = self.n_k[:, None, None] * step[:, :, None] * step[:, None, :]
+            change = cross + cross.transpose(0, 2, 1) + square  # (K, D, D)
+            second = self.second + (change if self.structure == "full" else change.sum(axis=0))
+        else:
+            change = step * (2 * self.first + self.n_k[:, None] * step)  # (K, D)
+            second = self.second + (change if self.structure == "diag" else change.sum(axis=1))
+        return replace(self, shift=shift, first=first, second=second)
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        if (self.structure, self.shift.shape) != (other.structure, other.shift.shape):
+            raise ValueError(
+                f"cannot add statistics of structure {self.structure!r}, shape {self.shift.shape}, "
+                f"and of {other.structure!r}, {other.shift.shape}"
+            )
+        if not np.array_equal(self.shift, other.shift):
+            other = other.about(self.shift)
+        return Statistics(
+            self.structure,
+            self.shift,
+            self.n_k + other.n_k,
+            self.first + other.first,
+            self.second + other.second,
+            self.log_likelihood + other.log_likelihood,
+            self.weight + other.weight,
+            self.n_samples + other.n_samples,
+        )
+
+    def __radd__(self, other: object) -> "Statistics":
+        return self if other == 0 else NotImplemented  # so that sum() works
+
+
+def collect(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    parameters: Parameters,
+    n_threads: int | None = None,
+) -> Statistics:
+    """One pass over the data: the statistics of X (N, D) under the parameters (the E-step).
+
+    X is a C-contiguous float32 or float64 array, sample_weight (N,) float64 or None.
+    """
+    density = parameters.density(X.dtype)
+    blank = Statistics.zeros(parameters.structure, density.center + density.means)
+    totals = np.zeros(2)
+    count = threads.for_work(n_threads, pass_flops(X, parameters))
+    dispatch.kernels(X).accumulate(
+        X, sample_weight, density, blank.n_k, blank.first, blank.second, totals, count
+    )
+    log_likelihood, weight = totals.tolist()
+    return replace(blank, log_likelihood=log_likelihood, weight=weight, n_samples=len(X))
+
+
+def pass_flops(X: Rows, parameters: Parameters) -> float:
+    """Floating-point operations of one pass: 4 N K F, F the terms per row and component."""
+    n_features = parameters.n_features
+    squares = n_features * (n_features + 1) // 2 if parameters.structure == "full" else n_features
+    per_component = 1 + n_features + squares
+    return 4.0 * len(X) * parameters.n_components * per_component

@@ -1,0 +1,43 @@
+"""Fixtures that several test files share: every build that runs here, and a little data."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gaussmix._core import dispatch
+
+# A source tree that was never compiled has no build_info and runs on the reference alone.
+COMPILED = dispatch.available() if find_spec("gaussmix._core.build_info") else ()
+
+
+@pytest.fixture
+def compiled() -> tuple[str, ...]:
+    """Names of the compiled builds that run here, slowest first."""
+    if not COMPILED:
+        pytest.skip("never compiled")
+    return COMPILED
+
+
+@pytest.fixture(params=COMPILED)
+def compiled_isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test on every compiled build."""
+    with dispatch.using(request.param) as build:
+        yield build.name
+
+
+@pytest.fixture(params=[*COMPILED, "reference"])
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test on every compiled build and on the reference."""
+    with dispatch.using(request.param) as build:
+        yield build.name
+
+
+@pytest.fixture
+def blobs() -> NDArray[np.float64]:
+    """3000 rows of three round, well-separated groups of equal size: (3000, 3)."""
+    rng = np.random.default_rng(42)
+    centers = np.array([[0.0, 0.0, 0.0], [8.0, 0.0, 4.0], [0.0, 9.0, -4.0]])
+    return rng.permutation(np.repeat(centers, 1000, axis=0) + rng.normal(size=(3000, 3)))

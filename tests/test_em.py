@@ -1,0 +1,181 @@
+"""The EM loop, its monitor and what it prints."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gaussmix._core.constants import STRUCTURES, Structure, factors_shape
+from gaussmix.covariance import m_step
+from gaussmix.em import Monitor, Printer, em
+from gaussmix.parameters import Parameters
+from gaussmix.statistics import Statistics, collect
+
+
+def unit(structure: Structure, means: NDArray[np.float64]) -> Parameters:
+    """Equal weights and unit covariances."""
+    shape = factors_shape(structure, *means.shape)
+    matrices = structure in ("full", "tied")
+    ones = np.broadcast_to(np.eye(means.shape[1]) if matrices else 1.0, shape).copy()
+    weights = np.full(len(means), 1 / len(means))
+    return Parameters(structure, weights, means, ones, ones)
+
+
+class Script:
+    """Stands for the data: passes that give likelihoods from a list."""
+
+    def __init__(self, values: Iterable[float]) -> None:
+        self.values = iter(values)
+        self.n_passes = 0
+
+    def e_step(self, parameters: Parameters) -> Statistics:
+        self.n_passes += 1
+        statistics = Statistics.zeros("full", parameters.means)
+        values = (statistics.n_k, statistics.first, statistics.second, next(self.values), 1.0, 1)
+        return Statistics("full", parameters.means, *values)
+
+    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+        return unit("full", statistics.shift + 1), (self.n_passes,)
+
+
+START = unit("full", np.zeros((1, 1)))
+
+
+def test_it_stops_when_the_change_is_small() -> None:
+    script = Script([-5.0, -4.0, -3.95, 0.0])
+    result = em(START, script.e_step, script.m_step, tol=0.1, max_iter=10)
+    assert result.converged
+    assert result.n_iter == script.n_passes == 3
+    assert result.lower_bounds == [-5.0, -4.0, -3.95]
+    assert result.parameters.means[0, 0] == 3
+    assert result.collapsed == (3,)
+
+
+def test_a_fall_is_a_change_too() -> None:
+    script = Script([-5.0, -6.0, -6.05])
+    assert em(START, script.e_step, script.m_step, tol=0.1, max_iter=10).n_iter == 3
+
+
+def test_tolerance_zero_runs_all_iterations() -> None:
+    script = Script([-5.0] * 10)
+    result = em(START, script.e_step, script.m_step, tol=0, max_iter=7)
+    assert (result.n_iter, result.converged) == (7, False)
+
+
+def test_no_iterations_return_the_start() -> None:
+    script = Script([])
+    result = em(START, script.e_step, script.m_step, tol=0.1, max_iter=0)
+    assert result.parameters is START
+    assert (result.n_iter, result.converged, result.lower_bounds) == (0, False, [])
+    assert result.collapsed == ()
+
+
+def test_a_continued_run_compares_with_where_it_left() -> None:
+    script = Script([-5.0])
+    result = em(START, script.e_step, script.m_step, tol=0.1, max_iter=5, previous=-5.05)
+    assert (result.n_iter, result.converged) == (1, True)
+
+
+def test_the_callback_sees_every_iteration() -> None:
+    script, seen = Script([-5.0, -4.0, -3.5]), []
+    em(
+        START,
+        script.e_step,
+        script.m_step,
+        tol=0,
+        max_iter=3,
+        callback=lambda *args: seen.append(args),
+    )
+    assert seen == [(1, -5.0, np.inf), (2, -4.0, 1.0), (3, -3.5, 0.5)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_a_pass_raises_is_not_swallowed(error: type[BaseException]) -> None:
+    def e_step(parameters: Parameters) -> Statistics:
+        raise error
+
+    with pytest.raises(error):
+        em(START, e_step, Script([]).m_step, tol=0.1, max_iter=3)
+
+
+def test_monitor() -> None:
+    monitor = Monitor(0.5)
+    assert not monitor.converged
+    assert monitor.update(-2.0) == np.inf
+    assert not monitor.converged
+    assert monitor.update(-1.5) == 0.5
+    assert not monitor.converged  # less than, as in scikit-learn
+    assert monitor.update(-1.25) == 0.25
+    assert monitor.converged
+    assert monitor.lower_bounds == [-2.0, -1.5, -1.25]
+
+
+def test_a_likelihood_that_is_nan_does_not_converge() -> None:
+    monitor = Monitor(0.5)
+    for value in (np.nan, np.nan):
+        monitor.update(value)
+    assert not monitor.converged
+
+
+def penalty(parameters: Parameters, n_k: NDArray[np.float64], reg_covar: float) -> float:
+    inverses = np.linalg.inv(parameters.full_covariances())
+    return 0.5 * reg_covar * float(n_k @ np.trace(inverses, axis1=1, axis2=2))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("reg_covar", [0.0, 0.5])
+def test_the_penalised_likelihood_never_falls(
+    structure: Structure, reg_covar: float, blobs: NDArray[np.float64]
+) -> None:
+    parameters = unit(structure, blobs[:4].copy())
+    statistics = collect(blobs, None, parameters)
+    for _ in range(15):
+        following, _ = m_step(statistics, reg_covar)
+        before = statistics.log_likelihood - penalty(parameters, statistics.n_k, reg_covar)
+        after = -penalty(following, statistics.n_k, reg_covar)
+        parameters, statistics = following, collect(blobs, None, following)
+        assert statistics.log_likelihood + after >= before - 1e-9 * abs(before)
+
+
+def test_the_likelihood_itself_may_fall_with_reg_covar() -> None:
+    X = np.array([[-1.0], [1.0]])
+    best, _ = m_step(collect(X, None, unit("full", np.zeros((1, 1)))), 0.0)
+    statistics = collect(X, None, best)
+    blurred, _ = m_step(statistics, 1.0)
+    assert collect(X, None, blurred).log_likelihood < statistics.log_likelihood - 0.1
+
+
+def run(printer: Printer) -> None:
+    printer.start(0)
+    for n_iter in range(1, 5):
+        printer.step(n_iter, -2.0, 0.25)
+    printer.end(-2.0, True)
+
+
+def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    run(Printer(0, 1))
+    assert capsys.readouterr().out == ""
+
+
+def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    run(Printer(1, 2))
+    assert capsys.readouterr().out.splitlines() == [
+        "Initialization 0",
+        "  Iteration 2",
+        "  Iteration 4",
+        "Initialization converged.",
+    ]
+
+
+def test_progress_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = Printer(2, 4)
+    run(printer)
+    printer.end(-2.0, False)
+    start, step, end, failed = capsys.readouterr().out.splitlines()
+    assert start == "Initialization 0"
+    assert step.startswith("  Iteration 4\t time lapse 0.")
+    assert step.endswith("s\t ll change 0.25000")
+    assert end.startswith("Initialization converged. time lapse 0.")
+    assert end.endswith("lower bound -2.00000.")
+    assert failed.startswith("Initialization did not converge. time lapse")
