@@ -1,0 +1,81 @@
+"""The library's own warnings and errors, and how they are raised.
+
+Where scikit-learn is in use, they are raised as subclasses of its classes of the same name too, so
+that code which catches those keeps working. scikit-learn is never imported for it.
+"""
+
+import os
+import sys
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit stopped before it converged, or found fewer groups than asked for."""
+
+
+class CollapseWarning(UserWarning):
+    """A component shrank onto too few rows and had to be regularised or started again."""
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A method that needs a fitted model was called before `fit`."""
+
+
+class ParameterError(ValueError, TypeError):
+    """An argument of the wrong kind or out of range."""
+
+
+class ModelFileError(ValueError):
+    """A file does not hold a model that this version can read."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn, pointing at the first line outside the library on the way here."""
+    warnings.warn(message, category, stacklevel=_stacklevel())
+
+
+def warn_convergence(message: str) -> None:
+    """Warn that a fit did not converge."""
+    warn(message, _as_scikit_learn(ConvergenceWarning))
+
+
+def not_fitted(estimator: object) -> NotFittedError:
+    """Return the error to raise when a method needs a fitted estimator."""
+    name = type(estimator).__name__
+    error: NotFittedError = _as_scikit_learn(NotFittedError)(
+        f"This {name} instance is not fitted yet. Call 'fit' with appropriate arguments before "
+        "using this estimator."
+    )
+    return error
+
+
+def _stacklevel() -> int:
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _as_scikit_learn(own: Any) -> Any:
+    """Our class, or a subclass of it and of scikit-learn's if that is imported."""
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), own.__name__, None)
+    return own if theirs is None else _join(own, theirs)
+
+
+@cache
+def _join(own: Any, theirs: Any) -> type[Any]:
+    namespace = {
+        "__doc__": own.__doc__,
+        "__module__": own.__module__,
+        "__reduce__": lambda self: (_rebuild, (own, self.args)),  # joblib pickles what is raised
+    }
+    return type(own.__name__, (own, theirs), namespace)
+
+
+def _rebuild(own: Any, args: tuple[Any, ...]) -> Any:
+    return _as_scikit_learn(own)(*args)

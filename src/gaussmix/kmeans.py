@@ -1,0 +1,247 @@
+"""The K-means estimator."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._core.constants import FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.errors import warn, warn_convergence
+from gaussmix.estimator import Transformer
+from gaussmix.lloyd import LloydResult, lloyd
+from gaussmix.nearest import Labels, assign, closeness, hard_pass, nearest_density
+from gaussmix.seeding import plus_plus, random_rows
+from gaussmix.validation import (
+    check_choice,
+    check_integer,
+    check_n_threads,
+    check_random_state,
+    check_real,
+    check_rows,
+    check_sample_weight,
+)
+
+
+class KMeans(Transformer):
+    """K-means clustering by Lloyd's iteration, with scikit-learn's interface.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+    init : {"k-means++", "random"}, callable or array of shape (n_clusters, n_features)
+        Starting centres: greedy k-means++ (on a sample of the rows if there are many), rows drawn
+        at random, what ``init(X, n_clusters, random_state=...)`` returns, or the array itself.
+    n_init : "auto" or int, default="auto"
+        Number of starts, of which the one that ends with the least inertia is kept. "auto" is 1
+        for k-means++ and for an array, else 10.
+    max_iter : int, default=300
+        Number of passes of one run at most.
+    tol : float, default=1e-4
+        A run ends when the centres' squared movement is at most `tol` times the mean variance of
+        the features.
+    verbose : int, default=0
+        If not 0, print the inertia of every pass.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of the starts.
+    copy_x : bool, default=True
+        Has no effect: X is never copied nor changed. Accepted since scikit-learn has it.
+    algorithm : {"lloyd"}, default="lloyd"
+        The only one there is. Accepted since scikit-learn has it.
+    n_threads : int, optional
+        Number of threads; by default as many as `gaussmix.show_config` shows.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features), float64
+    labels_ : ndarray of shape (n_samples,), int32
+        Nearest centre of each row; the same as ``predict`` of the rows fitted.
+    inertia_ : float
+        Weighted sum of squared distances from the nearest centre.
+    n_iter_ : int
+        Passes of the run that was kept.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Column names, if X was a frame whose names are strings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import KMeans
+    >>> X = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> kmeans = KMeans(n_clusters=2, random_state=0).fit(X)
+    >>> kmeans.labels_
+    array([1, 1, 1, 0, 0, 0], dtype=int32)
+    >>> kmeans.cluster_centers_
+    array([[10.,  2.],
+           [ 1.,  2.]])
+    """
+
+    _estimator_type = "clusterer"
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: str | ArrayLike | Callable[..., ArrayLike] = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.verbose = verbose
+        self.random_state = random_state
+        self.copy_x = copy_x
+        self.algorithm = algorithm
+        self.n_threads = n_threads
+
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+        """Find the clusters of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            C-contiguous float32 and float64 arrays are used in place.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or the weights are not acceptable, or there are fewer rows than
+            clusters.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fewer clusters than `n_clusters` have any rows.
+        """
+        self._check_parameters()
+        rows = self._rows_for_fit(X)
+        if len(rows) < self.n_clusters:
+            raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}.")
+        weight = check_sample_weight(sample_weight, len(rows))
+        self._keep(self._best_run(rows, weight))
+        return self
+
+    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
+        """Find the clusters of X and return the cluster of each row, shape (n_samples,)."""
+        return self.fit(X, sample_weight=sample_weight).labels_
+
+    def fit_transform(self, X: object, y: object = None, sample_weight: object = None) -> Any:
+        """Find the clusters of X and return distances, as `transform` does."""
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def predict(self, X: object) -> Labels:
+        """Return the index of the nearest centre of each row, shape (n_samples,), int32."""
+        rows = self._rows(X)
+        labels = np.empty(len(rows), dtype=np.int32)
+        density = nearest_density(self.cluster_centers_, rows.dtype)
+        assign(rows, density, labels, None, self.n_threads)
+        return labels
+
+    def transform(self, X: object) -> Any:
+        """Return the distance of each row from each centre, (n_samples, n_clusters).
+
+        The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
+        """
+        rows = self._rows(X)
+        distances = closeness(rows, self.cluster_centers_, self.n_threads)
+        np.multiply(distances, -2, out=distances)
+        np.maximum(distances, 0, out=distances)  # no root of -0
+        return self._wrapped(np.sqrt(distances, out=distances), X)
+
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+        """Return minus the inertia of X: the weighted sum of squared distances, negated."""
+        rows = self._rows(X)
+        weight = check_sample_weight(sample_weight, len(rows))
+        return -hard_pass(rows, weight, self.cluster_centers_, None, self.n_threads).inertia
+
+    def _check_parameters(self) -> None:
+        check_integer("n_clusters", self.n_clusters, 1)
+        check_integer("max_iter", self.max_iter, 1)
+        check_real("tol", self.tol, 0)
+        if not isinstance(self.verbose, bool):
+            check_integer("verbose", self.verbose, 0)
+        check_choice("algorithm", self.algorithm, ("lloyd",))
+        check_n_threads(self.n_threads)
+        if isinstance(self.n_init, str):
+            check_choice("n_init", self.n_init, ("auto",))
+        else:
+            check_integer("n_init", self.n_init, 1)
+        if isinstance(self.init, str):
+            check_choice("init", self.init, ("k-means++", "random"))
+
+    def _best_run(self, X: Rows, sample_weight: FloatArray | None) -> LloydResult:
+        random_state = check_random_state(self.random_state)
+        runs = (self._run(X, sample_weight, random_state) for _ in range(self._n_starts()))
+        return min(runs, key=lambda run: run.inertia)
+
+    def _run(
+        self, X: Rows, sample_weight: FloatArray | None, random_state: np.random.RandomState
+    ) -> LloydResult:
+        return lloyd(
+            X,
+            sample_weight,
+            self._starting_centers(X, sample_weight, random_state),
+            max_iter=self.max_iter,
+            tol=self.tol,
+            n_threads=self.n_threads,
+            verbose=bool(self.verbose),
+        )
+
+    def _n_starts(self) -> int:
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if self.n_init == "auto":
+            return 1 if given or self.init == "k-means++" else 10
+        if given and self.n_init != 1:
+            warn(
+                "Explicit initial center position passed: performing only one init in "
+                f"{type(self).__name__} instead of n_init={self.n_init}.",
+                RuntimeWarning,
+            )
+        return 1 if given else int(self.n_init)
+
+    def _starting_centers(
+        self, X: Rows, sample_weight: FloatArray | None, random_state: np.random.RandomState
+    ) -> FloatArray:
+        if isinstance(self.init, str):
+            if self.init == "random":
+                return random_rows(X, self.n_clusters, sample_weight, random_state)
+            return plus_plus(X, self.n_clusters, sample_weight, random_state, self.n_threads)
+        given: Any = self.init
+        if callable(given):
+            given = given(X, self.n_clusters, random_state=random_state)
+        centers: FloatArray = check_rows(given, name="init").astype(np.float64)
+        if centers.shape != (self.n_clusters, X.shape[1]):
+            raise ValueError(
+                f"The shape of the initial centers {centers.shape} does not match the number of "
+                f"clusters {self.n_clusters} and the number of features of the data {X.shape[1]}."
+            )
+        return centers
+
+    def _keep(self, best: LloydResult) -> None:
+        n_distinct = np.count_nonzero(np.bincount(best.labels))
+        if n_distinct < self.n_clusters:
+            warn_convergence(
+                f"Number of distinct clusters ({n_distinct}) found smaller than n_clusters "
+                f"({self.n_clusters}). Possibly due to duplicate points in X."
+            )
+        self.cluster_centers_, self.labels_, self.inertia_, self.n_iter_ = best
+        self._n_features_out = self.n_clusters

@@ -1,0 +1,622 @@
+"""The Gaussian mixture estimator."""
+
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any, NamedTuple, Self, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._core import dispatch, threads
+from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
+from gaussmix._core.interface import Rows
+from gaussmix.covariance import m_step
+from gaussmix.em import EMResult, Printer, em
+from gaussmix.errors import CollapseWarning, warn, warn_convergence
+from gaussmix.estimator import Estimator
+from gaussmix.parameters import Parameters
+from gaussmix.starts import (
+    METHOD_NAMES,
+    Given,
+    check_matrices,
+    check_means,
+    check_weights,
+    initial_parameters,
+)
+from gaussmix.statistics import collect, pass_flops
+from gaussmix.validation import (
+    check_choice,
+    check_integer,
+    check_n_threads,
+    check_random_state,
+    check_real,
+    check_sample_weight,
+)
+
+SCORE_ROWS = 1 << 18  # rows whose log-likelihoods are held at a time: 2 MB
+NAMED_COMPONENTS = 10  # collapsed components that a warning lists
+
+Labels: TypeAlias = NDArray[np.int32]
+Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
+
+
+class GaussianMixture(Estimator):
+    r"""Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
+
+    The density is :math:`p(x) = \sum_k weights_k N(x \mid means_k, covariances_k)` (Bishop, PRML,
+    chapter 9; McLachlan & Peel, Finite Mixture Models).
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        A matrix for each component, one matrix for all, a variance for each feature of each
+        component, or one variance for each component.
+    tol : float, default=1e-3
+        EM ends when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
+    reg_covar : float, default=1e-6
+        Non-negative variance added to every feature of every covariance.
+    max_iter : int, default=100
+        Number of EM iterations at most. 0 keeps the start.
+    n_init : int, default=1
+        Number of starts, of which the one that ends with the largest likelihood is kept; one whose
+        components collapsed only if all did.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
+        How a start groups the rows: by K-means, around k-means++ centres, by random
+        responsibilities, or around random rows. Distances are in units of each feature's standard
+        deviation. Of more than max(16384, 256 n_components) rows a start looks at a sample.
+    weights_init : array-like of shape (n_components,), optional
+        Initial weights, instead of the start's.
+    means_init : array-like of shape (n_components, n_features), optional
+        Initial means, instead of the start's.
+    precisions_init : array-like, optional
+        Initial inverse covariances in the shape of `covariances_`, instead of the start's. If
+        weights, means and precisions are all given, nothing else is computed.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of the starts, and of the first call of `sample`.
+    warm_start : bool, default=False
+        Continue from the present parameters, if there are any, instead of a new start.
+    verbose : int, default=0
+        1 prints runs and iterations, 2 also times and changes.
+    verbose_interval : int, default=10
+        Iterations between printed lines.
+    n_threads : int, optional
+        Number of threads; by default as many as `gaussmix.show_config` shows.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+    means_ : ndarray of shape (n_components, n_features)
+    covariances_ : ndarray
+        full (n_components, n_features, n_features), tied (n_features, n_features), diag
+        (n_components, n_features), spherical (n_components,).
+    precisions_ : ndarray
+        Inverse covariances, in the same shape.
+    precisions_cholesky_ : ndarray
+        Upper triangular factors U of the precisions, P = U U', in the same shape.
+    converged_ : bool
+        Whether the run that was kept converged.
+    n_iter_ : int
+        Its number of iterations.
+    lower_bound_ : float
+        Mean log-likelihood of a row of the training data under these very parameters.
+        (scikit-learn's is that before the last M-step, ``lower_bounds_[-1]``.)
+    lower_bounds_ : list of float
+        Mean log-likelihood before each M-step.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if X was a frame whose names are strings.
+
+    Notes
+    -----
+    All parameters are float64, also for float32 data. Fitting allocates neither a copy of
+    C-contiguous float32 or float64 data nor anything of size n_samples x n_components.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> X = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> mixture = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> np.sort(mixture.means_, axis=0)
+    array([[ 1.,  2.],
+           [10.,  2.]])
+    """
+
+    _estimator_type = "density_estimator"
+
+    weights_: FloatArray
+    means_: FloatArray
+    covariances_: FloatArray
+    precisions_: FloatArray
+    precisions_cholesky_: FloatArray
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: Seed = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_threads = n_threads
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covariance_type: str = "full",
+        **params: Any,
+    ) -> Self:
+        """Return a mixture with these parameters, ready to score, predict and sample.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Not negative, with sum 1.
+        means : array-like of shape (n_components, n_features)
+        covariances : array-like
+            Positive definite, in the shape of `covariances_`.
+        covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        **params
+            Other parameters of the constructor. With ``warm_start=True`` a `fit` begins here.
+
+        Returns
+        -------
+        GaussianMixture
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not of shapes that fit together, or not valid parameters.
+        """
+        structure = cast(Structure, check_choice("covariance_type", covariance_type, STRUCTURES))
+        n_components, n_features = _table_shape("means", means)
+        model = cls(n_components, covariance_type=structure, **params)
+        model.n_features_in_ = n_features
+        model._set_parameters(
+            Parameters.from_covariances(
+                structure,
+                check_weights(weights, n_components),
+                check_means(means, n_components, n_features),
+                check_matrices("covariance", covariances, structure, n_components, n_features),
+            )
+        )
+        return model
+
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+        """Fit the mixture to X by EM from `n_init` starts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            C-contiguous float32 and float64 arrays are used in place.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or the weights are not acceptable, or there are fewer rows than
+            components.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` iterations were not enough.
+        CollapseWarning
+            If components shrank onto too few distinct rows and had to be regularised.
+        """
+        self._fit(*self._training_data(X, sample_weight))
+        return self
+
+    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
+        """Fit the mixture to X and return the most probable component of each row, as `predict`.
+
+        The parameters are those of `fit`.
+        """
+        rows, weight = self._training_data(X, sample_weight)
+        self._fit(rows, weight)
+        return self._assign(rows)
+
+    def predict(self, X: object) -> Labels:
+        """Return the most probable component of each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int32
+        """
+        return self._assign(self._rows(X))
+
+    def predict_proba(self, X: object) -> Rows:
+        """Return the posterior probability of each component given each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            float32 for float32 rows, else float64.
+        """
+        rows, parameters = self._rows(X), self._parameters()
+        resp = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
+        count = self._thread_count(rows, parameters)
+        dispatch.kernels(rows).responsibilities(rows, parameters.density(rows.dtype), resp, count)
+        return resp
+
+    def score_samples(self, X: object) -> Rows:
+        """Return the log-likelihood of each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            float32 for float32 rows, else float64.
+        """
+        rows, parameters = self._rows(X), self._parameters()
+        log_likelihood = np.empty(len(rows), dtype=rows.dtype)
+        count = self._thread_count(rows, parameters)
+        dispatch.kernels(rows).log_likelihood(
+            rows, parameters.density(rows.dtype), log_likelihood, count
+        )
+        return log_likelihood
+
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+        """Return the mean log-likelihood of the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows in the mean.
+        """
+        rows = self._rows(X)
+        weight = check_sample_weight(sample_weight, len(rows))
+        return self._mean_log_likelihood(rows, weight, self._parameters())
+
+    def sample(
+        self, n_samples: int = 1, random_state: Seed = None
+    ) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Draw rows from the mixture.
+
+        Every call draws anew: the first after a fit from the constructor's `random_state`, later
+        ones from where it ended. (scikit-learn repeats itself.) A `random_state` given here is
+        used instead and repeats the same rows.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState, Generator or None, default=None
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float64
+            Grouped by component.
+        y : ndarray of shape (n_samples,), int64
+            Component of each row.
+        """
+        self._check_fitted()
+        n_samples = check_integer("n_samples", n_samples, 1)
+        source = self._sampling_state() if random_state is None else random_state
+        return _draw(self._parameters(), n_samples, check_random_state(source))
+
+    def aic(self, X: object, sample_weight: object = None) -> float:
+        """Return Akaike's information criterion on X, lower being better.
+
+        It is -2 log-likelihood + 2 p, with p free parameters (Akaike, 1974).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+        """
+        deviance, _ = self._deviance(X, sample_weight)
+        return deviance + 2 * self._parameters().n_free()
+
+    def bic(self, X: object, sample_weight: object = None) -> float:
+        """Return the Bayesian information criterion on X, lower being better.
+
+        It is -2 log-likelihood + p log n, with p free parameters and n rows (Schwarz, 1978).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times: n is their sum.
+        """
+        deviance, total = self._deviance(X, sample_weight)
+        return deviance + self._parameters().n_free() * float(np.log(total))
+
+    def _training_data(self, X: object, sample_weight: object) -> tuple[Rows, FloatArray | None]:
+        self._check_settings()
+        rows = self._rows_for_fit(X)
+        if len(rows) < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
+                f"n_samples = {len(rows)}"
+            )
+        return rows, check_sample_weight(sample_weight, len(rows))
+
+    def _check_settings(self) -> None:
+        check_integer("n_components", self.n_components, 1)
+        check_choice("covariance_type", self.covariance_type, STRUCTURES)
+        check_real("tol", self.tol, 0)
+        check_real("reg_covar", self.reg_covar, 0)
+        check_integer("max_iter", self.max_iter, 0)
+        check_integer("n_init", self.n_init, 1)
+        check_choice("init_params", self.init_params, METHOD_NAMES)
+        check_integer("verbose", int(self.verbose), 0)
+        check_integer("verbose_interval", self.verbose_interval, 1)
+        check_n_threads(self.n_threads)
+
+    def _fit(self, X: Rows, weight: FloatArray | None) -> None:
+        if self.warm_start and hasattr(self, "means_"):
+            starts = iter([self._parameters_for(X)])
+            previous = (getattr(self, "lower_bounds_", None) or [-np.inf])[-1]
+        else:
+            starts, previous = self._starts(X, weight), -np.inf
+        printer = Printer(int(self.verbose), self.verbose_interval)
+        runs = (
+            self._run(X, weight, start, previous, printer, run) for run, start in enumerate(starts)
+        )
+        # a run with a regularised component owes its likelihood to a few rows, so it comes last
+        best = max(runs, key=lambda run: (not run.result.collapsed, run.lower_bound))
+        self._keep(best)
+        self._warn(best.result)
+
+    def _starts(self, X: Rows, weight: FloatArray | None) -> Iterator[Parameters]:
+        random_state = check_random_state(self.random_state)
+        given = self._given(X.shape[1])
+        for _ in range(self.n_init):
+            yield initial_parameters(
+                X,
+                weight,
+                structure=self._structure,
+                n_components=self.n_components,
+                method=self.init_params,
+                reg_covar=self.reg_covar,
+                random_state=random_state,
+                n_threads=self.n_threads,
+                given=given,
+            )
+
+    def _given(self, n_features: int) -> Given:
+        weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
+        k, structure = self.n_components, self._structure
+        return Given(
+            None if weights is None else check_weights(weights, k),
+            None if means is None else check_means(means, k, n_features),
+            None
+            if precisions is None
+            else check_matrices("precision", precisions, structure, k, n_features),
+        )
+
+    def _run(
+        self,
+        X: Rows,
+        weight: FloatArray | None,
+        start: Parameters,
+        previous: float,
+        printer: Printer,
+        number: int,
+    ) -> "_Run":
+        printer.start(number)
+        result = em(
+            start,
+            lambda parameters: collect(X, weight, parameters, self.n_threads),
+            lambda statistics: m_step(statistics, self.reg_covar),
+            tol=self.tol,
+            max_iter=self.max_iter,
+            callback=printer.step,
+            previous=previous,
+        )
+        lower_bound = self._mean_log_likelihood(X, weight, result.parameters)
+        printer.end(lower_bound, result.converged)
+        return _Run(result, lower_bound)
+
+    def _keep(self, run: "_Run") -> None:
+        self._set_parameters(run.result.parameters)
+        self.converged_ = run.result.converged
+        self.n_iter_ = run.result.n_iter
+        self.lower_bound_ = run.lower_bound
+        self.lower_bounds_ = run.result.lower_bounds
+        vars(self).pop("_sampler", None)  # sampling starts again from random_state
+
+    def _warn(self, result: EMResult) -> None:
+        if not result.converged and self.max_iter > 0:
+            warn_convergence(
+                f"Best performing initialization did not converge in max_iter={self.max_iter} "
+                f"iterations to a change below tol={self.tol:g}. Increase max_iter or tol, try "
+                "other init_params, or check for degenerate data."
+            )
+        if result.collapsed:
+            warn(
+                f"{_listed(result.collapsed)} collapsed: too few distinct rows, or features that "
+                "are constant or combinations of others, so that covariances had to be "
+                f"regularised. Reduce n_components={self.n_components}, increase "
+                f"reg_covar={self.reg_covar:g}, or use a simpler covariance_type than "
+                f"{self.covariance_type!r}.",
+                CollapseWarning,
+            )
+
+    @property
+    def _structure(self) -> Structure:
+        return cast(Structure, self.covariance_type)
+
+    def _set_parameters(self, parameters: Parameters) -> None:
+        self.weights_ = parameters.weights
+        self.means_ = parameters.means
+        self.covariances_ = parameters.covariances
+        self.precisions_cholesky_ = parameters.precisions_cholesky
+        self.precisions_ = parameters.precisions
+
+    def _parameters(self) -> Parameters:
+        """Return the parameters in the attributes, which a user may have set by hand.
+
+        As in scikit-learn precisions_cholesky_ rules where it is there, and may be any triangular
+        factor of the precisions; the kernels need the upper one.
+        """
+        structure, weights, means = self._structure, _floats(self.weights_), _floats(self.means_)
+        if not hasattr(self, "precisions_cholesky_"):
+            covariances = _floats(self.covariances_)
+            return Parameters.from_covariances(structure, weights, means, covariances)
+        factors = _floats(self.precisions_cholesky_)
+        lower = structure in ("full", "tied") and np.tril(factors, -1).any()
+        if lower or not hasattr(self, "covariances_"):
+            precisions = Parameters(structure, weights, means, factors, factors).precisions
+            return Parameters.from_precisions(structure, weights, means, precisions)
+        return Parameters(structure, weights, means, _floats(self.covariances_), factors)
+
+    def _parameters_for(self, X: Rows) -> Parameters:
+        """Return the present parameters, if a fit to X can continue from them."""
+        parameters = self._parameters()
+        wanted = (self.n_components, X.shape[1])
+        shape = factors_shape(self._structure, *wanted)
+        if parameters.means.shape != wanted or parameters.covariances.shape != shape:
+            raise ValueError(
+                f"warm_start cannot continue from means_ of shape {parameters.means.shape} and "
+                f"covariances_ of shape {parameters.covariances.shape}: n_components="
+                f"{self.n_components}, covariance_type={self.covariance_type!r} and X with "
+                f"{X.shape[1]} features need {wanted} and {shape}"
+            )
+        return parameters
+
+    def _rows(self, X: object) -> Rows:
+        if not hasattr(self, "n_features_in_") and hasattr(self, "means_"):  # set by hand
+            self.n_features_in_ = self.means_.shape[1]
+        return super()._rows(X)
+
+    def _thread_count(self, X: Rows, parameters: Parameters) -> int:
+        return threads.for_work(check_n_threads(self.n_threads), pass_flops(X, parameters))
+
+    def _assign(self, X: Rows) -> Labels:
+        parameters = self._parameters()
+        labels = np.empty(len(X), dtype=np.int32)
+        count = self._thread_count(X, parameters)
+        dispatch.kernels(X).assign(X, parameters.density(X.dtype), labels, None, count)
+        return labels
+
+    def _mean_log_likelihood(
+        self, X: Rows, weight: FloatArray | None, parameters: Parameters
+    ) -> float:
+        density, count = parameters.density(X.dtype), self._thread_count(X, parameters)
+        log_likelihood = np.empty(min(len(X), SCORE_ROWS), dtype=X.dtype)
+        total = 0.0
+        for start in range(0, len(X), SCORE_ROWS):
+            rows = slice(start, start + SCORE_ROWS)
+            values = log_likelihood[: len(X[rows])]
+            dispatch.kernels(X).log_likelihood(X[rows], density, values, count)
+            weighted = values if weight is None else values * weight[rows]
+            total += float(weighted.sum(dtype=np.float64))
+        return total / _total(X, weight)
+
+    def _deviance(self, X: object, sample_weight: object) -> tuple[float, float]:
+        """-2 log-likelihood of X, and the weight of its rows."""
+        rows = self._rows(X)
+        weight = check_sample_weight(sample_weight, len(rows))
+        total = _total(rows, weight)
+        return -2 * total * self._mean_log_likelihood(rows, weight, self._parameters()), total
+
+    def _sampling_state(self) -> Seed:
+        """Return what `sample` draws from: the state of an integer seed is kept between calls."""
+        if not isinstance(self.random_state, Integral):
+            return self.random_state
+        if not hasattr(self, "_sampler"):
+            self._sampler = check_random_state(self.random_state)
+        return self._sampler
+
+
+class _Run(NamedTuple):
+    """One EM run and the mean log-likelihood where it ended."""
+
+    result: EMResult
+    lower_bound: float
+
+
+def _floats(values: object) -> FloatArray:
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _total(X: Rows, weight: FloatArray | None) -> float:
+    return float(len(X)) if weight is None else float(weight.sum())
+
+
+def _table_shape(name: str, values: ArrayLike) -> tuple[int, int]:
+    shape = np.shape(values)
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of (n_components, n_features), "
+            f"but got {shape}"
+        )
+    return shape[0], shape[1]
+
+
+def _listed(components: tuple[int, ...]) -> str:
+    if len(components) == 1:
+        return f"Component {components[0]}"
+    named = ", ".join(str(k) for k in components[:NAMED_COMPONENTS])
+    rest = len(components) - NAMED_COMPONENTS
+    return f"Components {named}{f' and {rest} more' if rest > 0 else ''}"
+
+
+def _draw(
+    parameters: Parameters, n_samples: int, random_state: np.random.RandomState
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Rows of the mixture, grouped by component: mean + L z with z standard normal, C = L L'."""
+    weights, means, covariances = parameters.weights, parameters.means, parameters.covariances
+    counts = random_state.multinomial(n_samples, weights / weights.sum())
+    rows = random_state.standard_normal((n_samples, parameters.n_features))
+    matrices = parameters.structure in ("full", "tied")
+    factors = np.linalg.cholesky(covariances) if matrices else np.sqrt(covariances)
+    if parameters.structure == "tied":
+        factors = np.broadcast_to(factors, (len(means), *factors.shape))
+    ends = np.cumsum(counts)
+    for mean, factor, start, end in zip(means, factors, ends - counts, ends, strict=True):
+        group = rows[start:end]
+        group[...] = group @ factor.T if matrices else group * factor
+        group += mean
+    return rows, np.repeat(np.arange(len(means), dtype=np.int64), counts)

@@ -1,0 +1,73 @@
+"""Starting centres for K-means: rows of the data."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.constants import FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.nearest import closeness
+from gaussmix.sampling import subsample
+
+
+def plus_plus(
+    X: Rows,
+    n_clusters: int,
+    sample_weight: FloatArray | None,
+    random_state: np.random.RandomState,
+    n_threads: int | None,
+) -> FloatArray:
+    """Choose rows as starting centres by greedy k-means++: (n_clusters, n_features), float64.
+
+    Each next centre is the best of 2 + log K candidates, drawn with probability proportional to
+    weight times squared distance from the nearest centre so far (Arthur & Vassilvitskii, 2007,
+    sections 2.2 and 5). The draws are scikit-learn's, and so are the centres.
+
+    Of more than max(16384, 256 K) rows it looks at a stratified sample of that many, so that a
+    start costs no more than a few of Lloyd's passes, however many rows there are.
+    """
+    rows, weights = subsample(X, sample_weight, n_clusters, random_state)
+    weight = np.ones(len(rows)) if weights is None else weights
+    chosen = [random_state.choice(len(rows), p=weight / weight.sum())]
+    closest = closeness(rows, _centers(rows, chosen), n_threads)[:, 0]
+    while len(chosen) < n_clusters:
+        candidates = _candidates(-weight * closest, 2 + int(np.log(n_clusters)), random_state)
+        nearer = closeness(rows, _centers(rows, candidates), n_threads)
+        np.maximum(nearer, closest[:, None], out=nearer)  # with each candidate as a centre
+        best = np.einsum("n,nt->t", weight, nearer).argmax()  # BLAS adds in varying orders
+        chosen.append(candidates[best])
+        closest = nearer[:, best].copy()
+    return _centers(rows, chosen)
+
+
+def random_rows(
+    X: Rows,
+    n_clusters: int,
+    sample_weight: FloatArray | None,
+    random_state: np.random.RandomState,
+) -> FloatArray:
+    """Distinct rows drawn with probability proportional to weight: (n_clusters, n_features)."""
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    n_positive = np.count_nonzero(weight)
+    if n_positive < n_clusters:
+        raise ValueError(
+            f"init='random' needs at least n_clusters={n_clusters} rows of positive "
+            f"sample_weight, got {n_positive}"
+        )
+    rows = random_state.choice(len(X), n_clusters, replace=False, p=weight / weight.sum())
+    return _centers(X, rows)
+
+
+def _centers(X: Rows, rows: Sequence[int] | NDArray[np.intp]) -> FloatArray:
+    return X[rows].astype(np.float64)
+
+
+def _candidates(
+    contributions: FloatArray, n_trials: int, random_state: np.random.RandomState
+) -> NDArray[np.intp]:
+    """Rows drawn with probability proportional to their contributions."""
+    cumulated = np.cumsum(contributions)
+    levels = random_state.uniform(size=n_trials) * cumulated[-1]
+    drawn: NDArray[np.intp] = np.searchsorted(cumulated, levels)
+    return np.minimum(drawn, len(cumulated) - 1, out=drawn)

@@ -1,0 +1,293 @@
+"""Checks of what users pass in: every public entry goes through here, and so does its error."""
+
+import math
+import numbers
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.constants import FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.errors import ParameterError
+
+BLOCK_VALUES = 1 << 16  # values looked at together when searching for one that is not finite
+
+
+def check_rows(
+    X: object,
+    *,
+    name: str = "X",
+    n_features: int | None = None,
+    min_samples: int = 1,
+    estimator: str = "",
+) -> Rows:
+    """Return X as a finite, C-contiguous float32 or float64 table of rows.
+
+    A C-contiguous native float32 or float64 array is returned as it is. Other numbers are
+    converted: big-endian float32 to float32, everything else to float64.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Nested sequences, arrays of any numeric dtype and memory order, pandas and polars frames.
+    name : str
+        What to call X in errors.
+    n_features : int, optional
+        Number of columns that X must have.
+    min_samples : int
+        Number of rows that X must have at least.
+    estimator : str
+        Name of the estimator, for errors.
+
+    Raises
+    ------
+    TypeError
+        If X is sparse, or holds objects that are not numbers.
+    ValueError
+        If X is not a table, is too small, or holds complex numbers, text, NaN or infinity.
+    """
+    array = _numeric(_as_array(X, name), name)
+    _check_shape(array, X, name, n_features, min_samples, estimator)
+    array = _contiguous(array)
+    _check_finite(array, name)
+    return array
+
+
+def check_sample_weight(sample_weight: object, n_samples: int) -> FloatArray | None:
+    """Return weights of the rows as float64, shape (n_samples,); None stays None.
+
+    A number stands for the same weight everywhere.
+
+    Raises
+    ------
+    TypeError
+        If the weights are sparse or hold objects that are not numbers.
+    ValueError
+        If they are not a sequence of n_samples finite, non-negative numbers, not all zero.
+    """
+    if sample_weight is None:
+        return None
+    weights = _numeric(_as_array(sample_weight, "sample_weight"), "sample_weight")
+    if weights.ndim == 0:
+        weights = np.full(n_samples, weights)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight must be a number or have shape ({n_samples},), one weight per row, "
+            f"got shape {weights.shape}"
+        )
+    checked: FloatArray = np.ascontiguousarray(weights, dtype=np.float64)
+    _check_finite(checked, "sample_weight")
+    _check_weight_values(checked)
+    return checked
+
+
+def check_random_state(seed: object) -> np.random.RandomState:
+    """Return the RandomState that `seed` stands for.
+
+    None is NumPy's global state, an integer seeds a new one, a RandomState is returned as it is,
+    and a Generator lends its stream.
+    """
+    if seed is None:
+        return np.random.mtrand._rand
+    if isinstance(seed, np.random.RandomState):
+        return seed
+    if isinstance(seed, np.random.Generator):
+        return np.random.RandomState(seed.bit_generator)
+    if isinstance(seed, numbers.Integral) and 0 <= int(seed) < 2**32:
+        return np.random.RandomState(int(seed))
+    raise ParameterError(
+        "random_state must be None, an integer from 0 to 2**32 - 1, a numpy RandomState or a "
+        f"numpy Generator, got {seed!r}"
+    )
+
+
+def check_n_threads(n_threads: object) -> int | None:
+    """Return a number of threads, or None, which leaves the choice to the library."""
+    return None if n_threads is None else check_integer("n_threads", n_threads, 1)
+
+
+def check_integer(name: str, value: object, low: int) -> int:
+    """Return an integer that is at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < low:
+        raise ParameterError(f"{name} must be an integer of at least {low}, got {value!r}")
+    return int(value)
+
+
+def check_real(name: str, value: object, low: float, *, strict: bool = False) -> float:
+    """Return a finite number that is at least `low`, or greater than it if `strict`."""
+    number = float(value) if _is_real(value) else math.nan  # type: ignore[arg-type]
+    if math.isfinite(number) and (number > low or (number == low and not strict)):
+        return number
+    bound = "greater than" if strict else "of at least"
+    raise ParameterError(f"{name} must be a finite number {bound} {low:g}, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return a string that is one of the choices."""
+    if isinstance(value, str) and value in choices:
+        return value
+    wanted = ", ".join(repr(choice) for choice in choices)
+    raise ParameterError(
+        f"{name} must be {'one of ' if len(choices) > 1 else ''}{wanted}, got {value!r}"
+    )
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, numbers.Real | np.floating) and not isinstance(value, bool)
+
+
+def _as_array(X: object, name: str) -> NDArray[np.generic]:
+    if hasattr(X, "toarray") and hasattr(X, "nnz"):
+        raise TypeError(
+            f"Sparse data was passed for {name}, but dense data is required. "
+            "Use '.toarray()' to convert to a dense numpy array."
+        )
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError(
+            f"{name} has {np.ma.count_masked(X)} masked values, but every value is required. "
+            "Fill them with '.filled()' or leave out their rows."
+        )
+    try:
+        return np.asarray(X)
+    except ValueError as error:  # ragged sequences
+        raise ValueError(
+            f"{name} must be a table of numbers whose rows have equal lengths: {error}"
+        ) from None
+
+
+def _numeric(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+    """Return the array if its dtype is numeric, and an array of objects as float64."""
+    kind = array.dtype.kind
+    if kind in "fiub":
+        return array
+    if kind == "c":
+        raise ValueError(f"Complex data not supported: {name} must be real, got {array.dtype}")
+    if kind != "O":
+        raise ValueError(
+            f"{name} must hold numbers, got dtype {array.dtype}; text, dates and records have to "
+            "be converted to numbers first"
+        )
+    _check_objects(array, name)
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"Input {name} contains a value too large for float64.") from None
+
+
+def _check_objects(array: NDArray[np.generic], name: str) -> None:
+    """Raise unless every object is a real number (None and NaN are left to later checks)."""
+    if all(issubclass(kind, float | int | np.floating | np.integer) for kind in _types(array)):
+        return
+    for index, value in np.ndenumerate(array):
+        if value is not None:
+            _check_object(value, f"{name}, {_place(index)}")
+
+
+def _types(array: NDArray[np.generic]) -> set[type]:
+    return {type(value) for value in array.flat}
+
+
+def _check_object(value: object, where: str) -> None:
+    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
+        raise ValueError(f"Complex data not supported: {where} is {value!r}")
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas
+        raise ValueError(f"Input contains NaN: {where} is {value!r}")
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"argument must be a real number (a string is not a number): {where} is {value!r}"
+        ) from None
+
+
+def _check_shape(
+    array: NDArray[np.generic],
+    X: object,
+    name: str,
+    n_features: int | None,
+    min_samples: int,
+    estimator: str,
+) -> None:
+    if array.ndim != 2:
+        raise ValueError(_dimension_message(array, X, name))
+    by = f" by {estimator}" if estimator else ""
+    if len(array) < min_samples:
+        raise ValueError(
+            f"Found array with {len(array)} sample(s) (shape={array.shape}) while a minimum of "
+            f"{min_samples} is required{by}."
+        )
+    if array.shape[1] < 1:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is "
+            f"required{by}."
+        )
+    if n_features is not None and array.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {array.shape[1]} features, but {estimator or 'the model'} is expecting "
+            f"{n_features} features as input."
+        )
+
+
+def _dimension_message(array: NDArray[np.generic], X: object, name: str) -> str:
+    if array.ndim > 2:
+        return f"Found array with dim {array.ndim}, while {name} must have 2: {array.shape}."
+    got = "scalar array" if array.ndim == 0 else "1D array"
+    return (
+        f"Expected 2D array, got {got} instead: {name} is a {type(X).__name__} of shape "
+        f"{array.shape}. Reshape your data either using array.reshape(-1, 1) if it has a single "
+        "feature or array.reshape(1, -1) if it contains a single sample."
+    )
+
+
+def _contiguous(array: NDArray[np.generic]) -> Rows:
+    single = array.dtype.kind == "f" and array.dtype.itemsize == 4
+    with np.errstate(over="ignore"):  # a long double too large becomes inf, which is refused
+        return np.ascontiguousarray(array, dtype=np.float32 if single else np.float64)
+
+
+def _check_finite(array: Rows, name: str) -> None:
+    """Raise at the first NaN or infinity. A finite sum has neither, so most data is only added."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return
+    for start, block in _blocks(array.reshape(-1)):
+        bad = np.flatnonzero(~np.isfinite(block))
+        if len(bad):
+            index = np.unravel_index(start + bad[0], array.shape)
+            raise ValueError(_not_finite_message(block[bad[0]], name, _place(index)))
+
+
+def _not_finite_message(value: np.floating, name: str, place: str) -> str:
+    if np.isnan(value):
+        return (
+            f"Input {name} contains NaN, first at {place}. Missing values are not accepted: leave "
+            "out their rows or fill them in first."
+        )
+    return (
+        f"Input {name} contains infinity or a value too large for {value.dtype}, first at {place}."
+    )
+
+
+def _blocks(values: Rows) -> Iterator[tuple[int, Rows]]:
+    for start in range(0, len(values), BLOCK_VALUES):
+        yield start, values[start : start + BLOCK_VALUES]
+
+
+def _place(index: Sequence[int | np.integer]) -> str:
+    return ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), index, strict=False))
+
+
+def _check_weight_values(weights: FloatArray) -> None:
+    lowest = int(weights.argmin())
+    if weights[lowest] < 0:
+        raise ValueError(
+            f"sample_weight must not be negative, got {weights[lowest]:g} at row {lowest}"
+        )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not 0 < total < np.inf:
+        seen = "all weights are zero" if total == 0 else "the sum of the weights overflows"
+        raise ValueError(f"sample_weight must have a positive, finite sum, but {seen}")

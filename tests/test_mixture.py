@@ -1,0 +1,617 @@
+"""The estimator: published fits, scikit-learn's numbers, and data that breaks other libraries."""
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from gaussmix import CollapseWarning, ConvergenceWarning, GaussianMixture, NotFittedError
+from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
+from gaussmix._core.interface import Rows
+
+DATA = Path(__file__).parent / "data"
+FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
+METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+
+each_structure = pytest.mark.parametrize("structure", STRUCTURES)
+each_method = pytest.mark.parametrize("method", METHODS)
+unconverged = pytest.mark.filterwarnings("ignore:Best performing:UserWarning")
+collapsing = pytest.mark.filterwarnings("ignore:.*collapsed:UserWarning")
+
+
+def read(name: str) -> FloatArray:
+    return np.loadtxt(DATA / name, delimiter=",", skiprows=1)
+
+
+def overlapping(n_samples: int = 300, seed: int = 0) -> FloatArray:
+    """Three groups that overlap, with correlated features: (N, 3)."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, 3)) @ [[1, 0.5, 0], [0, 1, 0.3], [0, 0, 0.5]]
+    return np.asarray(X + 3 * rng.integers(0, 3, size=(n_samples, 1)))
+
+
+def initial(structure: Structure, X: Rows) -> dict[str, Any]:
+    """Constructor arguments that leave nothing to a start."""
+    shape = factors_shape(structure, 3, X.shape[1])
+    unit = np.eye(X.shape[1]) if structure in ("full", "tied") else 1.0
+    return {
+        "covariance_type": structure,
+        "weights_init": [0.2, 0.3, 0.5],
+        "means_init": X[:3].astype(float),
+        "precisions_init": np.broadcast_to(unit, shape) / X.var(axis=0).mean(),
+    }
+
+
+def fitted(structure: Structure = "full", **changes: Any) -> GaussianMixture:
+    settings: dict[str, Any] = {"covariance_type": structure, "random_state": 0}
+    return GaussianMixture(3, **(settings | changes)).fit(overlapping())
+
+
+def error(got: Any, expected: Any) -> float:
+    """Largest difference relative to the largest number."""
+    expected = np.asarray(expected)
+    return float(np.abs(np.asarray(got) - expected).max() / np.abs(expected).max())
+
+
+def is_sound(model: GaussianMixture, X: Any) -> bool:
+    arrays = [getattr(model, name) for name in FITTED] + [model.predict_proba(X)]
+    return np.isfinite(model.lower_bound_) and all(np.isfinite(a).all() for a in arrays)
+
+
+# Published fits -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "structure", "n_components", "published"),
+    [
+        ("iris.csv", "full", 2, -214.3547),  # mclust: Scrucca et al., R Journal 8(1), 2016
+        ("iris.csv", "full", 3, -180.1855),
+        ("iris.csv", "tied", 3, -256.3540),
+        ("old_faithful.csv", "tied", 3, -1126.3159),
+        ("old_faithful.csv", "full", 2, -1130.2640),
+    ],
+)
+def test_published_fits_are_reached(
+    name: str, structure: Structure, n_components: int, published: float
+) -> None:
+    X = read(name)
+    model = GaussianMixture(
+        n_components,
+        covariance_type=structure,
+        reg_covar=0,
+        tol=1e-10,
+        max_iter=3000,
+        n_init=3,
+        random_state=0,
+    ).fit(X)
+    assert model.converged_
+    assert model.score(X) * len(X) == pytest.approx(published, abs=6e-5)
+
+
+# scikit-learn's numbers -----------------------------------------------------------------------
+
+
+@each_structure
+@pytest.mark.parametrize("n_iter", [1, 2, 25])
+@unconverged
+def test_iterations_are_those_of_scikit_learn(structure: Structure, n_iter: int) -> None:
+    mixture = pytest.importorskip("sklearn.mixture")
+    X = overlapping()
+    arguments = initial(structure, X) | {"tol": 0, "max_iter": n_iter}
+    ours = GaussianMixture(3, **arguments).fit(X)
+    theirs = mixture.GaussianMixture(3, **arguments).fit(X)
+    for name in (*FITTED, "lower_bounds_"):
+        assert error(getattr(ours, name), getattr(theirs, name)) < 1e-10, name
+    assert ours.n_iter_ == theirs.n_iter_ == n_iter
+    assert ours.lower_bound_ == pytest.approx(theirs.score(X), rel=1e-12)
+    assert ours.bic(X) == pytest.approx(theirs.bic(X), rel=1e-12)
+    assert ours.aic(X) == pytest.approx(theirs.aic(X), rel=1e-12)
+    other = overlapping(seed=1)
+    assert error(ours.score_samples(other), theirs.score_samples(other)) < 1e-10
+    assert error(ours.predict_proba(other), theirs.predict_proba(other)) < 1e-9
+    assert np.array_equal(ours.predict(other), theirs.predict(other))
+
+
+@each_structure
+def test_convergence_is_that_of_scikit_learn(structure: Structure) -> None:
+    mixture = pytest.importorskip("sklearn.mixture")
+    X = overlapping()
+    ours = GaussianMixture(3, **initial(structure, X)).fit(X)
+    theirs = mixture.GaussianMixture(3, **initial(structure, X)).fit(X)
+    assert (ours.n_iter_, ours.converged_) == (theirs.n_iter_, theirs.converged_)
+    assert ours.lower_bounds_[-1] == pytest.approx(theirs.lower_bound_, rel=1e-12)
+
+
+def test_arguments_are_those_of_scikit_learn() -> None:
+    mixture = pytest.importorskip("sklearn.mixture")
+    theirs = mixture.GaussianMixture().get_params()
+    assert GaussianMixture().get_params() == theirs | {"n_threads": None}
+
+
+# Invariances ----------------------------------------------------------------------------------
+
+seeds = st.integers(0, 2**16)
+structures = st.sampled_from(STRUCTURES)
+few = settings(max_examples=15, deadline=None)
+
+
+def run(X: Rows, structure: Structure, **changes: Any) -> GaussianMixture:
+    """Ten iterations of EM from a start that is part of the arguments."""
+    weight = changes.pop("sample_weight", None)
+    arguments = {"tol": 0, "max_iter": 10, "reg_covar": 1e-3, **initial(structure, X), **changes}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return GaussianMixture(3, **arguments).fit(X, sample_weight=weight)
+
+
+@few
+@given(seeds, structures)
+def test_the_order_of_rows_does_not_matter(seed: int, structure: Structure) -> None:
+    X = overlapping(60, seed)
+    shuffled = np.random.default_rng(seed).permutation(X)
+    one, other = run(X, structure), run(shuffled, structure, **initial(structure, X))
+    for name in FITTED:
+        assert error(getattr(other, name), getattr(one, name)) < 1e-9
+
+
+@few
+@given(seeds, structures, st.floats(-1e5, 1e5))
+def test_shifted_data_gives_a_shifted_fit(seed: int, structure: Structure, shift: float) -> None:
+    X = overlapping(60, seed)
+    one, other = run(X, structure), run(X + shift, structure)
+    assert error(other.means_ - shift, one.means_) < 1e-7
+    assert error(other.covariances_, one.covariances_) < 1e-7
+    assert error(other.weights_, one.weights_) < 1e-7
+
+
+@few
+@given(seeds, structures, st.floats(1e-8, 1e8))
+def test_scaled_data_gives_a_scaled_fit(seed: int, structure: Structure, scale: float) -> None:
+    X = overlapping(60, seed)
+    one = run(X, structure)
+    other = run(X * scale, structure, reg_covar=1e-3 * scale**2)
+    assert error(other.means_ / scale, one.means_) < 1e-9
+    assert error(other.covariances_ / scale**2, one.covariances_) < 1e-9
+    assert other.lower_bound_ == pytest.approx(one.lower_bound_ - 3 * np.log(scale), rel=1e-9)
+
+
+@few
+@given(seeds, structures)
+def test_weights_are_repeats(seed: int, structure: Structure) -> None:
+    X = overlapping(60, seed)
+    counts = np.random.default_rng(seed).integers(0, 4, size=60)
+    repeated = np.repeat(X, counts, axis=0)
+    one = run(X, structure, sample_weight=counts)
+    other = run(repeated, structure, **initial(structure, X))
+    for name in (*FITTED, "lower_bound_"):
+        assert error(getattr(one, name), getattr(other, name)) < 1e-9
+    for method in ("score", "aic", "bic"):
+        weighted = getattr(one, method)(X, sample_weight=counts)
+        assert weighted == pytest.approx(getattr(other, method)(repeated), rel=1e-9)
+
+
+@few
+@given(seeds, structures, st.sampled_from(METHODS))
+def test_the_likelihood_never_falls(seed: int, structure: Structure, method: str) -> None:
+    X = overlapping(80, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("error", CollapseWarning)
+        try:
+            model = GaussianMixture(
+                3,
+                covariance_type=structure,
+                reg_covar=0,
+                init_params=method,
+                tol=0,
+                max_iter=30,
+                random_state=seed,
+            ).fit(X)
+        except CollapseWarning:
+            return  # a regularised component is allowed to cost likelihood
+    assert np.diff([*model.lower_bounds_, model.lower_bound_]).min() > -1e-9
+
+
+# Survival -------------------------------------------------------------------------------------
+
+NORMAL = np.random.default_rng(3).normal(size=(120, 3))
+HOSTILE = {
+    "identical rows": np.full((30, 3), 0.1),
+    "zeros": np.zeros((30, 3)),
+    "two distinct rows": np.repeat([[0.0, 1, 2], [3, 4, 5]], 15, axis=0),
+    "duplicates": np.repeat(NORMAL[:12], 10, axis=0),
+    "constant feature": np.column_stack([NORMAL[:, :2], np.full(120, 0.3)]),
+    "combined features": np.column_stack([NORMAL[:, :2], NORMAL[:, :2] @ [2, -1]]),
+    "scale 1e-8": NORMAL * 1e-8,
+    "scale 1e8": NORMAL * 1e8,
+    "mixed scales": NORMAL * [1e-8, 1, 1e8],
+    "far outlier": np.vstack([NORMAL, [1e9, 0, 0]]),
+    "as many components as rows": NORMAL[:4],
+    "float32": NORMAL.astype(np.float32) + np.float32(1000),
+}
+
+
+@each_structure
+@each_method
+@pytest.mark.parametrize("name", HOSTILE)
+@unconverged
+@collapsing
+def test_hostile_data_survives(name: str, method: str, structure: Structure) -> None:
+    X = HOSTILE[name]
+    for reg_covar in (0.0, 1e-6):
+        model = GaussianMixture(
+            4, covariance_type=structure, init_params=method, reg_covar=reg_covar, random_state=1
+        ).fit(X)
+        assert is_sound(model, X)
+        assert model.weights_.sum() == pytest.approx(1)
+
+
+@each_structure
+@pytest.mark.parametrize("reg_covar", [0.0, 1e-6])
+@collapsing
+def test_one_row(structure: Structure, reg_covar: float) -> None:
+    X = np.array([[1.0, 2.0]])
+    model = GaussianMixture(covariance_type=structure, reg_covar=reg_covar).fit(X)
+    assert is_sound(model, X)
+    assert np.array_equal(model.means_, X)
+
+
+@each_structure
+def test_data_a_million_sigmas_away_loses_nothing(structure: Structure) -> None:
+    X = np.round(overlapping(), 6)
+    near, far = run(X, structure), run(X + 2.0**20, structure)
+    assert error(far.covariances_, near.covariances_) < 1e-8
+    assert error(far.means_ - 2.0**20, near.means_) < 1e-8
+
+
+@each_structure
+def test_float32_data_gives_the_parameters_of_float64(structure: Structure) -> None:
+    X = overlapping().astype(np.float32) + np.float32(100)
+    one, other = run(X, structure), run(X.astype(np.float64), structure)
+    for name in FITTED:
+        assert getattr(one, name).dtype == np.float64
+        assert error(getattr(one, name), getattr(other, name)) < 1e-4
+
+
+def test_a_collapsed_component_is_named_once() -> None:
+    X = np.vstack([np.full((20, 2), 50.0), NORMAL[:, :2]])
+    with pytest.warns(CollapseWarning) as caught:
+        model = GaussianMixture(2, reg_covar=0, random_state=0).fit(X)
+    (message,) = [str(w.message) for w in caught if issubclass(w.category, CollapseWarning)]
+    culprit = model.predict(X[:1])[0]
+    assert message.startswith(f"Component {culprit} collapsed: ")
+    assert "Reduce n_components=2, increase reg_covar=0, or" in message
+
+
+def test_many_collapsed_components_are_counted() -> None:
+    with pytest.warns(CollapseWarning, match="Components 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"):
+        GaussianMixture(12, reg_covar=0, random_state=0).fit(NORMAL[:12])
+
+
+@pytest.mark.filterwarnings("error")
+def test_sound_data_is_not_warned_about() -> None:
+    assert fitted().converged_
+
+
+@collapsing
+def test_a_run_that_collapsed_is_kept_only_if_all_did() -> None:
+    X = read("iris.csv")
+    arguments: dict[str, Any] = {"reg_covar": 0, "tol": 1e-6, "max_iter": 2000}
+    arguments["init_params"] = "random_from_data"
+    collapsed = GaussianMixture(3, random_state=2, **arguments).fit(X)
+    assert collapsed.score(X) * 150 > -100  # a component on few rows: the likelihood has no bound
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CollapseWarning)
+        kept = GaussianMixture(3, random_state=2, n_init=8, **arguments).fit(X)
+    assert kept.score(X) * 150 == pytest.approx(-180.1855, abs=1e-3)
+
+
+# The interface --------------------------------------------------------------------------------
+
+
+@each_structure
+def test_what_a_fit_leaves_behind(structure: Structure) -> None:
+    model = fitted(structure)
+    X = overlapping()
+    assert model.lower_bound_ == pytest.approx(model.score(X), rel=1e-14)
+    assert model.lower_bound_ >= model.lower_bounds_[-1]
+    assert len(model.lower_bounds_) == model.n_iter_
+    assert model.n_features_in_ == 3
+    covariances = model._parameters().full_covariances()
+    log_prob = np.stack(
+        [
+            np.log(w) + multivariate_normal(m, c).logpdf(X)
+            for w, m, c in zip(model.weights_, model.means_, covariances, strict=True)
+        ],
+        axis=1,
+    )
+    expected = logsumexp(log_prob, axis=1)
+    assert np.allclose(model.score_samples(X), expected, rtol=1e-10)
+    assert np.allclose(model.predict_proba(X), np.exp(log_prob - expected[:, None]), atol=1e-12)
+    assert np.array_equal(model.predict(X), log_prob.argmax(axis=1))
+    weight = np.arange(300.0)
+    average = np.average(expected, weights=weight)
+    assert model.score(X, sample_weight=weight) == pytest.approx(average, rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_score_is_added_up_in_blocks(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, X = fitted(), overlapping()
+    weight = np.linspace(0, 1, 300) if weighted else None
+    expected = model.score(X, sample_weight=weight)
+    monkeypatch.setattr("gaussmix.mixture.SCORE_ROWS", 7)
+    assert model.score(X, sample_weight=weight) == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtypes_of_predictions(dtype: type[np.floating]) -> None:
+    model, X = fitted(), overlapping().astype(dtype)
+    assert model.predict(X).dtype == np.int32
+    assert model.predict_proba(X).dtype == dtype
+    assert model.score_samples(X).dtype == dtype
+
+
+@each_method
+@unconverged
+def test_fit_predict_is_fit_and_predict(method: str) -> None:
+    X, weight = overlapping(), np.linspace(0, 1, 300)
+    arguments: dict[str, Any] = {"init_params": method, "max_iter": 2, "random_state": 3}
+    one, other = GaussianMixture(3, **arguments), GaussianMixture(3, **arguments)
+    labels = one.fit_predict(X, sample_weight=weight)
+    assert np.array_equal(labels, other.fit(X, sample_weight=weight).predict(X))
+    assert np.array_equal(one.means_, other.means_)
+
+
+def test_more_starts_are_not_worse() -> None:
+    X = overlapping()
+    arguments: dict[str, Any] = {"init_params": "random", "max_iter": 50, "tol": 1e-2}
+    bounds = [
+        GaussianMixture(3, n_init=n_init, random_state=0, **arguments).fit(X).lower_bound_
+        for n_init in (1, 5)
+    ]
+    assert bounds[1] > bounds[0]
+
+
+def test_no_iterations_keep_the_start() -> None:
+    X = overlapping()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = GaussianMixture(3, max_iter=0, **initial("full", X)).fit(X)
+    assert np.array_equal(model.means_, X[:3])
+    assert (model.n_iter_, model.converged_, model.lower_bounds_) == (0, False, [])
+    assert model.lower_bound_ == pytest.approx(model.score(X))
+
+
+def test_a_fit_that_is_cut_short_says_how_to_go_on() -> None:
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=2 .* tol=1e-09. Increase max_iter or"):
+        fitted(max_iter=2, tol=1e-9)
+
+
+@unconverged
+def test_warm_start_continues() -> None:
+    X = overlapping()
+    whole = GaussianMixture(3, tol=0, max_iter=12, **initial("full", X)).fit(X)
+    parts = GaussianMixture(3, tol=0, max_iter=6, warm_start=True, **initial("full", X))
+    parts.fit(X).fit(X)
+    for name in FITTED:
+        assert error(getattr(parts, name), getattr(whole, name)) < 1e-12
+
+
+def test_warm_start_compares_with_the_iteration_before() -> None:
+    X = overlapping()
+    arguments = initial("full", X) | {"tol": 1e-5, "warm_start": True}
+    model = GaussianMixture(3, max_iter=2, **arguments)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X)
+    with pytest.warns(ConvergenceWarning):  # the data are the same, and yet it goes on
+        model.fit(X)
+    whole = GaussianMixture(3, max_iter=100, **arguments).fit(X)
+    model.set_params(max_iter=100).fit(X)
+    assert model.n_iter_ + 4 == whole.n_iter_
+    assert model.fit(X).n_iter_ == 1
+
+
+def test_warm_start_needs_parameters_that_fit() -> None:
+    model = fitted(warm_start=True)
+    with pytest.raises(ValueError, match=r"warm_start cannot continue from means_ of shape \(3, 3"):
+        model.set_params(n_components=2).fit(overlapping())
+    model.set_params(n_components=3, covariance_type="diag")
+    with pytest.raises(ValueError, match=r"covariances_ of shape .*'diag' and X with 3 features"):
+        model.fit(overlapping())
+
+
+def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    fitted(verbose=1, verbose_interval=2, n_init=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["Initialization 0", "  Iteration 2"]
+    assert lines[-1] == "Initialization converged."
+    assert "Initialization 1" in lines
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_same_bits_for_any_number_of_threads(method: str) -> None:
+    X = overlapping(20_000)
+    arguments: dict[str, Any] = {"init_params": method, "random_state": 0, "tol": 0, "max_iter": 3}
+    with pytest.warns(ConvergenceWarning):
+        one, *others = (
+            GaussianMixture(3, n_threads=count, **arguments).fit(X) for count in (1, 2, 3)
+        )
+    for other in others:
+        for name in (*FITTED, "lower_bound_"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+        assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_components": 0}, "n_components must be an integer of at least 1, got 0"),
+        ({"covariance_type": "round"}, "covariance_type must be one of .* got 'round'"),
+        ({"tol": -1e-3}, "tol must be .* got -0.001"),
+        ({"reg_covar": -1.0}, "reg_covar must be .* got -1.0"),
+        ({"max_iter": -1}, "max_iter must be .* got -1"),
+        ({"n_init": 0}, "n_init must be .* got 0"),
+        ({"init_params": "best"}, "init_params must be one of .* got 'best'"),
+        ({"verbose_interval": 0}, "verbose_interval must be .* got 0"),
+        ({"n_threads": 0}, "n_threads must be .* got 0"),
+        ({"random_state": "x"}, "random_state must be .* got 'x'"),
+        ({"weights_init": [0.5, 0.6]}, "'weights' should be normalized"),
+        ({"means_init": [[0.0], [1.0]]}, r"'means' should have the shape of \(2, 3\)"),
+        ({"precisions_init": [1.0, 2.0]}, "'full precision' should have the shape of"),
+        ({"n_components": 301}, "Expected n_samples >= n_components but got n_components = 301, "),
+    ],
+)
+def test_bad_arguments(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(**({"n_components": 2} | changes)).fit(overlapping())
+
+
+@pytest.mark.parametrize(
+    "call", ["predict", "predict_proba", "score", "score_samples", "aic", "bic"]
+)
+def test_not_fitted(call: str) -> None:
+    with pytest.raises(NotFittedError, match="GaussianMixture instance is not fitted yet"):
+        getattr(GaussianMixture(), call)(overlapping())
+
+
+def test_sampling_before_fitting() -> None:
+    with pytest.raises(NotFittedError):
+        GaussianMixture().sample()
+
+
+def test_the_arguments_are_left_alone() -> None:
+    X = overlapping()
+    weights = [0.2, 0.3, 0.5]
+    model = GaussianMixture(3, weights_init=weights).fit(X)
+    assert model.weights_init is weights
+
+
+# Models that were not fitted ------------------------------------------------------------------
+
+
+@each_structure
+def test_a_model_from_parameters_is_that_model(structure: Structure) -> None:
+    X, model = overlapping(), fitted(structure)
+    built = GaussianMixture.from_parameters(
+        model.weights_.tolist(), model.means_, model.covariances_, structure, tol=0.5
+    )
+    assert (built.n_components, built.covariance_type, built.tol) == (3, structure, 0.5)
+    assert built.n_features_in_ == 3
+    for name in FITTED:
+        assert error(getattr(built, name), getattr(model, name)) < 1e-10
+    assert np.array_equal(built.predict(X), model.predict(X))
+    assert built.sample(5)[0].shape == (5, 3)
+
+
+def test_a_model_from_parameters_can_be_fitted_from_there() -> None:
+    X, model = overlapping(), fitted(tol=1e-8, max_iter=500)
+    built = GaussianMixture.from_parameters(
+        model.weights_, model.means_, model.covariances_, warm_start=True
+    )
+    assert built.fit(X).n_iter_ == 2  # nothing to compare the first iteration with
+    assert built.lower_bound_ >= model.lower_bound_ - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "covariances", "structure", "message"),
+    [
+        ([1.0], [0.0, 1.0], [[[1.0]]], "full", r"shape of \(n_components, n_features\), but got"),
+        ([0.5, 0.6], [[0.0], [1.0]], [1.0, 1.0], "spherical", "should be normalized"),
+        ([1.0], [[0.0, 1.0]], [[1.0, 2.0], [2.0, 1.0]], "tied", "'tied covariance' should be symm"),
+        ([1.0], [[0.0, 1.0]], [[1.0, 0.0]], "diag", "'diag covariance' should be positive"),
+        ([1.0], [[0.0, 1.0]], [[1.0]], "diag", r"'diag covariance' should have the shape of \(1"),
+        ([1.0], [[0.0]], [1.0], "round", "covariance_type must be one of"),
+    ],
+)
+def test_bad_parameters(
+    weights: Any, means: Any, covariances: Any, structure: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture.from_parameters(weights, means, covariances, structure)
+
+
+@each_structure
+def test_attributes_set_by_hand(structure: Structure) -> None:
+    X, model = overlapping(), fitted(structure)
+    by_hand = GaussianMixture(3, covariance_type=structure)
+    by_hand.weights_, by_hand.means_ = model.weights_, model.means_
+    by_hand.covariances_ = model.covariances_
+    assert np.allclose(by_hand.score_samples(X), model.score_samples(X), rtol=1e-12)
+    del by_hand.covariances_
+    by_hand.precisions_cholesky_ = model.precisions_cholesky_
+    assert np.allclose(by_hand.score_samples(X), model.score_samples(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_a_lower_factor_set_by_hand_is_understood(structure: Structure) -> None:
+    X, model = overlapping(), fitted(structure)
+    expected = model.score_samples(X)
+    model.precisions_cholesky_ = np.linalg.cholesky(np.linalg.inv(model.covariances_))
+    assert np.allclose(model.score_samples(X), expected, rtol=1e-10)
+    factors = model._parameters().precisions_cholesky  # the compiled kernels read the upper half
+    assert np.array_equal(factors, np.triu(factors))
+
+
+def test_a_pickled_model_is_the_same() -> None:
+    X, model = overlapping(), fitted()
+    model.sample()
+    assert np.array_equal(
+        pickle.loads(pickle.dumps(model)).score_samples(X), model.score_samples(X)
+    )
+
+
+# Sampling -------------------------------------------------------------------------------------
+
+
+@each_structure
+def test_samples_have_the_moments_of_the_model(structure: Structure) -> None:
+    model = fitted(structure)
+    X, labels = model.sample(200_000, random_state=1)
+    assert X.dtype == np.float64
+    assert labels.dtype == np.int64
+    assert (np.diff(labels) >= 0).all()
+    covariances = model._parameters().full_covariances()
+    for k in range(3):
+        group = X[labels == k]
+        assert len(group) / len(X) == pytest.approx(model.weights_[k], abs=0.005)
+        assert np.allclose(group.mean(axis=0), model.means_[k], atol=0.05)
+        assert np.allclose(np.cov(group.T), covariances[k], atol=0.05)
+
+
+def test_samples_are_new_at_every_call_unless_seeded() -> None:
+    model, again = fitted(), fitted()
+    first, second = model.sample(10)[0], model.sample(10)[0]
+    assert not np.array_equal(first, second)
+    assert np.array_equal(again.sample(10)[0], first)
+    assert np.array_equal(again.sample(10)[0], second)
+    model.fit(overlapping())
+    assert np.array_equal(model.sample(10)[0], first)
+    seeded = [model.sample(10, random_state=5)[0] for _ in range(2)]
+    assert np.array_equal(seeded[0], seeded[1])
+
+
+def test_samples_without_a_seed_differ_between_models() -> None:
+    models = [fitted(random_state=None, **initial("full", overlapping())) for _ in range(2)]
+    assert not np.array_equal(models[0].sample(5)[0], models[1].sample(5)[0])
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 2.5])
+def test_bad_number_of_samples(n_samples: Any) -> None:
+    with pytest.raises(ValueError, match="n_samples must be an integer of at least 1, got"):
+        fitted().sample(n_samples)
+
+
+def test_predictions_do_not_write_to_read_only_rows(blobs: NDArray[np.float64]) -> None:
+    blobs.flags.writeable = False
+    before = blobs.copy()
+    model = GaussianMixture(3, random_state=0).fit(blobs)
+    model.predict_proba(blobs)
+    assert np.array_equal(blobs, before)

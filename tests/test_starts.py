@@ -1,0 +1,323 @@
+"""Starts: where EM begins, whatever the data's units, size and weights."""
+
+import tracemalloc
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.interface import Rows
+from gaussmix.covariance import m_step
+from gaussmix.parameters import Parameters
+from gaussmix.sampling import START_ROWS, Sample
+from gaussmix.starts import (
+    METHOD_NAMES,
+    Given,
+    check_matrices,
+    check_means,
+    check_weights,
+    hard_statistics,
+    initial_parameters,
+    random_statistics,
+    standardised,
+)
+from gaussmix.statistics import Statistics
+
+each_structure = pytest.mark.parametrize("structure", STRUCTURES)
+each_method = pytest.mark.parametrize("method", METHOD_NAMES)
+groups = pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name != "random"])
+
+
+def start(X: Any, weight: FloatArray | None = None, **changes: Any) -> Parameters:
+    settings: dict[str, Any] = {
+        "structure": "full",
+        "n_components": 3,
+        "method": "kmeans",
+        "reg_covar": 1e-6,
+        "random_state": np.random.RandomState(changes.pop("seed", 0)),
+        "n_threads": None,
+    }
+    return initial_parameters(X, weight, **(settings | changes))
+
+
+def assert_equal(one: Parameters, other: Parameters) -> None:
+    for name in ("weights", "means", "covariances", "precisions_cholesky"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+
+
+def ordered(parameters: Parameters) -> FloatArray:
+    """Means by their first feature, then the second."""
+    return parameters.means[np.lexsort(np.round(parameters.means.T[::-1]))]
+
+
+def definition(
+    structure: Structure, X: FloatArray, resp: FloatArray, shift: FloatArray
+) -> Statistics:
+    deviations = X[:, None, :] - shift
+    full = np.einsum("nk,nki,nkj->kij", resp, deviations, deviations)
+    variances = np.einsum("kii->ki", full)
+    second = {
+        "full": full,
+        "tied": full.sum(axis=0),
+        "diag": variances,
+        "spherical": variances.sum(axis=1),
+    }[structure]
+    first = np.einsum("nk,nki->ki", resp, deviations)
+    return Statistics(
+        structure, shift, resp.sum(axis=0), first, second, 0.0, float(resp.sum()), len(X)
+    )
+
+
+def assert_close(one: Statistics, other: Statistics) -> None:
+    for name in ("n_k", "first", "second", "weight", "n_samples"):
+        assert np.allclose(getattr(one, name), getattr(other, name), rtol=1e-10, atol=1e-10), name
+
+
+@each_structure
+def test_statistics_of_labels(structure: Structure) -> None:
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(50, 3)) + 1e5, rng.uniform(size=50)
+    labels = rng.integers(0, 3, size=50, dtype=np.int32)
+    labels[labels == 1] = 2  # nobody in 1
+    got = hard_statistics(Sample(X, weight), labels, structure, 3)
+    means = [np.average(X, axis=0, weights=weight * (labels == k)) for k in (0, 2)]
+    assert np.allclose(got.shift[[0, 2]], means, rtol=1e-14)
+    assert np.allclose(got.shift[1], np.average(X, axis=0, weights=weight), rtol=1e-14)
+    resp = np.eye(3)[labels] * weight[:, None]
+    assert_close(got, definition(structure, X, resp, got.shift))
+
+
+def test_a_group_of_rows_without_weight_is_empty() -> None:
+    X = np.array([[0.0], [1.0], [5.0]])
+    got = hard_statistics(
+        Sample(X, np.array([1.0, 1.0, 0.0])), np.array([0, 0, 1], dtype=np.int32), "full", 2
+    )
+    assert np.array_equal(got.n_k, [2, 0])
+    assert np.array_equal(got.shift, [[0.5], [0.5]])
+
+
+@each_structure
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_statistics_of_random_responsibilities(structure: Structure, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    X: Rows = rng.normal(size=(2500, 2)).astype(dtype)  # more than two blocks
+    weight = rng.uniform(size=2500)
+    got = random_statistics(Sample(X, weight), structure, 3, np.random.RandomState(5))
+    resp = np.random.RandomState(5).uniform(size=(2500, 3))
+    resp *= (weight / resp.sum(axis=1))[:, None]
+    assert_close(got, definition(structure, X.astype(float), resp, got.shift))
+
+
+def test_standardised_rows() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3)) * [1e-8, 1.0, 1e8] + [1.0, 0.0, 1e9]
+    X[:, 1] = 0.1
+    weight = rng.uniform(size=100)
+    scaled = standardised(Sample(X, weight))
+    assert np.allclose(np.average(scaled, axis=0, weights=weight), 0, atol=1e-7)
+    spread = np.average(scaled**2, axis=0, weights=weight)
+    assert np.allclose(spread, [1, 0, 1])
+    assert np.array_equal(scaled[:, 1], np.zeros(100))
+
+
+@groups
+def test_three_groups_are_found(method: str, blobs: NDArray[np.float64]) -> None:
+    found = [ordered(start(blobs, method=method, seed=seed)) for seed in range(10)]
+    centers = [[0, 0, 0], [0, 9, -4], [8, 0, 4]]
+    hits = sum(np.allclose(means, centers, atol=0.3) for means in found)
+    assert hits >= (2 if method == "random_from_data" else 8)
+
+
+@groups
+def test_units_do_not_matter(method: str, blobs: NDArray[np.float64]) -> None:
+    units = np.array([2.0**-20, 1.0, 2.0**20])
+    one = start(blobs, method=method, reg_covar=0.0)
+    other = start(blobs * units, method=method, reg_covar=0.0)
+    assert np.allclose(other.means / units, one.means, rtol=1e-9)
+    assert np.allclose(other.weights, one.weights)
+
+
+def test_a_feature_of_large_noise_does_not_hide_the_groups(blobs: NDArray[np.float64]) -> None:
+    noise = 1e6 * np.random.default_rng(0).normal(size=(len(blobs), 1))
+    found = start(np.ascontiguousarray(np.hstack([blobs, noise])))
+    assert np.allclose(ordered(found)[:, :3], [[0, 0, 0], [0, 9, -4], [8, 0, 4]], atol=0.3)
+
+
+@each_method
+@each_structure
+def test_the_seed_decides(method: str, structure: Structure, blobs: NDArray[np.float64]) -> None:
+    X = blobs[:200]
+    one, same, other = (
+        start(X, method=method, structure=structure, n_components=7, seed=seed)
+        for seed in (0, 0, 1)
+    )
+    assert_equal(one, same)
+    assert not np.array_equal(one.means, other.means)
+
+
+@each_method
+@pytest.mark.parametrize("weighted", [False, True])
+def test_large_data_is_sampled(method: str, weighted: bool) -> None:
+    n_samples = 8 * START_ROWS
+    X = np.random.default_rng(0).normal(size=(n_samples, 4))
+    X[n_samples // 2 :] += 10
+    weight = np.where(np.arange(n_samples) < n_samples // 2, 3.0, 1.0) if weighted else None
+    tracemalloc.start()
+    one, other = (
+        start(X, weight, method=method, n_components=2, n_threads=count) for count in (1, 2)
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_equal(one, other)
+    assert peak < X.nbytes
+    share = 0.75 if weighted else 0.5
+    assert np.allclose(one.weights @ one.means, 10 * (1 - share), atol=0.2)
+    if method in ("kmeans", "k-means++"):
+        assert np.allclose(ordered(one), [[0] * 4, [10] * 4], atol=0.1)
+        assert one.weights.max() == pytest.approx(share, abs=0.02)
+
+
+@each_method
+@pytest.mark.parametrize("n_samples", [1000, 3 * START_ROWS])
+def test_rows_without_weight_are_not_there(method: str, n_samples: int) -> None:
+    X = np.random.default_rng(0).normal(size=(n_samples, 2))
+    X[::2] = 1e6
+    weight = np.ones(n_samples)
+    weight[::2] = 0
+    found = start(X, weight, method=method)
+    assert np.abs(found.means).max() < 10
+
+
+@each_method
+def test_fewer_weighted_rows_than_components(method: str) -> None:
+    X = np.random.default_rng(0).normal(size=(3 * START_ROWS, 2))
+    weight = np.zeros(len(X))
+    weight[[5, 7]] = 1.0
+    found = start(X, weight, method=method, n_components=6)
+    assert np.isfinite(found.precisions_cholesky).all()
+
+
+@each_method
+@each_structure
+def test_fewer_distinct_rows_than_components(method: str, structure: Structure) -> None:
+    X = np.repeat([[0.0, 1.0], [2.0, 5.0]], 10, axis=0)
+    found = start(X, method=method, structure=structure, n_components=6, reg_covar=0.0)
+    assert np.isfinite(found.precisions_cholesky).all()
+    assert found.weights.sum() == pytest.approx(1)
+
+
+def test_random_rows_are_distinct() -> None:
+    X = np.arange(12.0)[:, None]
+    for weight in (None, np.ones(12)):
+        found = start(X, weight, method="random_from_data", n_components=12)
+        assert np.array_equal(np.sort(found.means[:, 0]), X[:, 0])
+
+
+def test_random_rows_prefer_weight() -> None:
+    X = np.arange(40.0)[:, None]
+    weight = np.where(np.arange(40) < 3, 1e9, 1.0)
+    found = start(X, weight, method="random_from_data", reg_covar=0.0)
+    assert np.allclose(np.sort(found.means[:, 0]), [0, 1, 2], atol=1e-3)
+
+
+@each_structure
+def test_all_given_parameters_are_taken_without_a_look(structure: Structure) -> None:
+    shape = {"full": (3, 2, 2), "tied": (2, 2), "diag": (3, 2), "spherical": (3,)}[structure]
+    matrices = structure in ("full", "tied")
+    precisions = np.broadcast_to(4 * np.eye(2) if matrices else 4.0, shape).copy()
+    means = np.arange(6.0).reshape(3, 2)
+    given = Given(np.array([0.2, 0.3, 0.5]), means, precisions)
+    found = start(None, structure=structure, given=given)
+    assert np.array_equal(found.weights, [0.2, 0.3, 0.5])
+    assert np.array_equal(found.means, means)
+    assert np.allclose(found.precisions, precisions)
+    assert np.allclose(found.covariances * 16, precisions)
+
+
+def test_a_start_fills_in_what_is_not_given(blobs: NDArray[np.float64]) -> None:
+    plain = start(blobs)
+    weights, means = np.array([0.2, 0.3, 0.5]), np.arange(9.0).reshape(3, 3)
+    precisions = np.stack([4 * np.eye(3)] * 3)
+    found = start(blobs, given=Given(weights, None, precisions))
+    assert np.array_equal(found.weights, weights)
+    assert np.array_equal(found.means, plain.means)
+    assert np.allclose(found.precisions, precisions)
+    found = start(blobs, given=Given(None, means, None))
+    assert np.array_equal(found.means, means)
+    assert np.array_equal(found.weights, plain.weights)
+    assert np.array_equal(found.covariances, plain.covariances)
+
+
+@each_structure
+def test_random_start_is_that_of_scikit_learn(
+    structure: Structure, blobs: NDArray[np.float64]
+) -> None:
+    mixture = pytest.importorskip("sklearn.mixture")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = mixture.GaussianMixture(
+            3, covariance_type=structure, init_params="random", max_iter=0, random_state=4
+        ).fit(blobs)
+    ours = start(blobs, structure=structure, method="random", seed=4)
+    assert np.allclose(ours.weights, theirs.weights_, rtol=1e-10)
+    assert np.allclose(ours.means, theirs.means_, rtol=1e-10)
+    assert np.allclose(ours.precisions_cholesky, theirs.precisions_cholesky_, rtol=1e-9, atol=1e-12)
+
+
+def test_statistics_of_a_start_make_sense_to_the_m_step(blobs: NDArray[np.float64]) -> None:
+    labels = (blobs[:, 0] > 4).astype(np.int32)
+    parameters, collapsed = m_step(hard_statistics(Sample(blobs, None), labels, "full", 2), 0.0)
+    assert collapsed == ()
+    for k in range(2):
+        assert np.allclose(parameters.covariances[k], np.cov(blobs[labels == k].T, ddof=0))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([0.5, 0.3, 0.2], r"'weights' should have the shape of \(2,\), but got \(3,\)"),
+        ([1.5, -0.5], r"range \[0, 1\], but got max value 1.50000, min value -0.50000"),
+        ([0.5, 0.4], r"normalized, but got sum\(weights\) = 0.90000"),
+        ([0.5, np.nan], "'weights' should be finite, but contains NaN or infinity"),
+    ],
+)
+def test_bad_weights(weights: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_weights(weights, 2)
+
+
+def test_float32_weights_may_sum_to_one_less_exactly() -> None:
+    third = np.full(3, 1 / 3, dtype=np.float32)
+    assert check_weights(third, 3).dtype == np.float64
+
+
+def test_bad_means() -> None:
+    with pytest.raises(ValueError, match=r"'means' should have the shape of \(2, 3\), but got"):
+        check_means(np.zeros((3, 2)), 2, 3)
+    with pytest.raises(ValueError, match="'means' should be finite"):
+        check_means(np.full((2, 3), np.inf), 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("structure", "matrices", "message"),
+    [
+        ("full", np.eye(2), r"'full precision' should have the shape of \(3, 2, 2\), but got"),
+        ("tied", np.array([[1.0, 0.5], [0.4, 1.0]]), "symmetric, positive-definite, but is not"),
+        ("tied", -np.eye(2), "symmetric, positive-definite, but the tied matrix"),
+        ("full", np.stack([np.eye(2), 2 - np.eye(2), np.eye(2)]), "matrix of component 1"),
+        ("diag", np.array([[1.0, 2], [1, 2], [0, 1]]), "'diag precision' should be positive"),
+        ("spherical", np.array([1.0, -2, 3]), "precision' should be positive, but got -2"),
+        ("spherical", np.array([1.0, np.nan, 3]), "'spherical precision' should be finite"),
+    ],
+)
+def test_bad_matrices(structure: Structure, matrices: FloatArray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_matrices("precision", matrices, structure, 3, 2)
+
+
+def test_given_arrays_are_copied() -> None:
+    means = np.zeros((2, 3))
+    assert not np.shares_memory(check_means(means, 2, 3), means)
