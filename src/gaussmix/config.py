@@ -37,7 +37,7 @@ def config() -> dict[str, Any]:
         "isa_usable": () if info is None else dispatch.available(),
         "isa": dispatch.active().name,
         "isa_reason": _isa_reason(),
-        "threads": n_threads.count,
+        "threads": n_threads.number,
         "threads_reason": n_threads.reason,
     }
 

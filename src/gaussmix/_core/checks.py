@@ -1,5 +1,7 @@
 """The argument checks that the reference and every compiled build share: same errors everywhere."""
 
+from operator import index
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +50,7 @@ def check_pass(
     check_array("log_scales", density.log_scales, (n_components,), np.float64)
     if sample_weight is not None:
         check_array("sample_weight", sample_weight, (n_samples,), np.float64)
-    if n_threads < 1:
+    if index(n_threads) < 1:
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
     return n_samples, n_components, n_features
 

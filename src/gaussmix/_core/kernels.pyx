@@ -55,6 +55,7 @@ cdef struct Job:  # what to do with each row, and where
     Py_ssize_t n_samples
     const real* X
     const double* sample_weight  # (N,), or NULL
+    double weight_unit  # a power of two near the largest, so that weights fit any precision
     real* out  # (N, K) or (N,), or NULL
     int* labels  # (N,), or NULL
 
@@ -74,11 +75,15 @@ cdef class PackedMixture:
         }[density.structure]
         self.mixture.n_components, self.mixture.n_features = density.means.shape
         self.mixture.center = &center[0]
-        self.mixture.means = address(packed.means.ravel())
-        self.mixture.factors = address(packed.factors)
-        self.mixture.offsets = address(packed.offsets)
-        self.mixture.rotation = address(packed.rotation.ravel())
-        self.mixture.log_scales = address(packed.log_scales)
+        self.mixture.means = constants(packed.means.ravel())
+        self.mixture.factors = constants(packed.factors)
+        self.mixture.offsets = constants(packed.offsets)
+        self.mixture.rotation = constants(packed.rotation.ravel())
+        self.mixture.log_scales = constants(packed.log_scales)
+
+
+cdef const real* constants(const real[::1] array) except? NULL:
+    return &array[0] if array.shape[0] else NULL
 
 
 cdef real* address(real[::1] array) except? NULL:
@@ -90,33 +95,33 @@ cdef int* label_address(int[::1] array) except? NULL:
 
 
 def log_density(X, density, out, int n_threads=1):
-    n_samples, n_components, _ = check_pass(X, density, n_threads)
+    n_samples, n_components, _ = check_call(X, density, n_threads)
     check_array("out", out, (n_samples, n_components), X.dtype)
-    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, NULL, NULL)
+    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, 1, NULL, NULL)
     job.out = address(out.reshape(-1))
     run(&job, X, None, density, None, n_threads)
 
 
 def log_likelihood(X, density, out, int n_threads=1):
-    n_samples, _, _ = check_pass(X, density, n_threads)
+    n_samples, _, _ = check_call(X, density, n_threads)
     check_array("out", out, (n_samples,), X.dtype)
-    cdef Job job = Job(LOG_LIKELIHOOD, 0, NULL, NULL, NULL, NULL)
+    cdef Job job = Job(LOG_LIKELIHOOD, 0, NULL, NULL, 1, NULL, NULL)
     job.out = address(out)
     run(&job, X, None, density, None, n_threads)
 
 
 def responsibilities(X, density, out, int n_threads=1):
-    n_samples, n_components, _ = check_pass(X, density, n_threads)
+    n_samples, n_components, _ = check_call(X, density, n_threads)
     check_array("out", out, (n_samples, n_components), X.dtype)
-    cdef Job job = Job(RESPONSIBILITIES, 0, NULL, NULL, NULL, NULL)
+    cdef Job job = Job(RESPONSIBILITIES, 0, NULL, NULL, 1, NULL, NULL)
     job.out = address(out.reshape(-1))
     run(&job, X, None, density, None, n_threads)
 
 
 def assign(X, density, labels, best, int n_threads=1):
-    n_samples, _, _ = check_pass(X, density, n_threads)
+    n_samples, _, _ = check_call(X, density, n_threads)
     check_array("labels", labels, (n_samples,), np.int32)
-    cdef Job job = Job(ASSIGN, 0, NULL, NULL, NULL, NULL)
+    cdef Job job = Job(ASSIGN, 0, NULL, NULL, 1, NULL, NULL)
     job.labels = label_address(labels)
     if best is not None:
         check_array("best", best, (n_samples,), X.dtype)
@@ -125,9 +130,9 @@ def assign(X, density, labels, best, int n_threads=1):
 
 
 def accumulate(X, sample_weight, density, n_k, first, second, totals, int n_threads=1):
-    check_pass(X, density, n_threads, sample_weight)
+    check_call(X, density, n_threads, sample_weight)
     check_sums(density, n_k, first, second, totals)
-    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, NULL, NULL)
+    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
     sums = np.concatenate([n_k, first, second, totals], axis=None)
     run(&job, X, sample_weight, density, sums, n_threads)
     hand_out(sums, n_k, first, second, totals)
@@ -137,15 +142,22 @@ def accumulate(X, sample_weight, density, n_k, first, second, totals, int n_thre
 
 
 def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n_threads=1):
-    n_samples, _, _ = check_pass(X, density, n_threads, sample_weight)
+    n_samples, _, _ = check_call(X, density, n_threads, sample_weight)
     check_sums(density, n_k, first, None, totals)
-    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, NULL, NULL)
+    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
     if labels is not None:
         check_array("labels", labels, (n_samples,), np.int32)
         job.labels = label_address(labels)
     sums = np.concatenate([n_k, first, totals], axis=None)
     run(&job, X, sample_weight, density, sums, n_threads)
     hand_out(sums, n_k, first, totals)
+
+
+def check_call(X, density, n_threads, sample_weight=None):
+    """Raise unless the arguments fit together and this build; return (N, K, D)."""
+    shape = check_pass(X, density, n_threads, sample_weight)
+    check_array("X", X, X.shape, DTYPE)
+    return shape
 
 
 def hand_out(sums, *arrays):
@@ -161,7 +173,6 @@ cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
     cdef Py_ssize_t n_samples = X.shape[0]
     if n_samples == 0:
         return
-    check_array("X", X, X.shape, DTYPE)
     cdef const real[:, ::1] rows = X
     cdef const double[::1] weights = sample_weight
     cdef double[::1] total = np.empty(0) if sums is None else sums
@@ -171,6 +182,7 @@ cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
     job.X = &rows[0, 0]
     if sample_weight is not None:
         job.sample_weight = &weights[0]
+        job.weight_unit = 2.0 ** np.frexp(sample_weight.max())[1]
 
     cdef Py_ssize_t n_groups = (n_samples + GROUP_ROWS - 1) // GROUP_ROWS
     cdef Py_ssize_t width = total.shape[0]
@@ -227,6 +239,7 @@ cdef void do_group(
     cdef Py_ssize_t row = group * GROUP_ROWS
     cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
     cdef Py_ssize_t panels = block_rows // PANEL
+    cdef Py_ssize_t i
     # Lanes want their cache lines whole.
     workspace += (CACHE_LINE - <uintptr_t>workspace % CACHE_LINE) % CACHE_LINE // sizeof(real)
     block.x_stride = odd(mixture.n_features + 1) * VECTORS
@@ -244,6 +257,8 @@ cdef void do_group(
         row += block.n_rows
     if job.task == ACCUMULATE:
         centre_moments(mixture, sums)
+    for i in range(width):
+        sums[i] *= job.weight_unit
 
 
 cdef void do_block(
@@ -256,7 +271,7 @@ cdef void do_block(
     cdef int* labels = &found[0]
     if job.sample_weight != NULL:
         weight = job.sample_weight + row
-    load_rows(block, mixture, X, weight)
+    load_rows(block, mixture, X, weight, job.weight_unit)
     score_rows(block, mixture)
     if job.task == LOG_DENSITY:
         write_scores(block, mixture, job.out + row * mixture.n_components)
@@ -275,7 +290,7 @@ cdef void do_block(
             labels = job.labels + row
         find_best(block, mixture, labels)
         if job.task == ACCUMULATE_HARD:
-            add_hard(block, mixture, labels, X, weight, sums)
+            add_hard(block, mixture, labels, X, weight, job.weight_unit, sums)
             add_totals(block, sums + width - 2)
         elif job.out != NULL:
             write_top(block, job.out + row)

@@ -23,11 +23,11 @@ cdef struct Mixture:
     Py_ssize_t n_components
     Py_ssize_t n_features
     const double* center  # (D,)
-    real* means  # (K, D + 1) relative to the centre, the last 0
-    real* factors  # packed as the density's tiles read them
-    real* offsets  # U_k' means_k, packed likewise
-    real* rotation  # (D, D), the tied factor
-    real* log_scales  # (K,)
+    const real* means  # (K, D + 1) relative to the centre, the last 0
+    const real* factors  # packed as the density's tiles read them
+    const real* offsets  # U_k' means_k, packed likewise
+    const real* rotation  # (D, D), the tied factor
+    const real* log_scales  # (K,)
 
 cdef struct Block:  # of rows, and the workspace of one thread
     Py_ssize_t n_rows  # samples, of which the last panel may have fewer than it holds
@@ -36,7 +36,7 @@ cdef struct Block:  # of rows, and the workspace of one thread
     Py_ssize_t score_stride
     vec* x
     vec* score
-    vec* weight  # [panel][vector], 0 beyond the last row
+    vec* weight  # [panel][vector], in units of the job's, 0 beyond the last row
     vec* top  # [panel][vector]: a row's largest log-density, then its log-likelihood
     vec* scratch  # room for `scratch_values` numbers of each row
 
@@ -50,6 +50,7 @@ cdef inline void load_rows(
     const Mixture* mixture,
     const real* X,  # (n_rows, D)
     const double* sample_weight,  # (n_rows,) or NULL
+    double weight_unit,
 ) noexcept nogil:
     """Copy rows into panels, centred in double precision. Lanes without a row get zeros."""
     cdef Py_ssize_t d = mixture.n_features
@@ -63,7 +64,7 @@ cdef inline void load_rows(
         for s in range(n_here):
             for i in range(d):
                 x[i * PANEL + s] = <real>(X[s * d + i] - mixture.center[i])
-            w[s] = 1 if sample_weight == NULL else <real>sample_weight[s]
+            w[s] = 1 if sample_weight == NULL else <real>(sample_weight[s] / weight_unit)
         for s in range(n_here, PANEL):
             for i in range(d):
                 x[i * PANEL + s] = 0

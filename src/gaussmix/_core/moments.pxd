@@ -302,7 +302,7 @@ cdef inline void centre_moments(const Mixture* mixture, double* sums) noexcept n
 
 cdef inline void add_hard(
     const Block* block, const Mixture* mixture, const int* labels,
-    const real* X, const double* sample_weight, double* sums,
+    const real* X, const double* sample_weight, double weight_unit, double* sums,
 ) noexcept nogil:
     """Add a block's counts and first moments with each row in its labelled component alone."""
     cdef Py_ssize_t d = mixture.n_features
@@ -313,7 +313,7 @@ cdef inline void add_hard(
     for s in range(block.n_rows):
         k = labels[s]
         mean = mixture.means + k * (d + 1)
-        weight = 1 if sample_weight == NULL else sample_weight[s]
+        weight = 1 if sample_weight == NULL else sample_weight[s] / weight_unit
         sums[k] += weight
         for i in range(d):
             first[k * d + i] += weight * ((X[s * d + i] - mixture.center[i]) - mean[i])

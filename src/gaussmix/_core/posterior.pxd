@@ -48,7 +48,7 @@ cdef inline void normalise(
 
 cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) noexcept nogil:
     """The most probable component of each row into `labels`, the first of equals, and its
-    log-density into `top`."""
+    log-density, kept above LOG_LOWEST, into `top`."""
     cdef vec* score = block.score
     cdef vec best[VECTORS]
     cdef vec winner[VECTORS]
@@ -57,9 +57,9 @@ cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) no
     cdef int v
     for p in range(block.n_panels):
         for v in range(VECTORS):
-            best[v] = score[v]
+            best[v] = splat(LOG_LOWEST)
             winner[v] = splat(0)
-        for k in range(1, mixture.n_components):
+        for k in range(mixture.n_components):
             for v in range(VECTORS):
                 term = score[k * VECTORS + v]
                 winner[v] = where_greater(term, best[v], splat(<real>k), winner[v])

@@ -22,16 +22,20 @@ from gaussmix._core.checks import check_array, check_pass, check_sums
 from gaussmix._core.constants import Density, FloatArray
 
 BLOCK_ROWS = 1024  # the compiled builds add up groups of as many rows
+LOG_LOWEST = {np.dtype(np.float64): -1e300, np.dtype(np.float32): -1e37}
+"""Log-densities are kept above this, in each precision, where they are compared or added up: a row
+that is impossible under every component belongs to all alike."""
 
 Rows = NDArray[np.floating]
 
 
+@np.errstate(over="ignore")  # of float32
 def log_density(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
     """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, K), X's dtype."""
     n_samples, n_components, _ = check_pass(X, density, n_threads)
     check_array("out", out, (n_samples, n_components), X.dtype)
     for rows in _blocks(X):
-        out[rows] = _log_density(_centred(X[rows], density), density)
+        out[rows] = _log_density(X[rows], density)
 
 
 def log_likelihood(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
@@ -39,7 +43,7 @@ def log_likelihood(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> 
     n_samples, _, _ = check_pass(X, density, n_threads)
     check_array("out", out, (n_samples,), X.dtype)
     for rows in _blocks(X):
-        _, out[rows] = _responsibilities(_log_density(_centred(X[rows], density), density))
+        _, out[rows] = _responsibilities(_bounded(X[rows], density))
 
 
 def responsibilities(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
@@ -47,7 +51,7 @@ def responsibilities(X: Rows, density: Density, out: Rows, n_threads: int = 1) -
     n_samples, n_components, _ = check_pass(X, density, n_threads)
     check_array("out", out, (n_samples, n_components), X.dtype)
     for rows in _blocks(X):
-        out[rows], _ = _responsibilities(_log_density(_centred(X[rows], density), density))
+        out[rows], _ = _responsibilities(_bounded(X[rows], density))
 
 
 def assign(
@@ -59,12 +63,13 @@ def assign(
     if best is not None:
         check_array("best", best, (n_samples,), X.dtype)
     for rows in _blocks(X):
-        log_prob = _log_density(_centred(X[rows], density), density)
+        log_prob = _bounded(X[rows], density)
         labels[rows] = log_prob.argmax(axis=1)
         if best is not None:
             best[rows] = log_prob.max(axis=1)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a moment may overflow: the M-step says so
 def accumulate(
     X: Rows,
     sample_weight: FloatArray | None,
@@ -86,7 +91,7 @@ def accumulate(
     for rows in _blocks(X):
         z = _centred(X[rows], density)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
-        resp, log_likelihood = _responsibilities(_log_density(z, density))
+        resp, log_likelihood = _responsibilities(_bounded(X[rows], density))
         resp *= weight[:, None]
         deviations = z - density.means[:, None, :]  # (K, B, D)
         n_k += resp.sum(axis=0)
@@ -118,7 +123,7 @@ def accumulate_hard(
     for rows in _blocks(X):
         z = _centred(X[rows], density)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
-        log_prob = _log_density(z, density)
+        log_prob = _bounded(X[rows], density)
         winners = log_prob.argmax(axis=1)
         n_k += np.bincount(winners, weight, n_components)
         np.add.at(first, winners, weight[:, None] * (z - density.means[winners]))
@@ -135,9 +140,10 @@ def _centred(rows: Rows, density: Density) -> FloatArray:
     return rows.astype(np.float64) - density.center
 
 
-def _log_density(z: FloatArray, density: Density) -> FloatArray:
-    """l_k of centred rows z (B, D) under every component: (B, K)."""
-    deviations = z - density.means[:, None, :]  # (K, B, D)
+@np.errstate(over="ignore", invalid="ignore")  # a square may overflow: it is bounded later
+def _log_density(rows: Rows, density: Density) -> FloatArray:
+    """l_k of rows (B, D) under every component: (B, K)."""
+    deviations = _centred(rows, density) - density.means[:, None, :]  # (K, B, D)
     factors = density.factors
     if density.structure in ("full", "tied"):
         y = deviations @ factors
@@ -147,6 +153,11 @@ def _log_density(z: FloatArray, density: Density) -> FloatArray:
         y = deviations * factors[:, None, None]
     log_prob: FloatArray = density.log_scales - 0.5 * np.einsum("knd,knd->nk", y, y)
     return log_prob
+
+
+def _bounded(rows: Rows, density: Density) -> FloatArray:
+    """l_k, kept above LOG_LOWEST."""
+    return np.fmax(_log_density(rows, density), LOG_LOWEST[rows.dtype])
 
 
 def _responsibilities(log_prob: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,21 +1,20 @@
 """How many threads a pass runs on, decided once, in Python, and passed down."""
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 PARALLEL_FLOPS = 2e6  # below this a pass takes some 100 us and a second thread gains nothing
 
 _forked = False
 
 
-@dataclass(frozen=True)
-class ThreadCount:
+class ThreadCount(NamedTuple):
     """A number of threads and, for people, why that many."""
 
-    count: int
+    number: int
     reason: str
 
 
@@ -38,7 +37,7 @@ def resolve(n_threads: int | None = None) -> ThreadCount:
 
 def for_work(n_threads: int | None, flops: float) -> int:
     """Threads for a pass of so many floating-point operations: one when it is small."""
-    return resolve(n_threads).count if flops >= PARALLEL_FLOPS else 1
+    return resolve(n_threads).number if flops >= PARALLEL_FLOPS else 1
 
 
 def _cpus() -> int:
