@@ -50,7 +50,7 @@ def test_omp_num_threads_that_is_no_count_is_ignored(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert threads.resolve().count == 3
+    assert threads.resolve().number == 3
 
 
 @pytest.mark.usefixtures("with_openmp")
@@ -60,7 +60,7 @@ def test_then_the_smaller_of_affinity_and_quota(
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(threads, "_cgroup_quota", lambda: quota)
-    assert threads.resolve().count == count
+    assert threads.resolve().number == count
 
 
 @pytest.mark.usefixtures("with_openmp")

@@ -163,7 +163,7 @@ def bench(arguments: argparse.Namespace) -> int:
     """Measure the speed of kernels and fits, and of other libraries that are installed."""
     from gaussmix import benchmark
 
-    return benchmark.main(full=arguments.full)
+    return benchmark.main(full=arguments.full, output=arguments.output)
 
 
 def info(_arguments: argparse.Namespace) -> int:
@@ -238,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     verifying.add_argument("--isa", choices=dispatch.COMPILED, help="only this build")
     benching = _command(commands, "bench", bench)
     benching.add_argument("--full", action="store_true", help="all sizes")
+    benching.add_argument("-o", "--output", type=Path, help="folder for JSON and Markdown")
     _command(commands, "info", info)
     return parser
 

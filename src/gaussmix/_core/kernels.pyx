@@ -31,8 +31,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     GROUP_ROWS = 1024
-    BLOCK_BYTES = 512 * 1024  # of a block's rows and scores: most of a core's second-level cache
-    BLOCK_ROWS = 512
+    BLOCK_BYTES = 512 * 1024  # of a block's rows and scores: a core's second-level cache
+    BLOCK_ROWS = 256
     WAVE_BYTES = 16 * 1024 * 1024  # of the groups' sums
     CACHE_LINE = 64
 

@@ -87,11 +87,14 @@ GMX_INLINE gmx_vec gmx_from_bits(gmx_bits_t b) { return (gmx_vec)b; }
 GMX_INLINE gmx_vec gmx_splat(gmx_real s) { return s - (gmx_vec){0}; }
 GMX_INLINE gmx_real gmx_lane(gmx_vec v, int lane) { return v[lane]; }
 
-/* x where a > b, else y, lane by lane; a comparison with NaN is false. */
+/* x where a > b, else y, lane by lane; a comparison with NaN is false. The loop becomes a compare and
+ * a blend, or a maximum; masks by hand did not. */
 GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
-    const gmx_bits_t mask = (gmx_bits_t)(a > b);
-    return (gmx_vec)((mask & (gmx_bits_t)x) | (~mask & (gmx_bits_t)y));
+    gmx_vec out;
+    for (int i = 0; i < GMX_LANES; i++)
+        out[i] = a[i] > b[i] ? x[i] : y[i];
+    return out;
 }
 
 #else

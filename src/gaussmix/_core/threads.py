@@ -6,7 +6,9 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
-PARALLEL_FLOPS = 2e6  # below this a pass takes some 100 us and a second thread gains nothing
+PARALLEL_FLOPS = 1e7
+"""Below this a pass takes half a millisecond: a second thread gains little of it on a quiet
+machine, and where another process holds its core the wait costs several times as much."""
 
 _forked = False
 
