@@ -102,8 +102,10 @@ def _per_weight(
     if structure == "full":
         return second / n_k[:, None, None]
     if structure == "tied":
-        return second / n_k.sum()
-    return second / (n_k[:, None] if structure == "diag" else n_k * n_features)
+        return second / float(n_k.sum())
+    if structure == "diag":
+        return second / n_k[:, None]
+    return second / (n_k * n_features)
 
 
 def _squares(structure: Structure, weights: FloatArray, delta: FloatArray) -> FloatArray:
@@ -162,10 +164,11 @@ def _sound(
     """Covariances made positive definite, their precision factors, and which were changed."""
     if structure in ("diag", "spherical"):
         variances = _variances(structure, covariances)
-        bad = ~(variances > scale.noise)
+        bad: Flags = ~(variances > scale.noise)
         lifted = np.maximum(variances, 0.0) + RIDGE * scale.typical + scale.noise
-        sound = np.where(bad, lifted, variances).reshape(covariances.shape)
-        return sound, precision_factors(structure, sound), bad.any(axis=1)
+        sound: FloatArray = np.where(bad, lifted, variances)
+        sound = sound.reshape(covariances.shape)
+        return sound, precision_factors(structure, sound), np.logical_or.reduce(bad, axis=1)
     shape = covariances.shape
     results = [
         _sound_matrix(matrix, noise, scale.typical)

@@ -95,7 +95,7 @@ def standardised(sample: Sample) -> FloatArray:
     """Copy the rows, with mean 0 and standard deviation 1 in every feature (0 if constant)."""
     weight = _weights(sample)
     mean = weight @ sample.rows / weight.sum()
-    scaled = sample.rows - mean
+    scaled: FloatArray = sample.rows - mean
     spread = np.sqrt(weight @ scaled**2 / weight.sum())
     scaled /= np.where(spread > RESOLUTION * np.abs(mean), spread, np.inf)
     return scaled

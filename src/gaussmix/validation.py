@@ -144,8 +144,9 @@ def _as_array(X: object, name: str) -> NDArray[np.generic]:
             "Use '.toarray()' to convert to a dense numpy array."
         )
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        n_masked = np.count_nonzero(np.ma.getmaskarray(X))
         raise ValueError(
-            f"{name} has {np.ma.count_masked(X)} masked values, but every value is required. "
+            f"{name} has {n_masked} masked values, but every value is required. "
             "Fill them with '.filled()' or leave out their rows."
         )
     try:
