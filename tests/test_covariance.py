@@ -199,6 +199,11 @@ def test_moments_that_overflow_are_refused(structure: Structure) -> None:
         m_step(statistics, 0.0)
 
 
+def test_a_negative_reg_covar_is_refused() -> None:
+    with pytest.raises(ValueError, match="reg_covar must be a finite number of at least 0, got -1"):
+        m_step(moments("full", *example()), -1)
+
+
 def test_no_rows_are_refused() -> None:
     statistics = Statistics.zeros("full", np.zeros((2, 3)))
     with pytest.raises(ValueError, match="positive weight, got 0"):

@@ -20,7 +20,9 @@ class Model(Estimator):
         self.scale = scale
 
     def fit(self, X: object, min_samples: int = 1) -> Self:
-        self.mean_ = self._rows_for_fit(X, min_samples).mean(axis=0)
+        rows = self._rows_for_fit(X, min_samples)
+        self._remember_features(X, rows)
+        self.mean_ = rows.mean(axis=0)
         return self
 
     def predict(self, X: object) -> Any:
@@ -29,7 +31,9 @@ class Model(Estimator):
 
 class Columns(Transformer):
     def fit(self, X: object) -> Self:
-        self.mean_ = self._rows_for_fit(X).mean(axis=0)
+        rows = self._rows_for_fit(X)
+        self._remember_features(X, rows)
+        self.mean_ = rows.mean(axis=0)
         self._n_features_out = 2
         return self
 
@@ -205,6 +209,9 @@ def test_made_columns_come_in_the_container_asked_for() -> None:
     assert isinstance(made, pandas.DataFrame)
     assert (list(made.columns), list(made.index)) == (["columns0", "columns1"], [3, 1, 4, 5])
     assert np.array_equal(made.to_numpy(), X[:, :2])
+
+    made = Columns().fit(X).set_output(transform="pandas").transform(X.tolist())
+    assert list(made.index) == [0, 1, 2, 3]  # a list has an `index` too, which is a method
 
     made = model.set_output(transform="polars").transform(frame("a", "b", "c"))
     assert isinstance(made, polars.DataFrame)

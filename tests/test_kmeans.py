@@ -1,6 +1,7 @@
 """K-means against scikit-learn's, SciPy's distances, and its own invariances."""
 
 import tracemalloc
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.spatial.distance import cdist
 
 from gaussmix.errors import ConvergenceWarning, NotFittedError, ParameterError
 from gaussmix.kmeans import KMeans
-from gaussmix.lloyd import lloyd
+from gaussmix.lloyd import lloyd, mean_variance
 from gaussmix.nearest import nearest_density
 from gaussmix.sampling import START_ROWS
 from gaussmix.seeding import plus_plus
@@ -266,12 +267,13 @@ def test_nearest_density_is_exact_far_from_the_origin() -> None:
 
 def test_lloyd_stops_by_movement_relative_to_the_spread() -> None:
     X = groups(1000, 2, 3)
+    assert mean_variance(X, 1) == pytest.approx(X.var(axis=0).mean())
     passes = [
-        lloyd(scale * X, None, scale * X[:3], max_iter=99, tol=1e-2, n_threads=1).n_iter
+        started(scale * X, scale * X[:3], max_iter=99, tol=1e-2).n_iter_
         for scale in (2.0**-20, 1.0, 2.0**20)
     ]
     assert passes[0] == passes[1] == passes[2]
-    assert passes[0] < lloyd(X, None, X[:3], max_iter=99, tol=0.0, n_threads=1).n_iter
+    assert passes[0] < lloyd(X, None, X[:3], max_iter=99, threshold=0.0, n_threads=1).n_iter
 
 
 @pytest.mark.parametrize(
@@ -282,6 +284,7 @@ def test_lloyd_stops_by_movement_relative_to_the_spread() -> None:
         ({"tol": -1}, "tol must be a finite number of at least 0, got -1"),
         ({"verbose": -1}, "verbose must be an integer of at least 0, got -1"),
         ({"verbose": "no"}, "verbose must be an integer of at least 0, got 'no'"),
+        ({"verbose": None}, "verbose must be an integer of at least 0, got None"),
         ({"algorithm": "elkan"}, "algorithm must be 'lloyd', got 'elkan'"),
         ({"n_threads": 0}, "n_threads must be an integer of at least 1, got 0"),
         ({"n_init": 0}, "n_init must be an integer of at least 1, got 0"),
@@ -312,6 +315,103 @@ def test_wrong_data() -> None:
         KMeans(2).fit(X, sample_weight=-1)
     with pytest.raises(NotFittedError):
         KMeans(2).transform(X)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(np.float32, 2e18), (np.float32, 3e37), (np.float64, 1e150), (float, 1e307)],
+)
+@pytest.mark.parametrize("tol", [0, 1e-4])
+def test_rows_too_far_apart_are_refused(isa: str, dtype: Any, scale: float, tol: float) -> None:
+    X = (scale * np.repeat([[0.0, 1], [1, 0], [5, 4]], 9, axis=0)).astype(dtype)
+    init: Any
+    for init in ("k-means++", "random", X[[0, 9, 18]]):
+        with pytest.raises(ValueError, match=r"deviations of X.* but must stay below .* scale the"):
+            KMeans(3, init=init, n_init=1, tol=tol, random_state=0).fit(X)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e19), (np.float64, 1e151)])
+def test_rows_too_far_from_the_centers_are_refused(isa: str, dtype: Any, far: Any) -> None:
+    X = groups(50, 2, 2).astype(dtype)
+    with pytest.raises(ValueError, match=r"distances of init from the first row .* below 1e\+3"):
+        KMeans(2, init=[[far, 0.0], [0.0, 0.0]]).fit(X)
+    model = KMeans(2, random_state=0).fit(X)
+    outlier = np.array([[far, 0]], dtype=dtype)
+    for weight in (None, [1e-30]):
+        with pytest.raises(ValueError, match="distances of X from the nearest centers add up to"):
+            model.score(outlier, sample_weight=weight)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 2.0**54), (np.float64, 2.0**490)])
+def test_a_spread_just_below_the_limit_costs_nothing(isa: str, dtype: Any, scale: float) -> None:
+    X = groups(100, 2, 3).astype(dtype)
+    near, far = started(X, X[:3]), started(X * dtype(scale), X[:3].astype(float) * scale)
+    assert np.array_equal(far.labels_, near.labels_)
+    assert far.inertia_ / scale / scale == pytest.approx(near.inertia_, rel=1e-6)
+    assert np.array_equal(far.predict(X * dtype(scale)), near.labels_)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+def test_small_integer_types_do_not_overflow(kind: Any, init: str) -> None:
+    X = groups(300, 2, 3)
+    plain = KMeans(3, init=init, n_init=2, max_iter=127, random_state=0).fit(X)
+    small = KMeans(kind(3), init=init, n_init=kind(2), max_iter=kind(127), random_state=0)
+    assert np.array_equal(small.set_params(n_threads=kind(1)).fit(X).labels_, plain.labels_)
+    assert np.array_equal(small.predict(X), plain.labels_)
+    tolerant = KMeans(3, init=init, n_init=2, tol=Fraction(1, 10**4), random_state=0)  # type: ignore[arg-type]
+    assert tolerant.fit(X).inertia_ == pytest.approx(plain.inertia_, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", [list, np.float32])
+def test_centers_set_by_hand(kind: Any) -> None:
+    X = groups(50, 2, 2)
+    centers = [[0.0, 0.0], [3.0, 3.0]]
+    model = KMeans(2)
+    by_hand: Any = centers if kind is list else np.array(centers, kind)
+    model.cluster_centers_ = by_hand
+    assert np.array_equal(model.predict(X), cdist(X, centers).argmin(axis=1))
+    np.testing.assert_allclose(model.transform(X), cdist(X, centers), rtol=1e-12)
+    assert model.score(X) == pytest.approx(-(cdist(X, centers).min(axis=1) ** 2).sum())
+    assert len(model.get_feature_names_out()) == 2
+
+
+def test_wrong_centers_set_by_hand() -> None:
+    X = groups(50, 2, 2)
+    model = KMeans(2, random_state=0).fit(X)
+    wrong: Any
+    for wrong, message in (
+        ([[0.0, np.nan]], "Input cluster_centers_ contains NaN"),
+        ([[0.0, 1.0, 2.0]], "cluster_centers_ has 3 features, but KMeans is expecting 2"),
+        ([0.0, 1.0], "Expected 2D array, got 1D array instead: cluster_centers_"),
+    ):
+        model.cluster_centers_ = wrong
+        for call in (model.predict, model.transform, model.score):
+            with pytest.raises(ValueError, match=message):
+                call(X)
+    model = KMeans(2)
+    model.inertia_ = 3.0
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was() -> None:
+    X = groups(50, 2, 2)
+    model = KMeans(2, random_state=0).fit(X)
+    before = model.predict(X)
+    for other, weight in ((X[:1, :1], None), (X[:, :1], -1), (1e200 * X[:, :1], None)):
+        with pytest.raises(ValueError, match=r"n_samples=1|negative|must stay below"):
+            model.fit(other, sample_weight=weight)
+        assert np.array_equal(model.predict(X), before)
+
+
+def test_random_rows_need_weights_that_count() -> None:
+    X = groups(20, 2, 2)
+    with pytest.raises(ValueError, match=r"n_clusters=3 rows of positive.* part of its sum, got 1"):
+        KMeans(3, init="random").fit(X, sample_weight=[1e149] + 19 * [1e-200])
+    KMeans(3, init="random", random_state=0).fit(X, sample_weight=[1e149] + 19 * [1e-100])
 
 
 def test_a_start_on_many_rows_sees_groups_that_come_in_turn() -> None:

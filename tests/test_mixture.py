@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -424,8 +425,80 @@ def test_warm_start_needs_parameters_that_fit() -> None:
     with pytest.raises(ValueError, match=r"warm_start cannot continue from means_ of shape \(3, 3"):
         model.set_params(n_components=2).fit(overlapping())
     model.set_params(n_components=3, covariance_type="diag")
-    with pytest.raises(ValueError, match=r"covariances_ of shape .*'diag' and X with 3 features"):
+    with pytest.raises(ValueError, match=r"covariance_type is 'diag', .*='full': set it back"):
         model.fit(overlapping())
+    model.set_params(warm_start=False).fit(overlapping())
+    assert model.covariances_.shape == (3, 3)
+
+
+@pytest.mark.parametrize(("fit", "then"), [("tied", "diag"), ("diag", "tied"), ("full", "round")])
+def test_another_covariance_type_needs_another_fit(fit: Structure, then: str) -> None:
+    X = overlapping()
+    model = fitted(fit)  # with as many components as features, tied and diag have one shape
+    expected = model.score(X)
+    model.set_params(covariance_type=then)
+    for call in (model.predict, model.score, model.bic, lambda _: model.sample()):
+        with pytest.raises(ValueError, match=f"covariance_type is '{then}', but .*='{fit}'"):
+            call(X)
+    assert pickle.loads(pickle.dumps(model)).set_params(covariance_type=fit).score(X) == expected
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was() -> None:
+    X = overlapping()
+    model = fitted()
+    before = model.score(X)
+    failures: list[tuple[Any, Any, dict[str, Any]]] = [
+        (X[:2, :2], None, {}),
+        (X[:, :2], -1, {}),
+        (X[:, :2] * 1e200, None, {}),
+        (X[:, :2], None, {"weights_init": [1.0]}),
+        (X[:, :2], None, {"warm_start": True, "weights_init": None}),
+    ]
+    for other, weight, changes in failures:
+        with pytest.raises(ValueError, match=r"n_samples = 2|negative|overflow|shape"):
+            model.set_params(**changes).fit(other, sample_weight=weight)
+        assert model.score(X) == before
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_any_kind_of_number_is_a_number(kind: Any) -> None:
+    X = overlapping()
+    plain = fitted(n_init=2, reg_covar=0.5, tol=0.25, max_iter=120)
+    other = GaussianMixture(
+        kind(3),
+        n_init=kind(2),
+        reg_covar=Fraction(1, 2),  # type: ignore[arg-type]
+        tol=Fraction(1, 4),  # type: ignore[arg-type]
+        max_iter=kind(120),
+        verbose=np.False_,  # type: ignore[arg-type]
+        verbose_interval=kind(3),
+        n_threads=kind(1),
+        random_state=0,
+    ).fit(X)
+    assert np.array_equal(other.means_, plain.means_)
+    with pytest.warns(ConvergenceWarning, match=r"tol=1e-09"):
+        other.set_params(tol=Fraction(1, 10**9), max_iter=2).fit(X)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("init_params", METHODS)
+@pytest.mark.parametrize(
+    ("scale", "means_init"), [(1e200, None), (1.0, np.full((2, 3), 1e300))], ids=["X", "means_init"]
+)
+def test_squares_that_overflow_are_explained(
+    scale: float, means_init: Any, init_params: str
+) -> None:
+    message = r"scale its features, and means_init with .* 1e150 .* largest mean is .*_weight 1$"
+    model = GaussianMixture(2, init_params=init_params, means_init=means_init, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        model.fit(scale * overlapping())
+
+
+@pytest.mark.usefixtures("compiled_isa")  # the reference adds up in float64
+def test_squares_that_overflow_in_float32_are_explained() -> None:
+    X = (1e19 * overlapping()).astype(np.float32)
+    with pytest.raises(ValueError, match=r"overflow: .*1e18 if X is float32"):
+        GaussianMixture(2, random_state=0).fit(X)
 
 
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
@@ -463,9 +536,17 @@ def test_same_bits_for_any_number_of_threads(method: str) -> None:
         ({"verbose_interval": 0}, "verbose_interval must be .* got 0"),
         ({"n_threads": 0}, "n_threads must be .* got 0"),
         ({"random_state": "x"}, "random_state must be .* got 'x'"),
-        ({"weights_init": [0.5, 0.6]}, "'weights' should be normalized"),
-        ({"means_init": [[0.0], [1.0]]}, r"'means' should have the shape of \(2, 3\)"),
-        ({"precisions_init": [1.0, 2.0]}, "'full precision' should have the shape of"),
+        ({"warm_start": "no"}, "warm_start must be True or False, got 'no'"),
+        ({"verbose": "abc"}, "verbose must be an integer of at least 0, got 'abc'"),
+        ({"verbose": None}, "verbose must be an integer of at least 0, got None"),
+        ({"verbose": np.nan}, "verbose must be an integer of at least 0, got nan"),
+        ({"weights_init": [0.5, 0.6]}, "'weights_init' should be normalized"),
+        ({"weights_init": ["0.5", "0.5"]}, "weights_init must hold numbers, got dtype <U3"),
+        ({"weights_init": {0.5}}, "weights_init must be a table of numbers, got set"),
+        ({"means_init": [[0.0], [1.0]]}, r"'means_init' should have the shape of \(2, 3\)"),
+        ({"means_init": [[0.0, 1, 2], [1]]}, "means_init must be .* rows have equal lengths"),
+        ({"means_init": np.ones((2, 3), complex)}, "Complex data not supported: means_init"),
+        ({"precisions_init": [1.0, 2.0]}, "'full precisions_init' should have the shape of"),
         ({"n_components": 301}, "Expected n_samples >= n_components but got n_components = 301, "),
     ],
 )
@@ -529,6 +610,12 @@ def test_a_model_from_parameters_can_be_fitted_from_there() -> None:
         ([1.0], [[0.0, 1.0]], [[1.0, 0.0]], "diag", "'diag covariance' should be positive"),
         ([1.0], [[0.0, 1.0]], [[1.0]], "diag", r"'diag covariance' should have the shape of \(1"),
         ([1.0], [[0.0]], [1.0], "round", "covariance_type must be one of"),
+        ([1.0], [["a"]], [1.0], "spherical", "means must hold numbers, got dtype <U1"),
+        ([1.0], [[0.0], [1.0, 2.0]], [1.0], "spherical", "means must be a table .* equal lengths"),
+        ([1j], [[0.0]], [1.0], "spherical", "Complex data not supported: weights must be real"),
+        ([1.0], [[0.0]], ["1"], "diag", "diag covariance must hold numbers"),
+        ([1.0], [[0.0]], [1e-320], "spherical", "an inverse within float64, but a pivot is 9.9"),
+        ([1.0], [[0.0, 0]], [[1.0, 0], [0, 1e-320]], "tied", "an inverse within float64, but a"),
     ],
 )
 def test_bad_parameters(
@@ -548,6 +635,59 @@ def test_attributes_set_by_hand(structure: Structure) -> None:
     del by_hand.covariances_
     by_hand.precisions_cholesky_ = model.precisions_cholesky_
     assert np.allclose(by_hand.score_samples(X), model.score_samples(X), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+@each_structure
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("means_", lambda v: v * np.nan, "'means_' should be finite"),
+        ("means_", lambda v: v[:, :2], r"'means_' should have the shape of \(3, 3\), but got"),
+        ("means_", lambda v: v[0], r"'means_' should have the shape of \(n_components, n_feat"),
+        ("weights_", lambda v: v[:2], r"'weights_' should have the shape of \(3,\), but got"),
+        ("weights_", lambda v: [-0.5, 0.5, 1], r"'weights_' should be in the range \[0, 1\]"),
+        ("weights_", lambda v: 0 * v, "'weights_' should be normalized, but got sum"),
+        ("covariances_", lambda v: v[:-1], "'covariances_' should have the shape of"),
+        ("precisions_cholesky_", lambda v: v * np.nan, "'precisions_cholesky_' should be finite"),
+        ("precisions_cholesky_", lambda v: v[:-1], "'precisions_cholesky_' should have the shape"),
+        ("precisions_cholesky_", lambda v: 0 * v, "precisions_cholesky_ must have no zero pivot"),
+        ("precisions_cholesky_", lambda v: "no", "precisions_cholesky_ must hold numbers"),
+    ],
+)
+def test_wrong_attributes_set_by_hand(
+    name: str, change: Any, message: str, structure: Structure
+) -> None:
+    X, model = overlapping(), fitted(structure)
+    setattr(model, name, change(getattr(model, name)))
+    for call in (model.predict_proba, model.score, lambda _: model.sample()):
+        with pytest.raises(ValueError, match=message):
+            call(X)
+
+
+@pytest.mark.parametrize("names", [["means_"], ["weights_"], ["weights_", "means_"]])
+def test_a_part_of_the_parameters_is_no_model(names: list[str]) -> None:
+    source, model = fitted(), GaussianMixture(3)
+    for name in names:
+        setattr(model, name, getattr(source, name))
+    for call in (model.predict, model.score, lambda _: model.sample()):
+        with pytest.raises(NotFittedError, match="This GaussianMixture instance is not fitted"):
+            call(overlapping())
+
+
+@each_structure
+def test_lists_and_negative_factors_set_by_hand(structure: Structure) -> None:
+    X, model = overlapping(), fitted(structure)
+    expected = model.score_samples(X)
+    for name in FITTED:
+        setattr(model, name, getattr(model, name).tolist())
+    assert np.array_equal(model.score_samples(X), expected)
+    model.precisions_cholesky_ = -np.array(model.precisions_cholesky_)  # U U' is the same
+    assert np.allclose(model.score_samples(X), expected, rtol=1e-12)
+    by_hand = GaussianMixture(3, covariance_type=structure)
+    for name in ("weights_", "means_", "covariances_"):
+        setattr(by_hand, name, getattr(model, name))
+    assert np.allclose(by_hand.score_samples(X), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
@@ -596,6 +736,14 @@ def test_samples_are_new_at_every_call_unless_seeded() -> None:
     assert np.array_equal(model.sample(10)[0], first)
     seeded = [model.sample(10, random_state=5)[0] for _ in range(2)]
     assert np.array_equal(seeded[0], seeded[1])
+
+
+def test_a_new_seed_is_a_new_sample() -> None:
+    model, other = fitted(), fitted().set_params(random_state=5)
+    first = model.sample(10)[0]
+    seeded = model.set_params(random_state=5).sample(10)[0]
+    assert np.array_equal(seeded, other.sample(10)[0])
+    assert np.array_equal(model.set_params(random_state=0).sample(10)[0], first)
 
 
 def test_samples_without_a_seed_differ_between_models() -> None:

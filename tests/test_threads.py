@@ -28,6 +28,7 @@ needs_sigint = pytest.mark.skipif(os.name == "nt", reason="no SIGINT for one pro
 def with_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_has_openmp", lambda: True)
     monkeypatch.setattr(threads, "_cpus", lambda: 6)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
     monkeypatch.setattr(threads, "_cgroup_quota", lambda: 3)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
 
@@ -45,12 +46,21 @@ def test_then_omp_num_threads(monkeypatch: pytest.MonkeyPatch, value: str) -> No
 
 
 @pytest.mark.usefixtures("with_openmp")
-@pytest.mark.parametrize("value", ["", "0", "-2", "many"])
+@pytest.mark.parametrize("value", ["", "0", "-2", "many", "²"])
 def test_omp_num_threads_that_is_no_count_is_ignored(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert threads.resolve().number == 3
+
+
+@pytest.mark.usefixtures("with_openmp")
+def test_no_more_than_a_few_threads_for_each_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = "4 for each CPU, the most there may be; "
+    assert threads.resolve(24) == (24, "n_threads argument")
+    assert threads.resolve(25) == threads.resolve(2**31) == (24, most + "n_threads argument")
+    monkeypatch.setenv("OMP_NUM_THREADS", "99999999999")
+    assert threads.resolve() == (24, most + "OMP_NUM_THREADS")
 
 
 @pytest.mark.usefixtures("with_openmp")

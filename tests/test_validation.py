@@ -12,6 +12,7 @@ import pytest
 from gaussmix.errors import ParameterError
 from gaussmix.validation import (
     BLOCK_VALUES,
+    check_boolean,
     check_choice,
     check_integer,
     check_n_threads,
@@ -19,6 +20,7 @@ from gaussmix.validation import (
     check_real,
     check_rows,
     check_sample_weight,
+    check_verbose,
 )
 
 TABLE = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
@@ -94,6 +96,12 @@ def test_polars_frames() -> None:
     assert check_rows(polars.DataFrame(TABLE, orient="row")).tolist() == TABLE
 
 
+def test_a_lazy_frame_is_no_table() -> None:
+    polars = pytest.importorskip("polars")
+    with pytest.raises(ParameterError, match="X must be a table of numbers, got LazyFrame"):
+        check_rows(polars.LazyFrame({"a": [1.0]}))
+
+
 def test_missing_values_of_frames_are_nan() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1, 2, None]}, dtype="Int64")
@@ -122,7 +130,11 @@ REFUSED = [
     ([[1.0, {}]], TypeError, "argument must be a real number (a string is not a number): X, row 0"),
     (np.array([[1.5], ["2"]], object), TypeError, "X, row 1, column 0 is '2'"),
     ([[1.0], [None]], ValueError, "Input X contains NaN, first at row 1, column 0"),
-    ([[10**400]], ValueError, "Input X contains a value too large for float64"),
+    ([[0], [10**400]], ValueError, "a value too large for float64: X, row 1, column 0"),
+    ({"a": [1.0]}, ParameterError, "X must be a table of numbers, got dict"),
+    ({1.0, 2.0}, ParameterError, "X must be a table of numbers, got set"),
+    ((row for row in TABLE), ParameterError, "X must be a table of numbers, got generator"),
+    (None, ParameterError, "X must be a table of numbers, got NoneType"),
     ([[1.0, 2.0], [3.0]], ValueError, "X must be a table of numbers whose rows have equal lengths"),
     (
         np.ma.masked_array(np.array(TABLE), mask=np.array([[False, True]] * 3)),
@@ -232,8 +244,11 @@ def test_weights() -> None:
         (-1, ValueError, "sample_weight must not be negative, got -1 at row 0"),
         ([1, np.nan, 1], ValueError, "Input sample_weight contains NaN, first at row 1"),
         ([1, 1, np.inf], ValueError, "Input sample_weight contains infinity"),
-        ([0, 0, 0], ValueError, "must have a positive, finite sum, but all weights are zero"),
-        ([1e308, 1e308, 1e308], ValueError, "finite sum, but the sum of the weights overflows"),
+        ([0, 0, 0], ValueError, "a sum from 1e-150 to 1e+150, but all weights are zero"),
+        ([1e308, 1e308, 1e308], ValueError, "a sum from 1e-150 to 1e+150, but got inf"),
+        ([1e306, 1, 1], ValueError, "a sum from 1e-150 to 1e+150, but got 1e+306"),
+        ([1e-320, 0, 0], ValueError, "a sum from 1e-150 to 1e+150, but got 9.99989e-321"),
+        ({1, 2, 3}, ValueError, "sample_weight must be a table of numbers, got set"),
         ([1, 1], ValueError, "have shape (3,), one weight per row, got shape (2,)"),
         ([[1, 1, 1]], ValueError, "have shape (3,), one weight per row, got shape (1, 3)"),
         ("balanced", ValueError, "sample_weight must hold numbers"),
@@ -284,11 +299,32 @@ def test_numbers() -> None:
     assert check_real("tol", 0, 0) == 0.0
     assert check_real("tol", np.float32(0.5), 0) == 0.5
     assert check_real("tol", Fraction(1, 4), 0, strict=True) == 0.25
-    for wrong in (-1e-9, np.nan, np.inf, True, "1", None, 1j):
+    for wrong in (-1e-9, np.nan, np.inf, True, "1", None, 1j, 10**400):
         with pytest.raises(ParameterError, match="tol must be a finite number of at least 0, got "):
             check_real("tol", wrong, 0)
     with pytest.raises(ParameterError, match=r"tol must be a finite number greater than 0, got 0$"):
         check_real("tol", 0, 0, strict=True)
+
+
+def test_switches() -> None:
+    assert check_boolean("warm_start", np.True_) is True
+    for wrong in ("no", 1, None):
+        with pytest.raises(ParameterError, match="warm_start must be True or False, got "):
+            check_boolean("warm_start", wrong)
+
+
+def test_verbose() -> None:
+    assert [check_verbose(value) for value in (False, True, np.True_, 2, np.int8(3))] == [
+        0,
+        1,
+        1,
+        2,
+        3,
+    ]
+    wrong: object
+    for wrong in (None, "abc", np.nan, [], -1):
+        with pytest.raises(ParameterError, match="verbose must be an integer of at least 0, got "):
+            check_verbose(wrong)
 
 
 def test_choices() -> None:

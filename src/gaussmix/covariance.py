@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from gaussmix._core.constants import FloatArray, Structure
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters, precision_factors
 from gaussmix.statistics import Statistics
+from gaussmix.validation import check_real
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -65,8 +66,9 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
     Raises
     ------
     ValueError
-        If the statistics hold no rows, or have overflowed.
+        If the statistics hold no rows, or have overflowed, or `reg_covar` is negative.
     """
+    reg_covar = check_real("reg_covar", reg_covar, 0)
     _check(statistics)
     structure = statistics.structure
     row_weight = statistics.weight / statistics.n_samples
@@ -91,7 +93,10 @@ def _check(statistics: Statistics) -> None:
         raise ValueError(f"statistics must have a positive weight, got {statistics.weight:g}")
     if not np.isfinite(statistics.second).all():
         raise ValueError(
-            "the second moments of X overflow: scale its features to a spread below 1e150"
+            "the second moments of X overflow: scale its features, and means_init with them, so "
+            "that rows lie within 1e150 of the means (1e18 if X is float32); the largest mean is "
+            f"{np.abs(statistics.shift).max():.3g}, the mean sample_weight "
+            f"{statistics.weight / statistics.n_samples:.3g}"
         )
 
 

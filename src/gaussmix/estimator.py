@@ -130,15 +130,19 @@ class Estimator:
             raise not_fitted(self)
 
     def _rows_for_fit(self, X: object, min_samples: int = 1) -> Rows:
-        """Check the rows to fit and remember their features: n_features_in_, feature_names_in_."""
-        names = _feature_names(X)
+        """Check the rows to fit, and the names of their features."""
         rows = check_rows(X, min_samples=min_samples, estimator=type(self).__name__)
+        _feature_names(X)
+        return rows
+
+    def _remember_features(self, X: object, rows: Rows) -> None:
+        """Set n_features_in_ and feature_names_in_, once a fit to X, checked as rows, succeeded."""
+        names = _feature_names(X)
         self.n_features_in_ = rows.shape[1]
         if names is not None:
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        return rows
 
     def _rows(self, X: object) -> Rows:
         """Check rows for a fitted model: same features, by number and by name."""
@@ -228,7 +232,7 @@ class Transformer(Estimator):
         if container == "pandas":
             import pandas as pd
 
-            index = getattr(X, "index", None)
+            index = X.index if isinstance(X, pd.DataFrame | pd.Series) else None
             return pd.DataFrame(values, index=index, columns=self.get_feature_names_out())
         if container == "polars":
             import polars as pl

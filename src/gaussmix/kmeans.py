@@ -8,10 +8,17 @@ from numpy.typing import ArrayLike
 
 from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.errors import warn, warn_convergence
+from gaussmix.errors import not_fitted, warn, warn_convergence
 from gaussmix.estimator import Transformer
-from gaussmix.lloyd import LloydResult, lloyd
-from gaussmix.nearest import Labels, assign, closeness, hard_pass, nearest_density
+from gaussmix.lloyd import LloydResult, lloyd, mean_variance
+from gaussmix.nearest import (
+    Labels,
+    assign,
+    check_squares,
+    closeness,
+    hard_pass,
+    nearest_density,
+)
 from gaussmix.seeding import plus_plus, random_rows
 from gaussmix.validation import (
     check_choice,
@@ -21,6 +28,7 @@ from gaussmix.validation import (
     check_real,
     check_rows,
     check_sample_weight,
+    check_verbose,
 )
 
 
@@ -124,8 +132,8 @@ class KMeans(Transformer):
         Raises
         ------
         ValueError
-            If a parameter, X or the weights are not acceptable, or there are fewer rows than
-            clusters.
+            If a parameter, X or the weights are not acceptable, there are fewer rows than
+            clusters, or rows are so far apart that squared distances overflow.
 
         Warns
         -----
@@ -138,6 +146,7 @@ class KMeans(Transformer):
             raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}.")
         weight = check_sample_weight(sample_weight, len(rows))
         self._keep(self._best_run(rows, weight))
+        self._remember_features(X, rows)
         return self
 
     def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
@@ -152,8 +161,8 @@ class KMeans(Transformer):
         """Return the index of the nearest centre of each row, shape (n_samples,), int32."""
         rows = self._rows(X)
         labels = np.empty(len(rows), dtype=np.int32)
-        density = nearest_density(self.cluster_centers_, rows.dtype)
-        assign(rows, density, labels, None, self.n_threads)
+        density = nearest_density(self._centers(), rows.dtype)
+        assign(rows, density, labels, None, check_n_threads(self.n_threads))
         return labels
 
     def transform(self, X: object) -> Any:
@@ -162,7 +171,7 @@ class KMeans(Transformer):
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
         """
         rows = self._rows(X)
-        distances = closeness(rows, self.cluster_centers_, self.n_threads)
+        distances = closeness(rows, self._centers(), check_n_threads(self.n_threads))
         np.multiply(distances, -2, out=distances)
         np.maximum(distances, 0, out=distances)  # no root of -0
         return self._wrapped(np.sqrt(distances, out=distances), X)
@@ -171,14 +180,18 @@ class KMeans(Transformer):
         """Return minus the inertia of X: the weighted sum of squared distances, negated."""
         rows = self._rows(X)
         weight = check_sample_weight(sample_weight, len(rows))
-        return -hard_pass(rows, weight, self.cluster_centers_, None, self.n_threads).inertia
+        n_threads = check_n_threads(self.n_threads)
+        inertia = hard_pass(rows, weight, self._centers(), None, n_threads).inertia
+        squares = inertia if weight is None else inertia / float(weight.max())
+        what = "Squared distances of X from the nearest centers add up to"
+        check_squares(squares, rows.dtype, what)
+        return -inertia
 
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, 1)
         check_integer("max_iter", self.max_iter, 1)
         check_real("tol", self.tol, 0)
-        if not isinstance(self.verbose, bool):
-            check_integer("verbose", self.verbose, 0)
+        check_verbose(self.verbose)
         check_choice("algorithm", self.algorithm, ("lloyd",))
         check_n_threads(self.n_threads)
         if isinstance(self.n_init, str):
@@ -190,18 +203,25 @@ class KMeans(Transformer):
 
     def _best_run(self, X: Rows, sample_weight: FloatArray | None) -> LloydResult:
         random_state = check_random_state(self.random_state)
-        runs = (self._run(X, sample_weight, random_state) for _ in range(self._n_starts()))
+        threshold = float(self.tol) * mean_variance(X, self.n_threads)
+        runs = (
+            self._run(X, sample_weight, random_state, threshold) for _ in range(self._n_starts())
+        )
         return min(runs, key=lambda run: run.inertia)
 
     def _run(
-        self, X: Rows, sample_weight: FloatArray | None, random_state: np.random.RandomState
+        self,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        random_state: np.random.RandomState,
+        threshold: float,
     ) -> LloydResult:
         return lloyd(
             X,
             sample_weight,
             self._starting_centers(X, sample_weight, random_state),
-            max_iter=self.max_iter,
-            tol=self.tol,
+            max_iter=int(self.max_iter),
+            threshold=threshold,
             n_threads=self.n_threads,
             verbose=bool(self.verbose),
         )
@@ -221,19 +241,23 @@ class KMeans(Transformer):
     def _starting_centers(
         self, X: Rows, sample_weight: FloatArray | None, random_state: np.random.RandomState
     ) -> FloatArray:
+        n_clusters = int(self.n_clusters)
         if isinstance(self.init, str):
             if self.init == "random":
-                return random_rows(X, self.n_clusters, sample_weight, random_state)
-            return plus_plus(X, self.n_clusters, sample_weight, random_state, self.n_threads)
+                return random_rows(X, n_clusters, sample_weight, random_state)
+            return plus_plus(X, n_clusters, sample_weight, random_state, self.n_threads)
         given: Any = self.init
         if callable(given):
-            given = given(X, self.n_clusters, random_state=random_state)
+            given = given(X, n_clusters, random_state=random_state)
         centers: FloatArray = check_rows(given, name="init").astype(np.float64)
-        if centers.shape != (self.n_clusters, X.shape[1]):
+        if centers.shape != (n_clusters, X.shape[1]):
             raise ValueError(
                 f"The shape of the initial centers {centers.shape} does not match the number of "
-                f"clusters {self.n_clusters} and the number of features of the data {X.shape[1]}."
+                f"clusters {n_clusters} and the number of features of the data {X.shape[1]}."
             )
+        with np.errstate(over="ignore"):
+            squares = float(((centers - X[0]) ** 2).sum())
+        check_squares(squares, X.dtype, "Squared distances of init from the first row add up to")
         return centers
 
     def _keep(self, best: LloydResult) -> None:
@@ -244,4 +268,22 @@ class KMeans(Transformer):
                 f"({self.n_clusters}). Possibly due to duplicate points in X."
             )
         self.cluster_centers_, self.labels_, self.inertia_, self.n_iter_ = best
-        self._n_features_out = self.n_clusters
+        self._n_features_out = len(self.cluster_centers_)
+
+    def _centers(self) -> FloatArray:
+        """Return cluster_centers_, which a user may have set by hand."""
+        if not hasattr(self, "cluster_centers_"):
+            raise not_fitted(self)
+        n_features = getattr(self, "n_features_in_", None)
+        centers = check_rows(
+            self.cluster_centers_,
+            name="cluster_centers_",
+            n_features=n_features,
+            estimator=type(self).__name__,
+        )
+        return np.asarray(centers, dtype=np.float64)
+
+    def _rows(self, X: object) -> Rows:
+        if not hasattr(self, "n_features_in_") and self.__sklearn_is_fitted__():  # set by hand
+            self._n_features_out, self.n_features_in_ = self._centers().shape
+        return super()._rows(X)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gaussmix._core import dispatch, threads
 from gaussmix._core.constants import Density, FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.nearest import HardSums, Labels, assign, hard_pass
+from gaussmix.nearest import HardSums, Labels, assign, check_squares, hard_pass
 
 
 class LloydResult(NamedTuple):
@@ -26,15 +26,15 @@ def lloyd(
     centers: FloatArray,
     *,
     max_iter: int,
-    tol: float,
+    threshold: float,
     n_threads: int | None,
     verbose: bool = False,
 ) -> LloydResult:
     """Improve centres by Lloyd's iteration (Bishop, PRML, section 9.1).
 
-    It ends when no label changes, when the centres' squared movement in all is at most `tol` times
-    the mean variance of the features, or after `max_iter` passes: scikit-learn's rules. A cluster
-    without weight moves to the row farthest from its centre.
+    It ends when no label changes, when the centres' squared movement in all is at most `threshold`,
+    or after `max_iter` passes: scikit-learn's rules. A cluster without weight moves to the row
+    farthest from its centre.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def lloyd(
     centers : ndarray of shape (n_clusters, n_features), float64
         Where to start.
     max_iter : int
-    tol : float
+    threshold : float
+        scikit-learn's is `tol` times the mean variance of the features.
     n_threads : int or None
     verbose : bool
         Print the inertia of every pass.
@@ -53,7 +54,6 @@ def lloyd(
     LloydResult
     """
     labels = np.full(len(X), -1, dtype=np.int32)
-    threshold = tol * _mean_variance(X, n_threads) if tol else 0.0
     for n_iter in range(1, max_iter + 1):
         previous = labels.copy()
         sums = hard_pass(X, sample_weight, centers, labels, n_threads)
@@ -124,15 +124,19 @@ def _farthest(
     return rows[best[rows] < 0]
 
 
-def _mean_variance(X: Rows, n_threads: int | None) -> float:
+@np.errstate(over="ignore", invalid="ignore")  # told as a spread that is too large
+def mean_variance(X: Rows, n_threads: int | None) -> float:
     """Variance of a feature, averaged over the features.
 
     One component with factor 0 takes every row fully, so its moments are those of the data.
+
+    Raises ValueError if rows are so far apart that the kernels cannot compare their distances.
     """
     shift = X[:: max(1, len(X) // 1024)].mean(axis=0, dtype=np.float64)
     density = Density("spherical", shift, np.zeros((1, len(shift))), np.zeros(1), np.zeros(1))
     n_k, first, second, totals = np.zeros(1), np.zeros((1, len(shift))), np.zeros(1), np.zeros(2)
     count = threads.for_work(n_threads, 4.0 * X.size)
     dispatch.kernels(X).accumulate(X, None, density, n_k, first, second, totals, count)
+    check_squares(float(second[0]), X.dtype, "Squared deviations of X from its mean add up to")
     squares = second[0] / len(X) - ((first / len(X)) ** 2).sum()
     return max(0.0, float(squares)) / len(shift)

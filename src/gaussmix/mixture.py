@@ -12,12 +12,13 @@ from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_
 from gaussmix._core.interface import Rows
 from gaussmix.covariance import m_step
 from gaussmix.em import EMResult, Printer, em
-from gaussmix.errors import CollapseWarning, warn, warn_convergence
+from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
 from gaussmix.estimator import Estimator
-from gaussmix.parameters import Parameters
+from gaussmix.parameters import NotPositiveDefiniteError, Parameters
 from gaussmix.starts import (
     METHOD_NAMES,
     Given,
+    check_floats,
     check_matrices,
     check_means,
     check_weights,
@@ -25,12 +26,15 @@ from gaussmix.starts import (
 )
 from gaussmix.statistics import collect, pass_flops
 from gaussmix.validation import (
+    check_boolean,
     check_choice,
     check_integer,
     check_n_threads,
+    check_numbers,
     check_random_state,
     check_real,
     check_sample_weight,
+    check_verbose,
 )
 
 SCORE_ROWS = 1 << 18  # rows whose log-likelihoods are held at a time: 2 MB
@@ -131,6 +135,7 @@ class GaussianMixture(Estimator):
     covariances_: FloatArray
     precisions_: FloatArray
     precisions_cholesky_: FloatArray
+    _fitted_structure: Structure
 
     def __init__(
         self,
@@ -240,7 +245,7 @@ class GaussianMixture(Estimator):
         CollapseWarning
             If components shrank onto too few distinct rows and had to be regularised.
         """
-        self._fit(*self._training_data(X, sample_weight))
+        self._fit(X, sample_weight)
         return self
 
     def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
@@ -248,9 +253,7 @@ class GaussianMixture(Estimator):
 
         The parameters are those of `fit`.
         """
-        rows, weight = self._training_data(X, sample_weight)
-        self._fit(rows, weight)
-        return self._assign(rows)
+        return self._assign(self._fit(X, sample_weight))
 
     def predict(self, X: object) -> Labels:
         """Return the most probable component of each row of X.
@@ -389,24 +392,32 @@ class GaussianMixture(Estimator):
         check_integer("max_iter", self.max_iter, 0)
         check_integer("n_init", self.n_init, 1)
         check_choice("init_params", self.init_params, METHOD_NAMES)
-        check_integer("verbose", int(self.verbose), 0)
+        check_boolean("warm_start", self.warm_start)
+        check_verbose(self.verbose)
         check_integer("verbose_interval", self.verbose_interval, 1)
         check_n_threads(self.n_threads)
 
-    def _fit(self, X: Rows, weight: FloatArray | None) -> None:
+    def _fit(self, X: object, sample_weight: object) -> Rows:
+        """Fit to X and return its rows. Nothing that was fitted before changes if this fails."""
+        rows, weight = self._training_data(X, sample_weight)
+        best = self._best_run(rows, weight)
+        self._keep(best)
+        self._remember_features(X, rows)
+        self._warn(best.result)
+        return rows
+
+    def _best_run(self, X: Rows, weight: FloatArray | None) -> "_Run":
         if self.warm_start and hasattr(self, "means_"):
             starts = iter([self._parameters_for(X)])
             previous = (getattr(self, "lower_bounds_", None) or [-np.inf])[-1]
         else:
             starts, previous = self._starts(X, weight), -np.inf
-        printer = Printer(int(self.verbose), self.verbose_interval)
+        printer = Printer(int(self.verbose), int(self.verbose_interval))
         runs = (
             self._run(X, weight, start, previous, printer, run) for run, start in enumerate(starts)
         )
         # a run with a regularised component owes its likelihood to a few rows, so it comes last
-        best = max(runs, key=lambda run: (not run.result.collapsed, run.lower_bound))
-        self._keep(best)
-        self._warn(best.result)
+        return max(runs, key=lambda run: (not run.result.collapsed, run.lower_bound))
 
     def _starts(self, X: Rows, weight: FloatArray | None) -> Iterator[Parameters]:
         random_state = check_random_state(self.random_state)
@@ -416,7 +427,7 @@ class GaussianMixture(Estimator):
                 X,
                 weight,
                 structure=self._structure,
-                n_components=self.n_components,
+                n_components=int(self.n_components),
                 method=self.init_params,
                 reg_covar=self.reg_covar,
                 random_state=random_state,
@@ -426,13 +437,13 @@ class GaussianMixture(Estimator):
 
     def _given(self, n_features: int) -> Given:
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
-        k, structure = self.n_components, self._structure
+        k, structure = int(self.n_components), self._structure
         return Given(
-            None if weights is None else check_weights(weights, k),
-            None if means is None else check_means(means, k, n_features),
+            None if weights is None else check_weights(weights, k, "weights_init"),
+            None if means is None else check_means(means, k, n_features, "means_init"),
             None
             if precisions is None
-            else check_matrices("precision", precisions, structure, k, n_features),
+            else check_matrices("precisions_init", precisions, structure, k, n_features),
         )
 
     def _run(
@@ -449,8 +460,8 @@ class GaussianMixture(Estimator):
             start,
             lambda parameters: collect(X, weight, parameters, self.n_threads),
             lambda statistics: m_step(statistics, self.reg_covar),
-            tol=self.tol,
-            max_iter=self.max_iter,
+            tol=float(self.tol),
+            max_iter=int(self.max_iter),
             callback=printer.step,
             previous=previous,
         )
@@ -470,15 +481,15 @@ class GaussianMixture(Estimator):
         if not result.converged and self.max_iter > 0:
             warn_convergence(
                 f"Best performing initialization did not converge in max_iter={self.max_iter} "
-                f"iterations to a change below tol={self.tol:g}. Increase max_iter or tol, try "
-                "other init_params, or check for degenerate data."
+                f"iterations to a change below tol={float(self.tol):g}. Increase max_iter or tol, "
+                "try other init_params, or check for degenerate data."
             )
         if result.collapsed:
             warn(
                 f"{_listed(result.collapsed)} collapsed: too few distinct rows, or features that "
                 "are constant or combinations of others, so that covariances had to be "
                 f"regularised. Reduce n_components={self.n_components}, increase "
-                f"reg_covar={self.reg_covar:g}, or use a simpler covariance_type than "
+                f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
                 f"{self.covariance_type!r}.",
                 CollapseWarning,
             )
@@ -488,6 +499,7 @@ class GaussianMixture(Estimator):
         return cast(Structure, self.covariance_type)
 
     def _set_parameters(self, parameters: Parameters) -> None:
+        self._fitted_structure = parameters.structure
         self.weights_ = parameters.weights
         self.means_ = parameters.means
         self.covariances_ = parameters.covariances
@@ -498,36 +510,53 @@ class GaussianMixture(Estimator):
         """Return the parameters in the attributes, which a user may have set by hand.
 
         As in scikit-learn precisions_cholesky_ rules where it is there, and may be any triangular
-        factor of the precisions; the kernels need the upper one.
+        factor of the precisions; the kernels need the upper one, of positive diagonal.
         """
-        structure, weights, means = self._structure, _floats(self.weights_), _floats(self.means_)
+        spread = hasattr(self, "covariances_") or hasattr(self, "precisions_cholesky_")
+        if not (spread and hasattr(self, "weights_") and hasattr(self, "means_")):
+            raise not_fitted(self)
+        structure = self._structure_of_parameters()
+        n_components, n_features = _table_shape("means_", self.means_)
+        size = n_components, getattr(self, "n_features_in_", n_features)
+        weights = check_weights(self.weights_, n_components, "weights_")
+        means = check_means(self.means_, *size, "means_")
         if not hasattr(self, "precisions_cholesky_"):
-            covariances = _floats(self.covariances_)
+            covariances = check_matrices("covariances_", self.covariances_, structure, *size)
             return Parameters.from_covariances(structure, weights, means, covariances)
-        factors = _floats(self.precisions_cholesky_)
-        lower = structure in ("full", "tied") and np.tril(factors, -1).any()
-        if lower or not hasattr(self, "covariances_"):
-            precisions = Parameters(structure, weights, means, factors, factors).precisions
+        shape = factors_shape(structure, *size)
+        factors = check_floats("precisions_cholesky_", self.precisions_cholesky_, shape)
+        if hasattr(self, "covariances_") and _is_upper(structure, factors):
+            covariances = check_floats("covariances_", self.covariances_, shape)
+            return Parameters(structure, weights, means, covariances, factors)
+        precisions = Parameters(structure, weights, means, factors, factors).precisions
+        try:
             return Parameters.from_precisions(structure, weights, means, precisions)
-        return Parameters(structure, weights, means, _floats(self.covariances_), factors)
+        except NotPositiveDefiniteError as error:
+            raise ValueError(f"precisions_cholesky_ must have no zero pivot, but {error}") from None
+
+    def _structure_of_parameters(self) -> Structure:
+        structure = getattr(self, "_fitted_structure", self.covariance_type)
+        if structure != self.covariance_type:
+            raise ValueError(
+                f"covariance_type is {self.covariance_type!r}, but the present parameters are of "
+                f"covariance_type={structure!r}: set it back, or fit anew without warm_start"
+            )
+        return cast(Structure, check_choice("covariance_type", structure, STRUCTURES))
 
     def _parameters_for(self, X: Rows) -> Parameters:
         """Return the present parameters, if a fit to X can continue from them."""
         parameters = self._parameters()
-        wanted = (self.n_components, X.shape[1])
-        shape = factors_shape(self._structure, *wanted)
-        if parameters.means.shape != wanted or parameters.covariances.shape != shape:
+        wanted = (int(self.n_components), X.shape[1])
+        if parameters.means.shape != wanted:
             raise ValueError(
-                f"warm_start cannot continue from means_ of shape {parameters.means.shape} and "
-                f"covariances_ of shape {parameters.covariances.shape}: n_components="
-                f"{self.n_components}, covariance_type={self.covariance_type!r} and X with "
-                f"{X.shape[1]} features need {wanted} and {shape}"
+                f"warm_start cannot continue from means_ of shape {parameters.means.shape}: "
+                f"n_components={self.n_components} and X with {X.shape[1]} features need {wanted}"
             )
         return parameters
 
     def _rows(self, X: object) -> Rows:
-        if not hasattr(self, "n_features_in_") and hasattr(self, "means_"):  # set by hand
-            self.n_features_in_ = self.means_.shape[1]
+        if not hasattr(self, "n_features_in_") and self.__sklearn_is_fitted__():  # set by hand
+            self.n_features_in_ = self._parameters().n_features
         return super()._rows(X)
 
     def _thread_count(self, X: Rows, parameters: Parameters) -> int:
@@ -563,11 +592,12 @@ class GaussianMixture(Estimator):
 
     def _sampling_state(self) -> Seed:
         """Return what `sample` draws from: the state of an integer seed is kept between calls."""
-        if not isinstance(self.random_state, Integral):
-            return self.random_state
-        if not hasattr(self, "_sampler"):
-            self._sampler = check_random_state(self.random_state)
-        return self._sampler
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            return seed
+        if not hasattr(self, "_sampler") or self._sampler[0] != seed:
+            self._sampler = seed, check_random_state(seed)
+        return self._sampler[1]
 
 
 class _Run(NamedTuple):
@@ -577,16 +607,20 @@ class _Run(NamedTuple):
     lower_bound: float
 
 
-def _floats(values: object) -> FloatArray:
-    return np.ascontiguousarray(values, dtype=np.float64)
+def _is_upper(structure: Structure, factors: FloatArray) -> bool:
+    """Whether factors are as the kernels need them: upper, with a positive diagonal."""
+    if structure in ("diag", "spherical"):
+        return bool((factors > 0).all())
+    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
+    return bool((diagonal > 0).all()) and not np.tril(factors, -1).any()
 
 
 def _total(X: Rows, weight: FloatArray | None) -> float:
     return float(len(X)) if weight is None else float(weight.sum())
 
 
-def _table_shape(name: str, values: ArrayLike) -> tuple[int, int]:
-    shape = np.shape(values)
+def _table_shape(name: str, values: object) -> tuple[int, int]:
+    shape = check_numbers(values, name).shape
     if len(shape) != 2 or 0 in shape:
         raise ValueError(
             f"The parameter '{name}' should have the shape of (n_components, n_features), "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import Density, FloatArray
+from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray
 from gaussmix._core.interface import Rows
 
 Labels: TypeAlias = NDArray[np.int32]
@@ -52,6 +52,20 @@ def hard_pass(
         X, sample_weight, density, labels, n_k, first, totals, count
     )
     return HardSums(density, n_k, first, max(0.0, -2.0 * float(totals[0])))
+
+
+def check_squares(squares: float, dtype: np.dtype[np.floating], what: str) -> None:
+    """Raise if a sum of squared distances is so large that the kernels stop to tell them apart.
+
+    Squared distances of rows from each other are at most twice the sum of those from their mean,
+    so where that passes every -1/2 |x - center|^2 lies above the kernels' floor.
+    """
+    limit = -LOG_LOWEST[dtype]
+    if not squares < limit:
+        raise ValueError(
+            f"{what} {squares:.3g}, but must stay below {limit:g} where X is {dtype}: scale the "
+            "features of X"
+        )
 
 
 def assign(

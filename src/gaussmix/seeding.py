@@ -49,13 +49,14 @@ def random_rows(
 ) -> FloatArray:
     """Distinct rows drawn with probability proportional to weight: (n_clusters, n_features)."""
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    n_positive = np.count_nonzero(weight)
+    chance = weight / weight.sum()  # of the tiniest weights it is zero
+    n_positive = np.count_nonzero(chance)
     if n_positive < n_clusters:
         raise ValueError(
             f"init='random' needs at least n_clusters={n_clusters} rows of positive "
-            f"sample_weight, got {n_positive}"
+            f"sample_weight, as a part of its sum, got {n_positive}"
         )
-    rows = random_state.choice(len(X), n_clusters, replace=False, p=weight / weight.sum())
+    rows = random_state.choice(len(X), n_clusters, replace=False, p=chance)
     return _centers(X, rows)
 
 

@@ -2,24 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from gaussmix._core.constants import FloatArray, Structure, factors_shape
 from gaussmix._core.interface import Rows
 from gaussmix.covariance import RESOLUTION, m_step
-from gaussmix.lloyd import lloyd
+from gaussmix.lloyd import lloyd, mean_variance
 from gaussmix.nearest import Labels, assign, nearest_density
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters, factors_of_precisions
 from gaussmix.sampling import Sample, subsample
 from gaussmix.seeding import plus_plus
 from gaussmix.statistics import Statistics
+from gaussmix.validation import check_numbers
 
 LLOYD_ITERATIONS = 100
 LLOYD_TOL = 1e-4  # scikit-learn's; a start need not be a better K-means than that
 
+WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
 SYMMETRY = 1e-8  # by how much of its largest entry a given matrix may differ from its transpose
+
+LOWEST_PIVOT = float(np.finfo(np.float64).tiny)  # the inverse of a smaller one overflows
 
 BLOCK_ROWS = 1024  # of random responsibilities held at a time
 
@@ -37,6 +41,7 @@ class Given(NamedTuple):
 NOTHING_GIVEN = Given()
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a moment may overflow: the M-step says so
 def initial_parameters(
     X: Rows,
     sample_weight: FloatArray | None,
@@ -162,8 +167,9 @@ def _kmeans(
 ) -> Labels:
     rows, weight = scaled
     centers = plus_plus(rows, n_components, weight, random_state, n_threads)
+    threshold = LLOYD_TOL * mean_variance(rows, n_threads)
     return lloyd(
-        rows, weight, centers, max_iter=LLOYD_ITERATIONS, tol=LLOYD_TOL, n_threads=n_threads
+        rows, weight, centers, max_iter=LLOYD_ITERATIONS, threshold=threshold, n_threads=n_threads
     ).labels
 
 
@@ -207,54 +213,69 @@ GROUPINGS: dict[str, Grouping] = {
 METHOD_NAMES = ("kmeans", "k-means++", "random", "random_from_data")
 
 
-def check_weights(weights: object, n_components: int) -> FloatArray:
-    """Return weights of components, shape (K,), each in [0, 1], that sum to 1."""
-    array = _floats("weights", weights, (n_components,))
+def check_weights(weights: object, n_components: int, name: str = "weights") -> FloatArray:
+    """Return a copy of the weights of components, shape (K,), each in [0, 1], that sum to 1."""
+    array = check_floats(name, weights, (n_components,)).copy()
     if (array < 0).any() or (array > 1).any():
         raise ValueError(
-            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"The parameter '{name}' should be in the range [0, 1], but got max value "
             f"{array.max():.5f}, min value {array.min():.5f}"
         )
-    tolerance = 1e-6 if getattr(weights, "dtype", None) == np.float32 else 1e-8
-    if abs(1 - array.sum()) > tolerance:
+    if abs(1 - array.sum()) > WEIGHT_SUM:
         raise ValueError(
-            "The parameter 'weights' should be normalized, but got sum(weights) = "
-            f"{array.sum():.5f}"
+            f"The parameter '{name}' should be normalized, but got sum({name}) = {array.sum():.5f}"
         )
     return array
 
 
-def check_means(means: object, n_components: int, n_features: int) -> FloatArray:
-    """Return means, shape (K, D)."""
-    return _floats("means", means, (n_components, n_features))
+def check_means(
+    means: object, n_components: int, n_features: int, name: str = "means"
+) -> FloatArray:
+    """Return a copy of the means, shape (K, D)."""
+    return check_floats(name, means, (n_components, n_features)).copy()
 
 
 def check_matrices(
     kind: str, matrices: object, structure: Structure, n_components: int, n_features: int
 ) -> FloatArray:
-    """Return positive definite matrices in the structure's shape; `kind` is one's name."""
+    """Return a copy of positive definite matrices in the structure's shape; `kind` names them."""
     name = f"{structure} {kind}"
-    array = _floats(name, matrices, factors_shape(structure, n_components, n_features))
+    array = check_floats(name, matrices, factors_shape(structure, n_components, n_features)).copy()
     if structure in ("diag", "spherical"):
         if (array <= 0).any():
             raise ValueError(f"'{name}' should be positive, but got {array.min():g}")
-        return array
+        pivots = array
+    else:
+        pivots = _pivots(name, structure, array)
+    if pivots.min() < LOWEST_PIVOT:
+        raise ValueError(
+            f"'{name}' should have an inverse within float64, but a pivot is {pivots.min():g}, "
+            f"below {LOWEST_PIVOT:.3g}"
+        )
+    return array
+
+
+def _pivots(name: str, structure: Structure, array: FloatArray) -> FloatArray:
+    """Squared diagonals of Cholesky factors; raises if matrices are not positive definite."""
     scale = np.abs(array).max(axis=(-2, -1), keepdims=True)
     if (np.abs(array - np.swapaxes(array, -2, -1)) > SYMMETRY * scale).any():
         raise ValueError(f"'{name}' should be symmetric, positive-definite, but is not symmetric")
     try:
-        factors_of_precisions(structure, array)
+        factors = factors_of_precisions(structure, array)
     except NotPositiveDefiniteError as error:
         raise ValueError(f"'{name}' should be symmetric, positive-definite, but {error}") from None
-    return array
+    pivots: FloatArray = np.diagonal(factors, axis1=-2, axis2=-1) ** 2
+    return pivots
 
 
-def _floats(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
-    array = np.array(values, dtype=np.float64, order="C")
-    if array.shape != shape:
+def check_floats(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
+    """Return finite numbers of a shape as a float64 array, the same one if it is that already."""
+    numbers = check_numbers(values, name)
+    if numbers.shape != shape:
         raise ValueError(
-            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}"
+            f"The parameter '{name}' should have the shape of {shape}, but got {numbers.shape}"
         )
+    array: FloatArray = np.ascontiguousarray(numbers, dtype=np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
     return array

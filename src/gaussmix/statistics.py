@@ -91,7 +91,9 @@ def collect(
 ) -> Statistics:
     """One pass over the data: the statistics of X (N, D) under the parameters (the E-step).
 
-    X is a C-contiguous float32 or float64 array, sample_weight (N,) float64 or None.
+    X is a finite C-contiguous float32 or float64 array, sample_weight (N,) finite non-negative
+    float64 or None. Shapes and dtypes are checked here, but values are not: what is not finite
+    ends up in the statistics. `gaussmix.validation.check_rows` and `check_sample_weight` check all.
     """
     density = parameters.density(X.dtype)
     blank = Statistics.zeros(parameters.structure, density.center + density.means)

@@ -13,6 +13,8 @@ from gaussmix.errors import ParameterError
 
 BLOCK_VALUES = 1 << 16  # values looked at together when searching for one that is not finite
 
+WEIGHT_RANGE = (1e-150, 1e150)  # of summed weights: beyond, weighted squares soon leave float64
+
 
 def check_rows(
     X: object,
@@ -47,11 +49,19 @@ def check_rows(
     ValueError
         If X is not a table, is too small, or holds complex numbers, text, NaN or infinity.
     """
-    array = _numeric(_as_array(X, name), name)
+    array = check_numbers(X, name)
     _check_shape(array, X, name, n_features, min_samples, estimator)
     array = _contiguous(array)
     _check_finite(array, name)
     return array
+
+
+def check_numbers(values: object, name: str) -> NDArray[np.generic]:
+    """Return an array of real numbers, of any shape and numeric dtype; objects become float64.
+
+    Raises as `check_rows` does for what is no array of numbers.
+    """
+    return _numeric(_as_array(values, name), name)
 
 
 def check_sample_weight(sample_weight: object, n_samples: int) -> FloatArray | None:
@@ -64,11 +74,12 @@ def check_sample_weight(sample_weight: object, n_samples: int) -> FloatArray | N
     TypeError
         If the weights are sparse or hold objects that are not numbers.
     ValueError
-        If they are not a sequence of n_samples finite, non-negative numbers, not all zero.
+        If they are not a sequence of n_samples finite, non-negative numbers, not all zero, or
+        their sum is so large or small that weighted squares would leave the range of float64.
     """
     if sample_weight is None:
         return None
-    weights = _numeric(_as_array(sample_weight, "sample_weight"), "sample_weight")
+    weights = check_numbers(sample_weight, "sample_weight")
     if weights.ndim == 0:
         weights = np.full(n_samples, weights)
     if weights.shape != (n_samples,):
@@ -116,7 +127,7 @@ def check_integer(name: str, value: object, low: int) -> int:
 
 def check_real(name: str, value: object, low: float, *, strict: bool = False) -> float:
     """Return a finite number that is at least `low`, or greater than it if `strict`."""
-    number = float(value) if _is_real(value) else math.nan  # type: ignore[arg-type]
+    number = _real(value)
     if math.isfinite(number) and (number > low or (number == low and not strict)):
         return number
     bound = "greater than" if strict else "of at least"
@@ -133,8 +144,27 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     )
 
 
-def _is_real(value: object) -> bool:
-    return isinstance(value, numbers.Real | np.floating) and not isinstance(value, bool)
+def check_boolean(name: str, value: object) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise ParameterError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_verbose(value: object) -> int:
+    """Return how much to print: True and False count as 1 and 0."""
+    number = int(value) if isinstance(value, bool | np.bool_) else value
+    return check_integer("verbose", number, 0)
+
+
+def _real(value: object) -> float:
+    """Return a real number as a float, NaN if it is none or too large."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | np.floating):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def _as_array(X: object, name: str) -> NDArray[np.generic]:
@@ -150,11 +180,14 @@ def _as_array(X: object, name: str) -> NDArray[np.generic]:
             "Fill them with '.filled()' or leave out their rows."
         )
     try:
-        return np.asarray(X)
+        array = np.asarray(X)
     except ValueError as error:  # ragged sequences
         raise ValueError(
             f"{name} must be a table of numbers whose rows have equal lengths: {error}"
         ) from None
+    if array.ndim == 0 and array.dtype.kind == "O" and not isinstance(X, numbers.Number):
+        raise ParameterError(f"{name} must be a table of numbers, got {type(X).__name__}")
+    return array
 
 
 def _numeric(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
@@ -169,17 +202,17 @@ def _numeric(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
             f"{name} must hold numbers, got dtype {array.dtype}; text, dates and records have to "
             "be converted to numbers first"
         )
-    _check_objects(array, name)
+    if not all(issubclass(kind, float | int | np.floating | np.integer) for kind in _types(array)):
+        _check_objects(array, name)
     try:
         return array.astype(np.float64)
     except OverflowError:
-        raise ValueError(f"Input {name} contains a value too large for float64.") from None
+        _check_objects(array, name)
+        raise
 
 
 def _check_objects(array: NDArray[np.generic], name: str) -> None:
     """Raise unless every object is a real number (None and NaN are left to later checks)."""
-    if all(issubclass(kind, float | int | np.floating | np.integer) for kind in _types(array)):
-        return
     for index, value in np.ndenumerate(array):
         if value is not None:
             _check_object(value, f"{name}, {_place(index)}")
@@ -198,6 +231,8 @@ def _check_object(value: object, where: str) -> None:
         if isinstance(value, str | bytes):
             raise TypeError
         float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise ValueError(f"Input contains a value too large for float64: {where}") from None
     except (TypeError, ValueError):
         raise TypeError(
             f"argument must be a real number (a string is not a number): {where} is {value!r}"
@@ -289,6 +324,7 @@ def _check_weight_values(weights: FloatArray) -> None:
         )
     with np.errstate(over="ignore"):
         total = weights.sum()
-    if not 0 < total < np.inf:
-        seen = "all weights are zero" if total == 0 else "the sum of the weights overflows"
-        raise ValueError(f"sample_weight must have a positive, finite sum, but {seen}")
+    low, high = WEIGHT_RANGE
+    if not low <= total <= high:
+        seen = "all weights are zero" if total == 0 else f"got {total:g}"
+        raise ValueError(f"sample_weight must have a sum from {low:g} to {high:g}, but {seen}")

@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 Structure: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 FloatArray: TypeAlias = NDArray[np.float64]
 
+LOG_LOWEST: dict[np.dtype[np.floating], float] = {
+    np.dtype(np.float64): -1e300,
+    np.dtype(np.float32): -1e37,
+}
+"""Log-densities are kept above this, in each precision, where they are compared or added up: a row
+that is impossible under every component belongs to all alike."""
+
 STRUCTURES: tuple[Structure, ...] = ("full", "tied", "diag", "spherical")
 
 

@@ -19,12 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.checks import check_array, check_pass, check_sums
-from gaussmix._core.constants import Density, FloatArray
+from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray
 
 BLOCK_ROWS = 1024  # the compiled builds add up groups of as many rows
-LOG_LOWEST = {np.dtype(np.float64): -1e300, np.dtype(np.float32): -1e37}
-"""Log-densities are kept above this, in each precision, where they are compared or added up: a row
-that is impossible under every component belongs to all alike."""
 
 Rows = NDArray[np.floating]
 

@@ -10,6 +10,9 @@ PARALLEL_FLOPS = 1e7
 """Below this a pass takes half a millisecond: a second thread gains little of it on a quiet
 machine, and where another process holds its core the wait costs several times as much."""
 
+THREADS_PER_CPU = 4
+"""More than this for every CPU of the machine gain nothing, and each takes memory."""
+
 _forked = False
 
 
@@ -21,16 +24,19 @@ class ThreadCount(NamedTuple):
 
 
 def resolve(n_threads: int | None = None) -> ThreadCount:
-    """Threads to use: the argument, else OMP_NUM_THREADS, else the CPUs this process may use."""
+    """Threads to use: the argument, else OMP_NUM_THREADS, else the CPUs this process may use.
+
+    What is asked for is kept below THREADS_PER_CPU for every CPU of the machine.
+    """
     if not _has_openmp():
         return ThreadCount(1, "built without OpenMP")
     if _forked:
         return ThreadCount(1, "child of a fork, where OpenMP must not start threads")
     if n_threads is not None:
-        return ThreadCount(n_threads, "n_threads argument")
+        return _at_most(n_threads, "n_threads argument")
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if wanted.isdigit() and int(wanted) > 0:
-        return ThreadCount(int(wanted), "OMP_NUM_THREADS")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return _at_most(int(wanted), "OMP_NUM_THREADS")
     cpus, quota = _cpus(), _cgroup_quota()
     if quota is not None and quota < cpus:
         return ThreadCount(quota, f"cgroup CPU quota, of {cpus} CPUs")
@@ -40,6 +46,13 @@ def resolve(n_threads: int | None = None) -> ThreadCount:
 def for_work(n_threads: int | None, flops: float) -> int:
     """Threads for a pass of so many floating-point operations: one when it is small."""
     return resolve(n_threads).number if flops >= PARALLEL_FLOPS else 1
+
+
+def _at_most(wanted: int, source: str) -> ThreadCount:
+    most = THREADS_PER_CPU * (os.cpu_count() or 1)
+    if wanted <= most:
+        return ThreadCount(wanted, source)
+    return ThreadCount(most, f"{THREADS_PER_CPU} for each CPU, the most there may be; {source}")
 
 
 def _cpus() -> int:
