@@ -1,27 +1,30 @@
 """The command `gaussmix`."""
 
 import argparse
+import io
+import math
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import config, progress, sources, storage
+from gaussmix import atomic, config, progress, sources, storage
 from gaussmix._core import dispatch
 from gaussmix._core.constants import STRUCTURES
 from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
 from gaussmix.starts import METHOD_NAMES
-from gaussmix.storage import Model
 
 USAGE_ERROR = 2  # argparse's
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-DEMO_ROWS, DEMO_SEED = 2_000_000, 1
+DEMO_ROWS, LEAST_DEMO_ROWS, DEMO_SEED = 2_000_000, 1000, 1
+LAST_SEED = 2**32 - 1  # of NumPy's RandomState
 
 FILES = ", ".join(sources.ENDINGS)
 
@@ -44,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = _show_warning
+            _prepare_output()
             arguments = _parser().parse_args(argv)
             status: int = arguments.run(arguments)
             sys.stdout.flush()
@@ -54,29 +58,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, OverflowError, ImportError) as error:
         print(f"gaussmix: error: {_one_line(error)}", file=sys.stderr)
         return USAGE_ERROR
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """Fit data whose truth is known, print a table and draw a picture."""
-    from gaussmix import demo
+    from gaussmix import demo, plotting
 
-    with progress.bar("generating", "rows") as tell, progress.last_line("fitting"):
+    drawing = find_spec("matplotlib") is not None
+    if drawing:
+        _check_output(arguments.output, plotting.check_ending)
+    truth, seed = demo.flower(), arguments.seed
+    with progress.bar("generating", "rows") as tell:
+        X, labels = demo.generate(truth, arguments.rows, seed, tell)
+    with progress.last_line("fitting"):
         outcome = demo.run(
-            arguments.rows,
-            seed=arguments.seed,
+            truth,
+            X,
+            labels,
+            seed=seed,
             n_threads=arguments.threads,
             verbose=2 * progress.shown(),
-            progress=tell,
         )
     print(demo.table(outcome))
-    return _demo_picture(outcome, arguments.output)
+    if drawing:
+        _draw(outcome, arguments.output)
+    else:
+        print('no picture without matplotlib: pip install "gaussmix[cli]"', file=sys.stderr)
+    return 0
 
 
 def fit(arguments: argparse.Namespace) -> int:
     """Fit a mixture to a file's rows and save it."""
+    _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     table = sources.read_table(arguments.file)
     weight = None if arguments.weights is None else sources.read_column(arguments.weights)
     model = GaussianMixture(
@@ -106,8 +122,10 @@ def fit(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Write the component of each row, or the probability of each component."""
-    sources.check_ending(arguments.output)
-    model = _load(arguments) if not arguments.proba else _load_mixture(arguments, "--proba")
+    _check_output(arguments.output, sources.check_ending, arguments.model, arguments.file)
+    path = arguments.model
+    model = _load_mixture(path, "--proba") if arguments.proba else storage.load(path)
+    model.set_params(n_threads=arguments.threads)
     table = sources.read_table(arguments.file)
     if isinstance(model, GaussianMixture) and arguments.proba:
         n_components = len(model.weights_)
@@ -122,7 +140,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def score(arguments: argparse.Namespace) -> int:
     """Print how well a mixture describes a file's rows."""
-    model = _load_mixture(arguments, "score")
+    model = _load_mixture(arguments.model, "score").set_params(n_threads=arguments.threads)
     table = sources.read_table(arguments.file)
     mean, bic, aic = model.score(table), model.bic(table), model.aic(table)
     print(f"rows                 {len(table)}")
@@ -134,8 +152,8 @@ def score(arguments: argparse.Namespace) -> int:
 
 def sample(arguments: argparse.Namespace) -> int:
     """Draw rows from a mixture, in random order, and write them."""
-    sources.check_ending(arguments.output)
-    model = _load_mixture(arguments, "sample")
+    _check_output(arguments.output, sources.check_ending, arguments.model)
+    model = _load_mixture(arguments.model, "sample")
     random_state = np.random.RandomState(arguments.seed)
     rows, _ = model.sample(arguments.rows, random_state)
     random_state.shuffle(rows)
@@ -172,7 +190,25 @@ def info(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _demo_picture(outcome: Any, path: Path) -> int:
+def _prepare_output() -> None:
+    if sys.stdout is None:
+        raise ValueError("standard output is closed; it is where results are printed")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may not exist in its encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _check_output(
+    output: Path, check_ending: Callable[[Path], object], *inputs: Path | None
+) -> None:
+    """Raise what writing would raise, before the work."""
+    check_ending(output)
+    atomic.check_target(output)
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            raise ValueError(f"{output}: the output would replace the input {path}")
+
+
+def _draw(outcome: Any, path: Path) -> None:
     from gaussmix import demo, plotting
 
     shown = outcome.X[: demo.PICTURE_ROWS]
@@ -183,26 +219,14 @@ def _demo_picture(outcome: Any, path: Path) -> int:
         outcome.model._parameters(),
         outcome.model.predict_proba(shown),
     )
-    try:
-        plotting.save_comparison(path, comparison, demo.caption(outcome))
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] != "matplotlib":
-            raise
-        print('no picture without matplotlib: pip install "gaussmix[cli]"', file=sys.stderr)
-        return 0
+    plotting.save_comparison(path, comparison, demo.caption(outcome))
     print(f"{'picture':<16} {path}")
-    return 0
 
 
-def _load(arguments: argparse.Namespace) -> Model:
-    model = storage.load(arguments.model)
-    return model.set_params(n_threads=arguments.threads)
-
-
-def _load_mixture(arguments: argparse.Namespace, purpose: str) -> GaussianMixture:
-    model = _load(arguments)
+def _load_mixture(path: Path, purpose: str) -> GaussianMixture:
+    model = storage.load(path)
     if isinstance(model, KMeans):
-        raise ValueError(f"{arguments.model}: {purpose} needs a GaussianMixture, got a KMeans")
+        raise ValueError(f"{path}: {purpose} needs a GaussianMixture, got a KMeans")
     return model
 
 
@@ -245,8 +269,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", demo)
-    parser.add_argument("--rows", type=int, default=DEMO_ROWS, metavar="N")
-    parser.add_argument("--seed", type=int, default=DEMO_SEED, help="of the data and of the start")
+    rows = _integer(LEAST_DEMO_ROWS)
+    parser.add_argument("--rows", type=rows, default=DEMO_ROWS, metavar="N")
+    _add_seed(parser, "of the data and of the start", DEMO_SEED)
     _add_threads(parser)
     _add_output(parser, "picture, gaussmix-demo.png if not given", "gaussmix-demo.png")
 
@@ -256,15 +281,16 @@ def _add_fit(commands: Any) -> None:
     parser = _command(commands, "fit", fit)
     _add_file(parser)
     add = parser.add_argument
-    add("-k", "--components", type=int, required=True, metavar="K", help="number of components")
+    count, starts = "number of components", "starts, the best is kept"
+    add("-k", "--components", type=_integer(1), required=True, metavar="K", help=count)
     add("--covariance", choices=STRUCTURES, default=defaults.covariance_type)
     add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
-    add("--n-init", type=int, default=defaults.n_init, metavar="N", help="starts, the best is kept")
+    add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
-    add("--max-iter", type=int, default=defaults.max_iter, metavar="N")
+    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
     add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
-    add("--seed", type=int, help="of the start; without one, every fit starts elsewhere")
-    add("--weights", type=Path, metavar="FILE", help=f"one column, a weight per row ({FILES})")
+    _add_seed(parser, "of the start; without one, every fit starts elsewhere")
+    add("--weights", type=_file, metavar="FILE", help=f"one column, a weight per row ({FILES})")
     _add_threads(parser)
     _add_output(parser, "model (.npz)")
 
@@ -288,9 +314,9 @@ def _add_score(commands: Any) -> None:
 def _add_sample(commands: Any) -> None:
     parser = _command(commands, "sample", sample)
     _add_model(parser)
-    parser.add_argument("-n", "--rows", type=int, required=True, metavar="N", help="number of rows")
-    parser.add_argument("--seed", type=int, help="repeats the same rows")
-    _add_threads(parser)
+    add = parser.add_argument
+    add("-n", "--rows", type=_integer(1), required=True, metavar="N", help="number of rows")
+    _add_seed(parser, "repeats the same rows")
     _add_output(parser, f"rows ({FILES})")
 
 
@@ -304,27 +330,50 @@ def _command(
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help=f"rows ({FILES})")
+    parser.add_argument("file", type=_file, metavar="FILE", help=f"rows ({FILES})")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="saved model (.npz)")
+    parser.add_argument("model", type=_file, metavar="MODEL", help="saved model (.npz)")
 
 
 def _add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=int, metavar="N", help="all CPUs if not given")
+    parser.add_argument("--threads", type=_integer(1), metavar="N", help="all CPUs if not given")
+
+
+def _add_seed(parser: argparse.ArgumentParser, text: str, default: int | None = None) -> None:
+    parser.add_argument("--seed", type=_integer(0, LAST_SEED), default=default, help=text)
 
 
 def _add_output(parser: argparse.ArgumentParser, text: str, default: str | None = None) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=_file,
         metavar="OUT",
         required=default is None,
         default=default,
         help=text,
     )
+
+
+def _integer(low: int, high: float = math.inf) -> Callable[[str], int]:
+    bounds = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+
+    def integer(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"an integer {bounds} is wanted, got {text!r}")
+        return number
+
+    return integer
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.name or text.endswith(("/", os.sep)):
+        raise argparse.ArgumentTypeError(f"the name of a file is wanted, got {text!r}")
+    return path
 
 
 class _Parser(argparse.ArgumentParser):
@@ -335,7 +384,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _show_warning(message: Warning | str, *_place: object, **_file: object) -> None:
-    print(f"gaussmix: warning: {_one_line(message)}", file=sys.stderr)
+    progress.print_above(f"gaussmix: warning: {_one_line(message)}")
 
 
 def _one_line(message: object) -> str:

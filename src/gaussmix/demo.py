@@ -15,7 +15,7 @@ from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
 from gaussmix.parameters import Parameters
 from gaussmix.starts import initial_parameters
-from gaussmix.validation import check_integer, check_random_state
+from gaussmix.validation import check_random_state
 
 N_FEATURES = 8
 TOL = 1e-5  # the default, 1e-3, ends while variances are still a quarter off
@@ -71,30 +71,27 @@ class Demo(NamedTuple):
 
 
 def run(
-    n_samples: int,
+    truth: Parameters,
+    X: FloatArray,
+    labels: NDArray[np.uint8],
     *,
     seed: int = 0,
     n_threads: int | None = None,
     verbose: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Demo:
-    """Generate the demonstration's data, fit them and compare the fit with the truth.
+    """Fit rows that `generate` has drawn from `flower`, and compare the fit with the truth.
 
     Parameters
     ----------
-    n_samples : int
-        At least 1000.
+    truth : Parameters
+    X : ndarray of shape (N, D)
+    labels : ndarray of shape (N,)
     seed : int
-        Of the data and of the start.
+        Of the start.
     n_threads : int, optional
     verbose : int
         Passed to `GaussianMixture`.
-    progress : callable, optional
-        Told how many rows have been generated, and of how many.
     """
-    check_integer("rows", n_samples, 1000)
-    truth = flower()
-    X, labels = generate(truth, n_samples, seed, progress)
     before = peak_memory()
     model, start_seconds, fit_seconds = _timed_fit(X, seed, n_threads, verbose)
     after = peak_memory()
@@ -145,7 +142,10 @@ def generate(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
-    """Draw rows (N, D) of a mixture in random order, and the component of each (N,)."""
+    """Draw rows (N, D) of a mixture in random order, and the component of each (N,).
+
+    `progress` is told how many rows have been drawn, and of how many.
+    """
     rng = np.random.default_rng(seed)
     X = np.empty((n_samples, parameters.n_features))
     labels = np.empty(n_samples, dtype=np.uint8)

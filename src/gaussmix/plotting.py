@@ -1,6 +1,5 @@
 """Pictures of mixtures, for the command line. matplotlib is imported only when one is drawn."""
 
-from collections.abc import Sequence
 from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from gaussmix._core.constants import FloatArray
-from gaussmix.atomic import replacing
+from gaussmix.atomic import replacing, shown_ending
 from gaussmix.parameters import Parameters
 
 BACKGROUND, INK, FAINT = "#0d1117", "#e6edf3", "#8b949e"
@@ -73,8 +72,8 @@ def save_comparison(path: Path, comparison: Comparison, caption: str) -> None:
     """
     from matplotlib.figure import Figure
 
+    check_ending(path)
     figure = Figure(figsize=SIZE, dpi=DPI, facecolor=BACKGROUND)
-    _check_format(path, figure.canvas.get_supported_filetypes())
     plane = widest_plane(comparison.parameters)
     linear = palette(plane.points(comparison.parameters.means))
     hard, soft = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -90,6 +89,18 @@ def save_comparison(path: Path, comparison: Comparison, caption: str) -> None:
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.075, top=0.88, wspace=0.02)
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix[1:].lower())
+
+
+def check_ending(path: Path) -> None:
+    """Raise ValueError unless the path ends in the name of a format that matplotlib writes."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"{path}: a picture's ending must be one of .{', .'.join(sorted(formats))}, "
+            f"got {shown_ending(path)}"
+        )
 
 
 def widest_plane(parameters: Parameters) -> Plane:
@@ -122,14 +133,6 @@ def srgb(linear: FloatArray) -> FloatArray:
     """Encode linear RGB for a screen (IEC 61966-2-1)."""
     linear = np.clip(linear, 0.0, 1.0)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def _check_format(path: Path, formats: Sequence[str] | dict[str, str]) -> None:
-    if path.suffix[1:].lower() not in formats:
-        raise ValueError(
-            f"{path}: a picture's ending must be one of .{', .'.join(sorted(formats))}, "
-            f"got {path.suffix or 'none'!r}"
-        )
 
 
 def _matching(centers: FloatArray, means: FloatArray) -> NDArray[np.intp]:

@@ -12,7 +12,7 @@ Progress = Callable[[int, int], None]
 
 def shown() -> bool:
     """Whether progress can be shown: standard error is a terminal, and tqdm is installed."""
-    return sys.stderr.isatty() and find_spec("tqdm") is not None
+    return sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
 
 
 @contextmanager
@@ -43,6 +43,16 @@ def last_line(label: str) -> Iterator[None]:
     drawn = tqdm(bar_format="{desc} [{elapsed}]", desc=label, leave=False)
     with drawn, redirect_stdout(_Describer(drawn, label)):
         yield
+
+
+def print_above(text: str) -> None:
+    """Print a line to standard error, above what is drawn there."""
+    if not shown():
+        print(text, file=sys.stderr)
+        return
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
 
 
 class _Describer(io.TextIOBase):

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.atomic import replacing
+from gaussmix.atomic import replacing, shown_ending
 
 ENDINGS = (".npy", ".csv", ".tsv")
 BLOCK_ROWS = 1 << 17  # rows worked on at once: enough for all threads, a few MB each
@@ -53,14 +54,20 @@ def read_table(path: Path) -> Table:
     Raises
     ------
     DataFileError
-        If the ending is not one of those, or the file holds anything but a table of numbers.
+        If the ending is not one of those, the path is not a regular file, or the file holds
+        anything but a table of numbers.
     OSError
         If the file cannot be opened.
     """
-    if check_ending(path) == ".npy":
+    ending = check_ending(path)
+    if not stat.S_ISREG(path.stat().st_mode):  # it is opened twice
+        raise DataFileError(f"{path}: a file is wanted, not a folder, a pipe or a device")
+    if ending == ".npy":
         return Table(_read_npy(path), None)
     try:
         return _read_text(path)
+    except csv.Error as error:
+        raise DataFileError(f"{path}: not a table of numbers ({error})") from None
     except UnicodeDecodeError as error:
         raise DataFileError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
@@ -78,7 +85,7 @@ def check_ending(path: Path) -> str:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise DataFileError(
-            f"{path}: the ending must be one of {', '.join(ENDINGS)}, got {ending or 'none'!r}"
+            f"{path}: the ending must be one of {', '.join(ENDINGS)}, got {shown_ending(path)}"
         )
     return ending
 
@@ -96,9 +103,9 @@ def write_blocks(
 ) -> None:
     """Write an array of that shape, given in parts along its first axis, whole or not at all.
 
-    Parts are written as they come, so memory stays bounded however long the array is. Text files
-    start with a header when names are given, and numbers are written so that they read back the
-    same.
+    Parts are written as they come, so memory stays bounded however long the array is. Numbers are
+    written so that they read back the same. Text files start with a header when names are given
+    that would read back as one.
     """
     ending = check_ending(path)
     with replacing(path) as file:
@@ -129,7 +136,7 @@ def _map_npy(path: Path) -> Array:
         raise DataFileError(f"{path}: not a .npy file: it starts with {magic!r}")
     try:
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # on a damaged header the parsers raise errors of many kinds
         raise DataFileError(f"{path}: not a .npy array of numbers ({error})") from None
     return array
 
@@ -166,7 +173,7 @@ def _parse(path: Path, delimiter: str, header: bool) -> NDArray[np.float64] | No
     """All rows by NumPy's fast reader; None if it meets anything but equally long rows."""
     with _open_text(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no data: the caller says so
-        lines = (line for line in file if not line.isspace())
+        lines = (line for line in file if delimiter in line or not line.isspace())
         if header:
             next(lines)
         try:
@@ -188,13 +195,16 @@ def _first_fault(path: Path, delimiter: str, header: bool) -> str:
         first = start[1]
         for line, row in rows if header else itertools.chain([start], rows):
             if len(row) != len(first):
-                return f"{path}, line {line}: {len(row)} fields, where {len(first)} are wanted"
+                return (
+                    f"{path}, line {line}: {len(row)} {_separated(delimiter)} fields, "
+                    f"where {len(first)} are wanted"
+                )
             for column, field in enumerate(row, 1):
                 if _number(field) is None or not np.isfinite(float(field)):
                     name = f" ({first[column - 1].strip()})" if header else ""
                     return (
                         f"{path}, line {line}, column {column}{name}: "
-                        f"a finite number is wanted, got {field!r}"
+                        f"a finite number is wanted, got {_shown_field(field, delimiter)}"
                     )
     return f"{path}: not a table of numbers"
 
@@ -203,6 +213,12 @@ def _rows(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and fields of the rows that are not blank."""
     reader = csv.reader(file, delimiter=delimiter)
     return ((reader.line_num, row) for row in reader if len(row) > 1 or "".join(row).strip())
+
+
+def _shown_field(field: str, delimiter: str) -> str:
+    """Show a field that is no number, and what separates fields if it holds something that may."""
+    separators = set(" ,;\t") & set(field.strip())
+    return f"{field!r}" + (f"; {_separated(delimiter)} fields are wanted" if separators else "")
 
 
 def _number(field: str) -> float | None:
@@ -218,6 +234,17 @@ def _open_text(path: Path) -> TextIO:
 
 def _delimiter(ending: str) -> str:
     return "\t" if ending == ".tsv" else ","
+
+
+def _separated(delimiter: str) -> str:
+    return "tab-separated" if delimiter == "\t" else "comma-separated"
+
+
+def _is_header(names: Sequence[str]) -> bool:
+    """Whether the names, written as a first row, would be read as the same names."""
+    return len(set(names)) == len(names) and all(
+        name.strip().splitlines() == [name] and _number(name) is None for name in names
+    )
 
 
 def _header_line(names: Sequence[str], delimiter: str) -> str:
@@ -244,7 +271,7 @@ def _write_npy(file: BinaryIO, parts: Iterable[Array], shape: tuple[int, ...]) -
 def _write_text(
     file: BinaryIO, parts: Iterable[Array], names: Sequence[str] | None, delimiter: str
 ) -> None:
-    if names is not None:
+    if names is not None and _is_header(names):
         file.write((_header_line(names, delimiter) + "\n").encode())
     for part in parts:
         np.savetxt(file, part, fmt=_text_format(part.dtype), delimiter=delimiter)

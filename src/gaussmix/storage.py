@@ -3,16 +3,15 @@
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, BinaryIO, NoReturn, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import STRUCTURES, Structure, factors_shape
-from gaussmix.atomic import replacing
+from gaussmix._core.constants import FloatArray, Structure, factors_shape
+from gaussmix.atomic import replacing, shown_ending
 from gaussmix.config import version
 from gaussmix.errors import ModelFileError
 from gaussmix.kmeans import KMeans
@@ -26,9 +25,15 @@ FORMAT_VERSION = 1
 Model: TypeAlias = GaussianMixture | KMeans
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
-HISTORY = {
-    GaussianMixture: ("converged_", "n_iter_", "lower_bound_", "lower_bounds_"),
-    KMeans: ("inertia_", "n_iter_"),
+# how a fit went: attributes, and what NumPy makes of them, (kind of dtype, number of dimensions)
+HISTORY: dict[type, dict[str, tuple[str, int]]] = {
+    GaussianMixture: {
+        "converged_": ("b", 0),
+        "n_iter_": ("i", 0),
+        "lower_bound_": ("f", 0),
+        "lower_bounds_": ("f", 1),
+    },
+    KMeans: {"inertia_": ("f", 0), "n_iter_": ("i", 0)},
 }
 
 
@@ -50,21 +55,23 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If the model is of another class.
+        If the model is of another class, or `path` is not a path.
     NotFittedError
         If it is not fitted.
     ValueError
-        If the ending is another.
+        If the ending is another, or the constructor's parameters are not acceptable or no longer
+        fit the fitted ones.
     OSError
         If the file cannot be written.
     """
     if type(model) not in HISTORY:
         wanted = " or ".join(cls.__name__ for cls in HISTORY)
         raise TypeError(f"model must be a {wanted}, got {type(model).__name__}")
-    if Path(path).suffix.lower() != ".npz":
-        raise ValueError(f"path of a model must end in .npz, got {os.fspath(path)!r}")
+    check_ending(path)
     model._check_fitted()
+    _check_settings(model)
     entries = _entries(model)
+    _model({name: np.asarray(value) for name, value in entries.items()})  # what load would refuse
     with replacing(path) as file:
         np.savez(file, allow_pickle=False, **entries)
 
@@ -84,14 +91,38 @@ def load(path: str | os.PathLike[str]) -> Model:
     ------
     ModelFileError
         If the file is not a whole, sound model of a version that this gaussmix reads.
+    TypeError
+        If `path` is not a path.
     OSError
         If the file cannot be opened.
     """
+    with _as_path(path).open("rb") as file:
+        try:
+            return _model(_read(file))
+        except Exception as error:  # on damaged bytes the parsers raise errors of many kinds
+            raise ModelFileError(f"{os.fspath(path)}: {_reason(error)}") from None
+
+
+def check_ending(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError unless the path ends as a model's must."""
+    path = _as_path(path)
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"{path}: path of a model must end in .npz, got {shown_ending(path)}")
+
+
+def _as_path(path: str | os.PathLike[str]) -> Path:
     try:
-        return _model(_read(Path(path)))
-    except (ValueError, TypeError, KeyError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ModelFileError(f"{os.fspath(path)}: {reason}") from None
+        return Path(path)
+    except TypeError:
+        raise TypeError(f"path must be a str or path-like, got {path!r}") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, ValueError | TypeError):
+        return str(error)
+    return f"the file is damaged ({type(error).__name__}: {error})"
 
 
 def _entries(model: Model) -> dict[str, Any]:
@@ -134,18 +165,14 @@ def _fitted_arrays(model: Model) -> dict[str, NDArray[Any]]:
     }
 
 
-def _read(path: Path) -> Arrays:
+def _read(file: BinaryIO) -> Arrays:
     """All arrays of a model file, once it is known to be one and of a version read here."""
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            _refuse("not a gaussmix model, or one that was cut short")
-        file.seek(0)
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                _check_format(archive)
-                return {name: archive[name] for name in archive.files}
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-            _refuse(f"the file is damaged ({error})")
+    if not zipfile.is_zipfile(file):
+        _refuse("not a gaussmix model, or one that was cut short")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as archive:
+        _check_format(archive)
+        return {name: archive[name] for name in archive.files}
 
 
 def _check_format(archive: Mapping[str, NDArray[Any]]) -> None:
@@ -166,50 +193,59 @@ def _model(arrays: Arrays) -> Model:
     if name not in classes:
         _refuse(f"class must be one of {', '.join(classes)}, got {name!r}")
     model = cast(Model, classes[name](**params))
+    _check_settings(model)
     if isinstance(model, KMeans):
-        _restore_centers(model, arrays)
+        model.cluster_centers_ = _table(arrays, "cluster_centers_", model.n_clusters)
+        model._n_features_out, model.n_features_in_ = model.cluster_centers_.shape
     else:
-        model._set_parameters(_parameters(model.covariance_type, arrays))
+        model._set_parameters(_parameters(model, arrays))
         model.n_features_in_ = model.means_.shape[1]
     _restore_names(model, arrays)
-    for attribute in HISTORY[type(model)]:
-        if attribute in arrays:
-            setattr(model, attribute, arrays[attribute].tolist())
+    _restore_history(model, arrays)
     return model
 
 
-def _restore_centers(model: KMeans, arrays: Arrays) -> None:
-    shape = arrays["cluster_centers_"].shape
-    if len(shape) != 2 or 0 in shape:
-        _refuse(f"cluster_centers_ must have the shape of (n_clusters, n_features), got {shape}")
-    model.cluster_centers_ = check_means(arrays["cluster_centers_"], *shape)
-    model._n_features_out, model.n_features_in_ = shape
+def _check_settings(model: Model) -> None:
+    if isinstance(model, KMeans):
+        model._check_parameters()
+    else:
+        model._check_settings()
 
 
-def _parameters(covariance_type: str, arrays: Arrays) -> Parameters:
-    shape = arrays["means_"].shape
-    if covariance_type not in STRUCTURES or len(shape) != 2:
-        _refuse(f"covariance_type {covariance_type!r} with means_ of shape {shape}")
-    structure: Structure = covariance_type
+def _parameters(model: GaussianMixture, arrays: Arrays) -> Parameters:
+    means = _table(arrays, "means_", model.n_components)
+    structure, shape = model._structure, means.shape
     return Parameters(
         structure,
-        check_weights(arrays["weights_"], shape[0]),
-        check_means(arrays["means_"], *shape),
-        check_matrices("covariance", arrays["covariances_"], structure, *shape),
-        _check_factors(arrays["precisions_cholesky_"], structure, *shape),
+        check_weights(_float64(arrays, "weights_"), shape[0]),
+        means,
+        check_matrices("covariance", _float64(arrays, "covariances_"), structure, *shape),
+        _check_factors(_float64(arrays, "precisions_cholesky_"), structure, *shape),
     )
 
 
+def _table(arrays: Arrays, name: str, n_rows: int) -> FloatArray:
+    """Means or centres, shape (K, D)."""
+    table = _float64(arrays, name)
+    if table.ndim != 2 or 0 in table.shape or len(table) != n_rows:
+        _refuse(f"{name} must have {n_rows} rows of features, got shape {table.shape}")
+    return check_means(table, *table.shape)
+
+
+def _float64(arrays: Arrays, name: str) -> FloatArray:
+    array = arrays[name]
+    if array.dtype != np.float64:
+        _refuse(f"{name} must be float64, got {array.dtype}")
+    return array
+
+
 def _check_factors(
-    factors: NDArray[Any], structure: Structure, n_components: int, n_features: int
-) -> NDArray[np.float64]:
+    factors: FloatArray, structure: Structure, n_components: int, n_features: int
+) -> FloatArray:
     """Factors of positive definite precisions: of the structure's shape, with positive diagonal."""
     wanted = factors_shape(structure, n_components, n_features)
-    if factors.shape != wanted or factors.dtype != np.float64:
-        _refuse(
-            f"precisions_cholesky_ must be float64 of shape {wanted}, "
-            f"got {factors.dtype} of shape {factors.shape}"
-        )
+    if factors.shape != wanted:
+        _refuse(f"precisions_cholesky_ must have shape {wanted}, got {factors.shape}")
     matrices = structure in ("full", "tied")
     diagonal = np.diagonal(factors, axis1=-2, axis2=-1) if matrices else factors
     if not (np.isfinite(factors).all() and (diagonal > 0).all()):
@@ -223,7 +259,19 @@ def _restore_names(model: Model, arrays: Arrays) -> None:
     names = arrays["feature_names_in_"]
     if names.shape != (model.n_features_in_,):
         _refuse(f"{names.size} feature names for {model.n_features_in_} features")
+    if names.dtype.kind != "U":
+        _refuse(f"feature_names_in_ must be text, got {names.dtype}")
     model.feature_names_in_ = names.astype(object)
+
+
+def _restore_history(model: Model, arrays: Arrays) -> None:
+    for name, wanted in HISTORY[type(model)].items():
+        if name not in arrays:
+            continue
+        array = arrays[name]
+        if (array.dtype.kind, array.ndim) != wanted:
+            _refuse(f"{name} has the wrong type: {array.dtype} of shape {array.shape}")
+        setattr(model, name, array.tolist())
 
 
 def _refuse(reason: str) -> NoReturn:
