@@ -24,7 +24,7 @@ from gaussmix._core.moments cimport (
 from gaussmix._core.posterior cimport find_best, normalise
 
 from gaussmix._core.checks import check_array, check_pass, check_sums
-from gaussmix._core.packing import pack
+from gaussmix._core.packing import pack, triangle
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -137,7 +137,7 @@ def accumulate(X, sample_weight, density, n_k, first, second, totals, int n_thre
     run(&job, X, sample_weight, density, sums, n_threads)
     hand_out(sums, n_k, first, second, totals)
     if density.structure in ("full", "tied"):  # the kernel fills upper triangles
-        row, column = np.triu_indices(X.shape[1], 1)
+        row, column = triangle(X.shape[1])
         second[..., column, row] = second[..., row, column]
 
 

@@ -1,5 +1,6 @@
 """Density constants in the order in which the compiled tiles read them, packed once per pass."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ def pack(density: Density, tile: int, dtype: np.dtype) -> PackedDensity:
     n_components, n_features = density.means.shape
     rotation = density.factors if density.structure == "tied" else np.empty(0)
     if density.structure == "full":
-        column, row = np.tril_indices(n_features)  # for each column j, the rows i <= j
+        row, column = triangle(n_features)
         factors = density.factors[:, row, column]
         offsets = (density.means[:, None, :] @ density.factors)[:, 0, :]
     elif density.structure == "tied":
@@ -43,6 +44,13 @@ def pack(density: Density, tile: int, dtype: np.dtype) -> PackedDensity:
         density.log_scales,
     )
     return PackedDensity(*(np.ascontiguousarray(array, dtype) for array in arrays))
+
+
+@cache
+def triangle(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows i and columns j of an upper triangle, column by column: for each j, the rows i <= j."""
+    column, row = np.tril_indices(n_features)
+    return row, column
 
 
 def _by_tile(values: NDArray[np.float64], tile: int) -> NDArray[np.float64]:
