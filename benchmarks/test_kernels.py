@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.contenders import KERNELS, Case, Contender, builds
+from gaussmix._core.interface import KERNELS
+from gaussmix.contenders import Case, Contender, builds
 
 BUILDS = builds()
 

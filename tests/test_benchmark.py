@@ -9,12 +9,12 @@ import pytest
 from gaussmix import benchmark
 from gaussmix._core import reference
 from gaussmix._core.constants import STRUCTURES
+from gaussmix._core.interface import KERNELS
 from gaussmix.benchmark import EVERY_BUILD, FULL, SHORT, Race, agrees
 from gaussmix.contenders import (
     EM,
     FIT,
     FIT_FROM_START,
-    KERNELS,
     KMEANS,
     PREDICT_PROBA,
     SCORE_SAMPLES,

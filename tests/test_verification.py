@@ -13,8 +13,8 @@ from gaussmix import cli, verification
 from gaussmix._core import reference
 from gaussmix._core.constants import Density, FloatArray
 from gaussmix._core.dispatch import Build
-from gaussmix._core.interface import Rows
-from gaussmix.verification import KERNELS, Case, all_cases, make_problem, table, verify
+from gaussmix._core.interface import KERNELS, Rows
+from gaussmix.verification import Case, all_cases, make_problem, table, verify
 
 CASES = [
     Case(structure, dtype, kind, 257, 3, 3, kind != "round", 1)

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.constants import STRUCTURES
+from gaussmix._core.interface import KERNELS
 from gaussmix.atomic import replacing
 from gaussmix.config import config
 from gaussmix.contenders import (
     EM,
     FIT,
     FIT_FROM_START,
-    KERNELS,
     KMEANS,
     PREDICT_PROBA,
     SCORE_SAMPLES,

@@ -18,7 +18,7 @@ from gaussmix._core.constants import (
     Structure,
     factors_shape,
 )
-from gaussmix._core.interface import Kernels, Rows
+from gaussmix._core.interface import KERNELS, Kernels, Rows
 from gaussmix.config import config
 from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
@@ -30,14 +30,6 @@ FIT = "fit"
 PREDICT_PROBA = "predict_proba"
 SCORE_SAMPLES = "score_samples"
 KMEANS = "KMeans"
-KERNELS = (
-    "log_density",
-    "log_likelihood",
-    "responsibilities",
-    "assign",
-    "accumulate",
-    "accumulate_hard",
-)
 
 KMEANS_PASSES = 20
 BLOCK_ROWS = 1 << 16  # rows drawn at a time
@@ -341,7 +333,7 @@ def _kernel_tasks(build: dispatch.Build) -> dict[str, Prepare]:
 
 def _kernel(name: str, build: dispatch.Build) -> Prepare:
     def prepare(problem: Problem, n_threads: int) -> Run:
-        kernels = build.float32 if problem.case.dtype == "float32" else build.float64
+        kernels = build.kernels(problem.X.dtype)
         call = kernel_call(name, kernels, problem.X, problem.start.density(), n_threads)
         return lambda _: call()
 

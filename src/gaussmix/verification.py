@@ -30,18 +30,10 @@ from gaussmix._core.constants import (
     factors_shape,
 )
 from gaussmix._core.dispatch import Build
-from gaussmix._core.interface import Kernels, Rows
+from gaussmix._core.interface import KERNELS, Kernels, Rows
 from gaussmix.parameters import Parameters
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
-KERNELS = (
-    "log_density",
-    "log_likelihood",
-    "responsibilities",
-    "assign",
-    "accumulate",
-    "accumulate_hard",
-)
 
 # Around the tiles of samples, of components and of features that the builds work in.
 SAMPLES = (1, 2, 255, 256, 257, 1000, 1023, 1024, 1025, 2500)
@@ -151,8 +143,7 @@ def verify(
         problem = make_problem(case)
         answer = solve(problem)
         for build in builds:
-            kernels = build.float32 if case.dtype == "float32" else build.float64
-            for kernel, error in errors(kernels, problem, answer):
+            for kernel, error in errors(build.kernels(problem.X.dtype), problem, answer):
                 key = kernel, build.name, case.dtype
                 if key not in worst or error > worst[key].error:
                     worst[key] = Result(*key, error, case)

@@ -29,6 +29,10 @@ class Build(NamedTuple):
     float32: Kernels
     float64: Kernels
 
+    def kernels(self, dtype: np.dtype[np.floating]) -> Kernels:
+        """Its kernels for rows of a precision."""
+        return self.float32 if dtype == np.float32 else self.float64
+
 
 @cache
 def built() -> tuple[str, ...]:
@@ -81,7 +85,7 @@ def active() -> Build:
 
 def kernels(X: Rows) -> Kernels:
     """The active build's kernels for the precision of X."""
-    return _active.float32 if X.dtype == np.float32 else _active.float64
+    return _active.kernels(X.dtype)
 
 
 @contextmanager

@@ -9,6 +9,15 @@ from gaussmix._core.constants import Density, FloatArray
 
 Rows = NDArray[np.floating]
 
+KERNELS = (
+    "log_density",
+    "log_likelihood",
+    "responsibilities",
+    "assign",
+    "accumulate",
+    "accumulate_hard",
+)
+
 
 class Kernels(Protocol):
     """A module of kernels. `_core.reference` says what each function computes."""
