@@ -1,5 +1,6 @@
 """Packed constants: read in the order of the tiles, they are the density again."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,29 +27,31 @@ def density(structure: Structure, n_components: int, n_features: int) -> Density
     return Density(structure, center, means, factors, rng.normal(size=n_components))
 
 
-def tiled(flat: Packed, n_components: int, tile: int) -> Iterator[Packed]:
+def tiled(flat: Packed, n_components: int, widest: int) -> Iterator[Packed]:
     """The rows of each component, (F,), from [tile][F][component of the tile]."""
-    n_values = len(flat) // n_components
-    for start in range(0, n_components, tile):
-        size = min(tile, n_components - start)
-        block = flat[start * n_values : (start + size) * n_values].reshape(n_values, size)
-        yield from block.T
+    n_values, start, left = len(flat) // n_components, 0, n_components
+    for n_tiles in range(math.ceil(n_components / widest), 0, -1):
+        size = math.ceil(left / n_tiles)
+        yield from flat[start : start + size * n_values].reshape(n_values, size).T
+        start, left = start + size * n_values, left - size
+    assert start == len(flat)
 
 
-def log_density(z: Packed, packed: PackedDensity, structure: Structure, tile: int) -> Packed:
-    """log_scale_k - 1/2 sum_j (sum_{i<=j} U_k[i, j] z_i - b_kj)^2 of a centred row z, (K,)."""
+def log_density(z: Packed, packed: PackedDensity, structure: Structure, widest: int) -> Packed:
+    """log_scale_k - half_k sum_j (sum_{i<=j} U_k[i, j] z_i + b_kj)^2 of a centred row z, (K,)."""
     n_components = len(packed.log_scales)
     if structure == "tied":
         z = z @ packed.rotation
     out = packed.log_scales.copy()
-    factors = tiled(packed.factors, n_components, tile)
-    offsets = tiled(packed.offsets, n_components, tile)
+    ones = np.ones(n_components * len(z))
+    factors = tiled(packed.factors if len(packed.factors) else ones, n_components, widest)
+    offsets = tiled(packed.offsets, n_components, widest)
     for k, (factor, offset) in enumerate(zip(factors, offsets, strict=True)):
         values = iter(factor)
         for j in range(len(z)):
             first = 0 if structure == "full" else j
-            y = sum(next(values) * z[i] for i in range(first, j + 1)) - offset[j]
-            out[k] -= y * y / 2
+            y = sum(next(values) * z[i] for i in range(first, j + 1)) + offset[j]
+            out[k] -= packed.halves[k] * y * y
         assert next(values, None) is None
     return out
 
@@ -87,7 +90,7 @@ def test_all_arrays_are_contiguous_and_of_the_precision_of_the_build(
     for array in packed:
         assert array.dtype == dtype
         assert array.flags.c_contiguous
-    assert packed.factors.shape == (7 * (6 if structure == "full" else 3),)
+    assert packed.factors.shape == ({"full": 7 * 6, "diag": 7 * 3}.get(structure, 0),)
     assert packed.offsets.shape == (7 * 3,)
     assert packed.rotation.shape == ((3, 3) if structure == "tied" else (0,))
 
@@ -98,3 +101,28 @@ def test_a_component_of_weight_zero_keeps_its_log_scale(structure: Structure) ->
     constants.log_scales[1] = -np.inf
     for dtype in (np.float32, np.float64):
         assert pack(constants, 6, np.dtype(dtype)).log_scales[1] == -np.inf
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-30, 0.0])
+def test_factors_whose_squares_leave_the_precision_are_not_squared(factor: float) -> None:
+    constants = density("spherical", 2, 3)
+    assert pack(constants, 6, np.dtype(np.float32)).factors.shape == (0,)
+    constants.factors[1] = factor
+    packed = pack(constants, 6, np.dtype(np.float32))
+    assert np.array_equal(packed.factors, np.tile(constants.factors.astype(np.float32), 3))
+    assert np.array_equal(packed.halves, np.full(2, 0.5, np.float32))
+
+
+@each_structure
+def test_a_centre_that_the_precision_has_not_is_made_up_for_by_the_means(
+    structure: Structure,
+) -> None:
+    constants = density(structure, 2, 3)._replace(center=np.array([1e6 + 0.01, 1 / 3, 0.0]))
+    packed = pack(constants, 6, np.dtype(np.float32))
+    assert np.allclose(
+        packed.center.astype(np.float64) + packed.means[:, :-1],
+        constants.center + constants.means,
+        rtol=1e-7,
+        atol=1e-7,
+    )
+    assert packed.center[0] != constants.center[0]

@@ -51,6 +51,13 @@ class Parameters:
     ) -> Self:
         """Parameters from inverse covariances; raises NotPositiveDefiniteError."""
         factors = factors_of_precisions(structure, precisions)
+        return cls.from_factors(structure, weights, means, factors)
+
+    @classmethod
+    def from_factors(
+        cls, structure: Structure, weights: FloatArray, means: FloatArray, factors: FloatArray
+    ) -> Self:
+        """Parameters from upper precision factors; raises NotPositiveDefiniteError."""
         return cls(structure, weights, means, _inverses(structure, factors), factors)
 
     @property
@@ -74,10 +81,10 @@ class Parameters:
     def density(self, dtype: DTypeLike = np.float64) -> Density:
         """The constants that a pass over rows of a dtype needs.
 
-        The centre is the mixture's own mean: no look at the data. The centred means are rounded
-        to the dtype, so that moments about them are about what the kernel really subtracted.
+        The centre is the mixture's own mean: no look at the data. Centre and centred means are
+        rounded to the dtype, so that moments are about what the kernel really subtracted.
         """
-        center = self.weights @ self.means / self.weights.sum()
+        center = (self.weights @ self.means / self.weights.sum()).astype(dtype).astype(np.float64)
         with np.errstate(divide="ignore"):  # a weight of 0 has log-density -inf
             log_weights = np.log(self.weights)
         log_scales = log_weights + self._log_determinants() - 0.5 * self.n_features * LOG_2_PI

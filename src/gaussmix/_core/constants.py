@@ -26,12 +26,12 @@ class Density(NamedTuple):
     .. math:: log\_scales_k - \tfrac12 \lVert U_k^T (z - means_k) \rVert^2
 
     Rows are centred first, so that data far from the origin loses no digits.
-    All arrays are float64 and C-contiguous.
+    All arrays are float64 and C-contiguous; centre and means hold values of the rows' dtype.
     """
 
     structure: Structure
     center: FloatArray  # (D,), subtracted from every row
-    means: FloatArray  # (K, D), relative to the centre, representable in the rows' dtype
+    means: FloatArray  # (K, D), relative to the centre
     factors: FloatArray
     """Upper factors U of the precisions, P = U U': full (K, D, D), tied (D, D), diag (K, D),
     spherical (K,)."""

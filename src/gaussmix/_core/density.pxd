@@ -1,36 +1,37 @@
 """The E-step's arithmetic: log-densities of a block of rows under every component.
 
-A tile of components shares each load of x. The form is y_k = U_k'z - U_k'means_k with centred
+A tile of components shares each load of x. The form of a full covariance is y_k = U_k'z - U_k'means_k with centred
 rows z, whose rounding error grows with a row's distance from the centre in units of sigma, and
 not with its square as in the expanded quadratic.
 """
 
 from gaussmix._core.lanes cimport (
-    DENSITY_COMPONENTS, DENSITY_TILE, VECTORS, real, splat, vec,
+    TILE, VECTORS, real, splat, vec,
 )
-from gaussmix._core.layout cimport FULL, TIED, Block, Mixture
+from gaussmix._core.layout cimport FULL, TIED, Block, Mixture, tile_size
 
 
-cdef inline void full_tile(
+cdef enum Quadratic:  # the form of a tile's quadratic forms
+    TRIANGLES  # sum_j (sum_{i<=j} U_k[i, j] x_i + b_kj)^2
+    FACTORS  # sum_j (u_kj x_j + b_kj)^2
+    DISTANCES  # sum_j (x_j + b_kj)^2
+
+
+cdef inline void square_triangles(
     const int size,  # components in the tile, known when compiled
     const Py_ssize_t d,
     const vec* x,  # a panel
     const real* u,  # [j][i <= j][component]
     const real* b,  # [j][component]
-    const real* log_scales,
-    vec* score,  # OUT
+    vec* q,  # OUT: [component][vector]
 ) noexcept nogil:
-    """log_scale_k - 1/2 sum_j (sum_{i<=j} U_k[i, j] x_i - b_kj)^2 of one panel."""
-    cdef vec y[DENSITY_TILE]
-    cdef vec q[DENSITY_TILE]
+    cdef vec y[TILE]
     cdef Py_ssize_t i, j
     cdef int k, v
-    for k in range(size * VECTORS):
-        q[k] = splat(0)
     for j in range(d):
         for k in range(size):
             for v in range(VECTORS):
-                y[k * VECTORS + v] = splat(-b[k])
+                y[k * VECTORS + v] = splat(b[k])
         for i in range(j + 1):
             for k in range(size):
                 for v in range(VECTORS):
@@ -39,84 +40,81 @@ cdef inline void full_tile(
         b += size
         for k in range(size * VECTORS):
             q[k] += y[k] * y[k]
-    for k in range(size):
-        for v in range(VECTORS):
-            score[k * VECTORS + v] = log_scales[k] - <real>0.5 * q[k * VECTORS + v]
 
 
-cdef inline void diag_tile(
+cdef inline void square_features(
+    const Quadratic form,
     const int size,
     const Py_ssize_t d,
     const vec* x,
-    const real* u,  # [j][component]
+    const real* u,  # [j][component], unused where the factors are 1
     const real* b,
-    const real* log_scales,
-    vec* score,
+    vec* q,
 ) noexcept nogil:
-    """log_scale_k - 1/2 sum_j (u_kj x_j - b_kj)^2 of one panel."""
-    cdef vec q[DENSITY_TILE]
     cdef vec y
     cdef Py_ssize_t j
     cdef int k, v
-    for k in range(size * VECTORS):
-        q[k] = splat(0)
     for j in range(d):
         for k in range(size):
             for v in range(VECTORS):
-                y = u[k] * x[j * VECTORS + v] - b[k]
+                y = x[j * VECTORS + v]
+                if form == FACTORS:
+                    y = y * u[k]
+                y = y + b[k]
                 q[k * VECTORS + v] += y * y
         u += size
         b += size
-    for k in range(size):
-        for v in range(VECTORS):
-            score[k * VECTORS + v] = log_scales[k] - <real>0.5 * q[k * VECTORS + v]
 
 
 cdef inline void tile_panels(
-    const bint full, const int size, Block* block, const Mixture* mixture, const vec* x,
-    Py_ssize_t first, const real* u, const real* b,
+    const Quadratic form, const int size, const Py_ssize_t d, Block* block,
+    const Mixture* mixture, const vec* x, Py_ssize_t first,
 ) noexcept nogil:
-    """Run one tile, the components from `first`, over all panels of the block."""
-    cdef vec* score = block.score + first * VECTORS
+    """log_scale_k - half_k q_k of one tile, the components from `first`, over all panels."""
+    cdef const real* u = mixture.factors + first * (d * (d + 1) // 2 if form == TRIANGLES else d)
+    cdef const real* b = mixture.offsets + first * d
     cdef const real* log_scales = mixture.log_scales + first
+    cdef const real* halves = mixture.halves + first
+    cdef vec* score = block.score + first * VECTORS
+    cdef vec q[TILE]
     cdef Py_ssize_t _
+    cdef int k, v
     for _ in range(block.n_panels):
-        if full:
-            full_tile(size, mixture.n_features, x, u, b, log_scales, score)
+        for k in range(size * VECTORS):
+            q[k] = splat(0)
+        if form == TRIANGLES:
+            square_triangles(size, d, x, u, b, q)
         else:
-            diag_tile(size, mixture.n_features, x, u, b, log_scales, score)
+            square_features(form, size, d, x, u, b, q)
+        for k in range(size):
+            for v in range(VECTORS):
+                score[k * VECTORS + v] = log_scales[k] - halves[k] * q[k * VECTORS + v]
         x += block.x_stride
         score += block.score_stride
 
 
 cdef inline void tiles(
-    const bint full, Block* block, const Mixture* mixture, const vec* x
+    const Quadratic form, const Py_ssize_t d, Block* block, const Mixture* mixture, const vec* x
 ) noexcept nogil:
     """All components, tile by tile, the tile's constants staying in the cache."""
-    cdef Py_ssize_t d = mixture.n_features
-    cdef Py_ssize_t per_component = d * (d + 1) // 2 if full else d
     cdef Py_ssize_t k = 0
-    cdef Py_ssize_t left
-    cdef const real* u
-    cdef const real* b
+    cdef Py_ssize_t size
     while k < mixture.n_components:
-        u = mixture.factors + k * per_component
-        b = mixture.offsets + k * d
-        left = mixture.n_components - k
-        # The size is spelled out, so that the compiler unrolls each tile into registers.
-        if left >= DENSITY_COMPONENTS:
-            tile_panels(full, DENSITY_COMPONENTS, block, mixture, x, k, u, b)
-        elif left == 5:
-            tile_panels(full, 5, block, mixture, x, k, u, b)
-        elif left == 4:
-            tile_panels(full, 4, block, mixture, x, k, u, b)
-        elif left == 3:
-            tile_panels(full, 3, block, mixture, x, k, u, b)
-        elif left == 2:
-            tile_panels(full, 2, block, mixture, x, k, u, b)
+        size = tile_size(mixture.n_components - k)
+        # Sizes are spelled out, so that the compiler unrolls each tile into registers.
+        if size == 6:
+            tile_panels(form, 6, d, block, mixture, x, k)
+        elif size == 5:
+            tile_panels(form, 5, d, block, mixture, x, k)
+        elif size == 4:
+            tile_panels(form, 4, d, block, mixture, x, k)
+        elif size == 3:
+            tile_panels(form, 3, d, block, mixture, x, k)
+        elif size == 2:
+            tile_panels(form, 2, d, block, mixture, x, k)
         else:
-            tile_panels(full, 1, block, mixture, x, k, u, b)
-        k += DENSITY_COMPONENTS
+            tile_panels(form, 1, d, block, mixture, x, k)
+        k += size
 
 
 cdef inline void rotate(Block* block, const Mixture* mixture) noexcept nogil:
@@ -139,10 +137,19 @@ cdef inline void rotate(Block* block, const Mixture* mixture) noexcept nogil:
 
 cdef inline void score_rows(Block* block, const Mixture* mixture) noexcept nogil:
     """Log-densities of the block's rows into `score`."""
-    if mixture.form == FULL:
-        tiles(True, block, mixture, block.x)
-    elif mixture.form == TIED:
+    cdef Py_ssize_t d = mixture.n_features
+    if mixture.form == TIED:
         rotate(block, mixture)
-        tiles(False, block, mixture, block.scratch)
+        tiles(DISTANCES, d, block, mixture, block.scratch)
+    elif mixture.factors == NULL:
+        tiles(DISTANCES, d, block, mixture, block.x)
+    elif mixture.form != FULL:
+        tiles(FACTORS, d, block, mixture, block.x)
+    elif d == 1:  # Loops as short as these are worth being spelled out as well.
+        tiles(TRIANGLES, 1, block, mixture, block.x)
+    elif d == 2:
+        tiles(TRIANGLES, 2, block, mixture, block.x)
+    elif d == 3:
+        tiles(TRIANGLES, 3, block, mixture, block.x)
     else:
-        tiles(False, block, mixture, block.x)
+        tiles(TRIANGLES, d, block, mixture, block.x)

@@ -14,12 +14,12 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 from gaussmix._core.density cimport score_rows
-from gaussmix._core.lanes cimport DENSITY_COMPONENTS, PANEL, VECTORS, real, vec
+from gaussmix._core.lanes cimport COMPONENTS, PANEL, VECTORS, real, vec
 from gaussmix._core.layout cimport (
     DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd,
 )
 from gaussmix._core.moments cimport (
-    add_hard, add_moments, add_totals, centre_moments, scratch_values,
+    add_hard, add_moments, add_totals, n_moments, place_moments, scratch_values,
 )
 from gaussmix._core.posterior cimport find_best, normalise
 
@@ -31,10 +31,11 @@ cdef extern from "Python.h":
 
 cdef enum:
     GROUP_ROWS = 1024
-    BLOCK_BYTES = 512 * 1024  # of a block's rows and scores: a core's second-level cache
+    BLOCK_BYTES = 256 * 1024  # of a block's rows and scores: they stay in a core's own cache
     BLOCK_ROWS = 256
     WAVE_BYTES = 16 * 1024 * 1024  # of the groups' sums
     CACHE_LINE = 64
+    FOLD_SUMS = 512  # of a group, added by one thread
 
 cdef double WAVE_FLOPS = 4e9  # a fraction of a second on one core
 
@@ -67,18 +68,18 @@ cdef class PackedMixture:
     cdef object arrays
 
     def __init__(self, density):
-        packed = pack(density, DENSITY_COMPONENTS, DTYPE)
+        packed = pack(density, COMPONENTS, DTYPE)
         self.arrays = (density, packed)
-        cdef const double[::1] center = density.center
         self.mixture.form = {
             "full": FULL, "tied": TIED, "diag": DIAG, "spherical": SPHERICAL
         }[density.structure]
         self.mixture.n_components, self.mixture.n_features = density.means.shape
-        self.mixture.center = &center[0]
+        self.mixture.center = constants(packed.center)
         self.mixture.means = constants(packed.means.ravel())
         self.mixture.factors = constants(packed.factors)
         self.mixture.offsets = constants(packed.offsets)
         self.mixture.rotation = constants(packed.rotation.ravel())
+        self.mixture.halves = constants(packed.halves)
         self.mixture.log_scales = constants(packed.log_scales)
 
 
@@ -192,17 +193,29 @@ cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
     cdef Py_ssize_t block_rows = rows_per_block(mixture, min(n_samples, <Py_ssize_t>GROUP_ROWS))
     cdef real[:, ::1] workspace = np.empty(
         (threads, block_size(mixture, block_rows) + CACHE_LINE), DTYPE)
-    cdef Py_ssize_t start, n_here, g, i
+    cdef double[:, ::1] moments = np.empty(
+        (threads, n_moments(mixture) if job.task == ACCUMULATE else 1))
+    cdef Py_ssize_t start, n_here, g, part
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)
         with nogil:
             for g in prange(n_here, num_threads=threads, schedule="dynamic"):
                 do_group(job, mixture, start + g, block_rows, &workspace[threadid(), 0],
-                         &group_sums[g, 0], width)
-            for g in range(n_here if width else 0):
-                for i in range(width):
-                    total[i] += group_sums[g, i]
+                         &moments[threadid(), 0], &group_sums[g, 0], width)
+            for part in prange((width + FOLD_SUMS - 1) // FOLD_SUMS, num_threads=threads):
+                fold(&group_sums[0, 0], n_here, width, part * FOLD_SUMS, &total[0])
         PyErr_CheckSignals()
+
+
+cdef void fold(
+    const double* group_sums, Py_ssize_t n_groups, Py_ssize_t width, Py_ssize_t first,
+    double* total,
+) noexcept nogil:
+    """Add FOLD_SUMS sums, from the one numbered `first`, of all groups in order to the total."""
+    cdef Py_ssize_t g, i
+    for g in range(n_groups):
+        for i in range(first, min(first + FOLD_SUMS, width)):
+            total[i] += group_sums[g * width + i]
 
 
 cdef Py_ssize_t wave_groups(
@@ -232,7 +245,7 @@ cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nog
 
 cdef void do_group(
     const Job* job, const Mixture* mixture, Py_ssize_t group, Py_ssize_t block_rows,
-    real* workspace, double* sums, Py_ssize_t width,
+    real* workspace, double* moments, double* sums, Py_ssize_t width,
 ) noexcept nogil:
     """One group of rows, block by block; its sums start at zero."""
     cdef Block block
@@ -250,20 +263,22 @@ cdef void do_group(
     block.top = block.weight + panels * VECTORS
     block.scratch = block.top + panels * VECTORS
     memset(sums, 0, width * sizeof(double))
+    if job.task == ACCUMULATE:
+        memset(moments, 0, n_moments(mixture) * sizeof(double))
     while row < end:
         block.n_rows = min(block_rows, end - row)
         block.n_panels = (block.n_rows + PANEL - 1) // PANEL
-        do_block(job, mixture, &block, row, sums, width)
+        do_block(job, mixture, &block, row, moments, sums, width)
         row += block.n_rows
     if job.task == ACCUMULATE:
-        centre_moments(mixture, sums)
+        place_moments(mixture, moments, sums)
     for i in range(width):
         sums[i] *= job.weight_unit
 
 
 cdef void do_block(
-    const Job* job, const Mixture* mixture, Block* block, Py_ssize_t row, double* sums,
-    Py_ssize_t width,
+    const Job* job, const Mixture* mixture, Block* block, Py_ssize_t row, double* moments,
+    double* sums, Py_ssize_t width,
 ) noexcept nogil:
     cdef const real* X = job.X + row * mixture.n_features
     cdef const double* weight = NULL
@@ -283,7 +298,7 @@ cdef void do_block(
         write_top(block, job.out + row)
     elif job.task == ACCUMULATE:
         normalise(block, mixture, True)
-        add_moments(block, mixture, sums)
+        add_moments(block, mixture, moments)
         add_totals(block, sums + width - 2)
     else:
         if job.labels != NULL:

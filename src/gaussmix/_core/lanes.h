@@ -7,28 +7,31 @@
 #ifndef GAUSSMIX_LANES_H
 #define GAUSSMIX_LANES_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #ifdef GMX_SINGLE
+#define GMX_REAL_BYTES 4
 typedef float gmx_real;
 typedef uint32_t gmx_uint;
 typedef int32_t gmx_int;
 #define GMX_MANTISSA_BITS 23
 #define GMX_ROUNDER 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
-#define GMX_EXP_LOWEST -87.0f   /* below it exp is no normal number */
+#define GMX_EXPONENT_LOWEST -125 /* 2^n exp(f) is a normal number from here on, |f| <= ln(2)/2 */
 #define GMX_LOG_LOWEST -1e37f   /* log-densities are kept above it */
 #define GMX_LN2_HIGH 0.693115234375f
 #define GMX_LN2_LOW 3.1946184945309415e-05f
 #define GMX_EXP_DEGREE 6
 #define GMX_LOG_TERMS 5
 #else
+#define GMX_REAL_BYTES 8
 typedef double gmx_real;
 typedef uint64_t gmx_uint;
 typedef int64_t gmx_int;
 #define GMX_MANTISSA_BITS 52
 #define GMX_ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
-#define GMX_EXP_LOWEST -708.0
+#define GMX_EXPONENT_LOWEST -1021
 #define GMX_LOG_LOWEST -1e300
 #define GMX_LN2_HIGH 0.6931471803691238
 #define GMX_LN2_LOW 1.9082149292705877e-10
@@ -49,43 +52,55 @@ static const gmx_real gmx_exp_coefficients[GMX_EXP_DEGREE] = {
 #endif
 };
 
-/* Tiles fill the registers: 32 of 512 bits on AVX-512, 32 of 128 on Arm, 16 elsewhere on x86.
- *   density: components x GMX_VECTORS accumulators, moments: components x columns of them. */
+/* Vectors are as wide as the registers, of which x86 has 16 before AVX-512 and Arm 32. */
 #if defined(__AVX512F__)
 #define GMX_VECTOR_BYTES 64
-#define GMX_MANY_REGISTERS 1
+#define GMX_REGISTERS 32
 #elif defined(__AVX__)
 #define GMX_VECTOR_BYTES 32
-#define GMX_MANY_REGISTERS 0
+#define GMX_REGISTERS 16
+#elif defined(__aarch64__)
+#define GMX_VECTOR_BYTES 16
+#define GMX_REGISTERS 32
 #else
 #define GMX_VECTOR_BYTES 16
-#if defined(__aarch64__)
-#define GMX_MANY_REGISTERS 1
-#else
-#define GMX_MANY_REGISTERS 0
-#endif
+#define GMX_REGISTERS 16
 #endif
 
-#define GMX_VECTORS 2 /* vectors of samples side by side in a panel */
-#define GMX_DENSITY_COMPONENTS 6
-#define GMX_MOMENT_COMPONENTS 4
-#if GMX_MANY_REGISTERS
-#define GMX_MOMENT_COLUMNS 6
-#else
-#define GMX_MOMENT_COLUMNS 3
-#endif
+#define GMX_VECTORS 2    /* vectors of samples side by side in a panel */
+#define GMX_COMPONENTS 6 /* at most in a tile; times GMX_VECTORS sums fit the registers */
 
 #if defined(__GNUC__)
 
 typedef gmx_real gmx_vec __attribute__((vector_size(GMX_VECTOR_BYTES), may_alias));
 typedef gmx_uint gmx_bits_t __attribute__((vector_size(GMX_VECTOR_BYTES), may_alias));
-#define GMX_LANES ((int)(GMX_VECTOR_BYTES / sizeof(gmx_real)))
+#define GMX_LANES (GMX_VECTOR_BYTES / GMX_REAL_BYTES)
 #define GMX_INLINE static inline __attribute__((always_inline))
 
 GMX_INLINE gmx_bits_t gmx_bits(gmx_vec v) { return (gmx_bits_t)v; }
 GMX_INLINE gmx_vec gmx_from_bits(gmx_bits_t b) { return (gmx_vec)b; }
 GMX_INLINE gmx_vec gmx_splat(gmx_real s) { return s - (gmx_vec){0}; }
 GMX_INLINE gmx_real gmx_lane(gmx_vec v, int lane) { return v[lane]; }
+
+/* p[0], p[stride], p[2 stride], ... */
+GMX_INLINE gmx_vec gmx_gather(const gmx_real *p, ptrdiff_t stride)
+{
+    gmx_vec out;
+    for (int i = 0; i < GMX_LANES; i++)
+        out[i] = p[i * stride];
+    return out;
+}
+
+/* v, in a register from here on: a compiler short of them would read memory at every use. */
+GMX_INLINE gmx_vec gmx_held(gmx_vec v)
+{
+#if defined(__x86_64__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
 
 /* x where a > b, else y, lane by lane; a comparison with NaN is false. The loop becomes a compare and
  * a blend, or a maximum; masks by hand did not. */
@@ -95,6 +110,49 @@ GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
     for (int i = 0; i < GMX_LANES; i++)
         out[i] = a[i] > b[i] ? x[i] : y[i];
     return out;
+}
+
+#if defined(__clang__)
+#define GMX_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define GMX_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (gmx_bits_t){__VA_ARGS__})
+#endif
+#define GMX_2(m, i, s) m((i), s), m((i) + 1, s)
+#define GMX_4(m, i, s) GMX_2(m, i, s), GMX_2(m, (i) + 2, s)
+#define GMX_8(m, i, s) GMX_4(m, i, s), GMX_4(m, (i) + 4, s)
+#if GMX_LANES == 2
+#define GMX_EACH(m, s) GMX_2(m, 0, s)
+#elif GMX_LANES == 4
+#define GMX_EACH(m, s) GMX_4(m, 0, s)
+#elif GMX_LANES == 8
+#define GMX_EACH(m, s) GMX_8(m, 0, s)
+#else
+#define GMX_EACH(m, s) GMX_8(m, 0, s), GMX_8(m, 8, s)
+#endif
+
+/* Sums of neighbours: lane i is that of lanes i and i ^ s of a, or of b where i has the bit s. */
+#define GMX_OWN(i, s) ((i) & (s) ? GMX_LANES + (i) : (i))
+#define GMX_OTHER(i, s) (GMX_OWN(i, s) ^ (s))
+#define GMX_FOLD(a, b, s) \
+    (GMX_SHUFFLE(a, b, GMX_EACH(GMX_OWN, s)) + GMX_SHUFFLE(a, b, GMX_EACH(GMX_OTHER, s)))
+
+/* Lane i is the sum over all lanes of a[i], of which there are GMX_LANES; a is overwritten. */
+GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a)
+{
+    for (int i = 0; i < GMX_LANES / 2; i++)
+        a[i] = GMX_FOLD(a[2 * i], a[2 * i + 1], 1);
+#if GMX_LANES >= 4
+    for (int i = 0; i < GMX_LANES / 4; i++)
+        a[i] = GMX_FOLD(a[2 * i], a[2 * i + 1], 2);
+#endif
+#if GMX_LANES >= 8
+    for (int i = 0; i < GMX_LANES / 8; i++)
+        a[i] = GMX_FOLD(a[2 * i], a[2 * i + 1], 4);
+#endif
+#if GMX_LANES >= 16
+    a[0] = GMX_FOLD(a[0], a[1], 8);
+#endif
+    return a[0];
 }
 
 #else
@@ -112,6 +170,9 @@ GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
     return a > b ? x : y;
 }
+GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a) { return a[0]; }
+GMX_INLINE gmx_vec gmx_held(gmx_vec v) { return v; }
+GMX_INLINE gmx_vec gmx_gather(const gmx_real *p, ptrdiff_t stride) { (void)stride; return *p; }
 
 #endif
 

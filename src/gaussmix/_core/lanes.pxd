@@ -1,5 +1,6 @@
 """Vector lanes as Cython sees them: `vec` is a vector of `real`, and arithmetic on it is SIMD."""
 
+from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uint64_t
 
 cdef extern from "lanes.h" nogil:
@@ -11,9 +12,11 @@ cdef extern from "lanes.h" nogil:
     real lane "gmx_lane" (vec v, int index)
     bits_t bits_of "gmx_bits" (vec v)
     vec from_bits "gmx_from_bits" (bits_t bits)
+    vec held "gmx_held" (vec v)
+    vec gather "gmx_gather" (const real* values, ptrdiff_t stride)
+    vec lane_sums "gmx_lane_sums" (vec* vectors)
     vec where_greater "gmx_where_greater" (vec a, vec b, vec x, vec y)
 
-    const int LANES "GMX_LANES"
     const int PANEL "GMX_PANEL"
     const int MANTISSA_BITS "GMX_MANTISSA_BITS"
     const int EXP_DEGREE "GMX_EXP_DEGREE"
@@ -22,14 +25,13 @@ cdef extern from "lanes.h" nogil:
     const real LN2_HIGH "GMX_LN2_HIGH"
     const real LN2_LOW "GMX_LN2_LOW"
     const real* EXP_COEFFICIENTS "gmx_exp_coefficients"
-    const real EXP_LOWEST "GMX_EXP_LOWEST"
+    const real EXPONENT_LOWEST "GMX_EXPONENT_LOWEST"
     const real LOG_LOWEST "GMX_LOG_LOWEST"
 
     # Sizes of arrays must be constants to the C compiler, which enums are to Cython.
     cdef enum:
+        LANES "GMX_LANES"
         VECTORS "GMX_VECTORS"
-        DENSITY_COMPONENTS "GMX_DENSITY_COMPONENTS"
-        MOMENT_COMPONENTS "GMX_MOMENT_COMPONENTS"
-        MOMENT_COLUMNS "GMX_MOMENT_COLUMNS"
-        DENSITY_TILE "GMX_DENSITY_COMPONENTS * GMX_VECTORS"
-        MOMENT_TILE "GMX_MOMENT_COMPONENTS * GMX_MOMENT_COLUMNS"
+        COMPONENTS "GMX_COMPONENTS"
+        REGISTERS "GMX_REGISTERS"
+        TILE "GMX_COMPONENTS * GMX_VECTORS"

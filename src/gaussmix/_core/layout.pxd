@@ -10,11 +10,13 @@ the same way, score[panel][component][vector][lane]. Strides are odd numbers of 
 equal features of all panels would fall into one set of the cache.
 """
 
-from gaussmix._core.lanes cimport PANEL, VECTORS, real, vec
+from gaussmix._core.lanes cimport (
+    COMPONENTS, LANES, PANEL, VECTORS, gather, real, splat, vec,
+)
 
 cdef enum Form:  # of the factors
     FULL  # a triangle per component
-    TIED  # one triangle: rows are rotated by it first, then all is as DIAG with factors 1
+    TIED  # one triangle: rows are rotated by it first, then factors are 1
     DIAG  # a number per component and feature
     SPHERICAL  # as DIAG, second moments summed over features
 
@@ -22,11 +24,12 @@ cdef struct Mixture:
     Form form
     Py_ssize_t n_components
     Py_ssize_t n_features
-    const double* center  # (D,)
+    const real* center  # (D,)
     const real* means  # (K, D + 1) relative to the centre, the last 0
-    const real* factors  # packed as the density's tiles read them
-    const real* offsets  # U_k' means_k, packed likewise
+    const real* factors  # packed as the density's tiles read them; NULL where they are 1
+    const real* offsets  # -U_k' means_k, packed likewise
     const real* rotation  # (D, D), the tied factor
+    const real* halves  # (K,), of which quadratic forms are taken
     const real* log_scales  # (K,)
 
 cdef struct Block:  # of rows, and the workspace of one thread
@@ -45,6 +48,12 @@ cdef inline Py_ssize_t odd(Py_ssize_t n) noexcept nogil:
     return n | 1
 
 
+cdef inline Py_ssize_t tile_size(Py_ssize_t left) noexcept nogil:
+    """Components of the next tile, `left` being still to do: as few tiles as possible, alike."""
+    cdef Py_ssize_t n_tiles = (left + COMPONENTS - 1) // COMPONENTS
+    return (left + n_tiles - 1) // n_tiles
+
+
 cdef inline void load_rows(
     Block* block,  # OUT: x, weight
     const Mixture* mixture,
@@ -52,25 +61,32 @@ cdef inline void load_rows(
     const double* sample_weight,  # (n_rows,) or NULL
     double weight_unit,
 ) noexcept nogil:
-    """Copy rows into panels, centred in double precision. Lanes without a row get zeros."""
+    """Copy rows into panels, centred. Lanes without a row get zeros."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t p, i, s, n_here
-    cdef real* x
+    cdef vec* x = block.x
+    cdef real* lanes
     cdef real* w
+    cdef int v
     for p in range(block.n_panels):
-        x = <real*>(block.x + p * block.x_stride)
-        w = <real*>(block.weight + p * VECTORS)
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
-        for s in range(n_here):
+        if n_here == PANEL:
             for i in range(d):
-                x[i * PANEL + s] = <real>(X[s * d + i] - mixture.center[i])
-            w[s] = 1 if sample_weight == NULL else <real>(sample_weight[s] / weight_unit)
-        for s in range(n_here, PANEL):
+                for v in range(VECTORS):
+                    x[i * VECTORS + v] = gather(X + v * LANES * d + i, d) - mixture.center[i]
+        else:
+            lanes = <real*>x
             for i in range(d):
-                x[i * PANEL + s] = 0
-            w[s] = 0
+                for s in range(PANEL):
+                    lanes[i * PANEL + s] = X[s * d + i] - mixture.center[i] if s < n_here else 0
+        for v in range(VECTORS):
+            x[d * VECTORS + v] = splat(1)
+        w = <real*>(block.weight + p * VECTORS)
         for s in range(PANEL):
-            x[d * PANEL + s] = 1
+            w[s] = s < n_here
+            if sample_weight != NULL and s < n_here:
+                w[s] = <real>(sample_weight[s] / weight_unit)
+        x += block.x_stride
         X += n_here * d
         if sample_weight != NULL:
             sample_weight += n_here

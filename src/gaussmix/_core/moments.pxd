@@ -4,205 +4,197 @@ The left factor is centred on the component's present mean, w_ki = r_k (z_i - m_
 a tile of columns: raw_k[i, j] += w_ki z_j. The rest, sum(w_ki) m_kj, is taken off once per group.
 Rounding then grows with spread / sigma, not with its square, at the price of one centring.
 
-A group's sums are float64, flat: n_k (K), first (K, D), second (as the structure's factors, full
-and tied with their upper triangles alone), then log-likelihood and weight.
+A group's moments are float64, flat: n_k (K), then tile by tile of components what the structure
+needs, [row][column][component of the tile], and a tied structure's triangle at the end.
+`place_moments` puts them in the order of the statistics.
 """
 
+from libc.string cimport memcpy
+
 from gaussmix._core.lanes cimport (
-    MOMENT_COLUMNS, MOMENT_COMPONENTS, MOMENT_TILE, VECTORS, real, splat, vec,
+    COMPONENTS, REGISTERS, VECTORS, held, real, splat, vec,
 )
-from gaussmix._core.layout cimport FULL, SPHERICAL, TIED, Block, Mixture, odd
-from gaussmix._core.vector_math cimport lane_sum
+from gaussmix._core.layout cimport FULL, SPHERICAL, TIED, Block, Mixture, odd, tile_size
+from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
 
 cdef inline Py_ssize_t scratch_values(const Mixture* mixture) noexcept nogil:
     """Values of each row that a block's scratch has room for."""
-    return max(odd(mixture.n_features + 1), <Py_ssize_t>MOMENT_COMPONENTS)
+    cdef Py_ssize_t rotated = odd(mixture.n_features + 1) if mixture.form == TIED else 0
+    return max(rotated, <Py_ssize_t>COMPONENTS)
 
 
-cdef inline void weigh(
-    const int size, const Block* block, const Mixture* mixture, Py_ssize_t first, Py_ssize_t i
-) noexcept nogil:
-    """w_ki = r_k (x_i - m_ki) of a tile of components into the scratch, [panel][component]."""
-    cdef const vec* x = block.x + i * VECTORS
-    cdef const vec* score = block.score + first * VECTORS
-    cdef const real* means = mixture.means + first * (mixture.n_features + 1) + i
-    cdef vec* w = block.scratch
-    cdef Py_ssize_t _
-    cdef int k, v
-    for _ in range(block.n_panels):
-        for k in range(size):
-            for v in range(VECTORS):
-                w[k * VECTORS + v] = score[k * VECTORS + v] * (
-                    x[v] - means[k * (mixture.n_features + 1)])
-        x += block.x_stride
-        score += block.score_stride
-        w += size * VECTORS
+cdef inline Py_ssize_t moments_per_component(const Mixture* mixture) noexcept nogil:
+    """Sums of a component beside n_k: first moments, and its own second ones."""
+    cdef Py_ssize_t d = mixture.n_features
+    if mixture.form == FULL:
+        return d + d * (d + 1) // 2
+    return d if mixture.form == TIED else 2 * d
+
+
+cdef inline Py_ssize_t n_moments(const Mixture* mixture) noexcept nogil:
+    """Sums of a group, but for the totals."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t own = mixture.n_components * (1 + moments_per_component(mixture))
+    return own + d * d if mixture.form == TIED else own
 
 
 cdef inline void moment_tile(
-    const int size, const int columns, const Block* block, Py_ssize_t j, double* sums  # OUT
+    const int size, const int columns, const bint fresh,
+    const Block* block, const Mixture* mixture,
+    Py_ssize_t component, Py_ssize_t i, Py_ssize_t j,
+    double* sums,  # [column][component]
 ) noexcept nogil:
-    """sum over the block's rows of w_k x_j for `size` components and `columns` columns from j."""
-    cdef vec acc[MOMENT_TILE]
+    """Add the sums over the block's rows of w_ki z_j, of `size` components and `columns` columns.
+
+    The first tile of a row i, whose first column is i itself, makes the w_ki and leaves them in
+    the scratch, [panel][component]; the others, not `fresh`, find them there.
+    """
+    # Two sets of sums, where a tile has so few that each would wait for its last addition.
+    cdef int n = size * columns
+    cdef int sets = VECTORS if n * VECTORS + VECTORS < REGISTERS else 1
+    # A store of a vector might change anything but local variables, as the compiler sees it.
+    cdef Py_ssize_t n_panels = block.n_panels
+    cdef Py_ssize_t x_stride = block.x_stride
+    cdef Py_ssize_t score_stride = block.score_stride
+    cdef const vec* score = block.score + component * VECTORS
     cdef const vec* x = block.x + j * VECTORS
-    cdef const vec* w = block.scratch
+    cdef vec* w = block.scratch
+    cdef vec acc[REGISTERS]
+    cdef vec means[COMPONENTS]
+    cdef vec weighted, first
     cdef Py_ssize_t _
     cdef int k, c, v
-    for k in range(size * columns):
+    for k in range(n * sets):
         acc[k] = splat(0)
-    for _ in range(block.n_panels):
+    for k in range(size):
+        means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + i])
+    for _ in range(n_panels):
         for v in range(VECTORS):
+            first = held(x[v])
             for k in range(size):
-                for c in range(columns):
-                    acc[k * columns + c] += w[k * VECTORS + v] * x[c * VECTORS + v]
-        x += block.x_stride
+                if fresh:
+                    weighted = score[k * VECTORS + v] * (first - means[k])
+                    w[k * VECTORS + v] = weighted
+                else:
+                    weighted = held(w[k * VECTORS + v])
+                acc[v % sets * n + k] += weighted * first
+                for c in range(1, columns):
+                    acc[v % sets * n + c * size + k] += weighted * x[c * VECTORS + v]
+        x += x_stride
+        score += score_stride
         w += size * VECTORS
-    for k in range(size * columns):
-        sums[k] = lane_sum(acc[k])
+    for k in range(n * (sets - 1)):
+        acc[k] += acc[n + k]
+    add_lane_sums(acc, n, sums)
 
 
-cdef inline void add_full_tile(
-    const int size, const int columns, const Block* block, const Mixture* mixture,
-    Py_ssize_t component, Py_ssize_t i, Py_ssize_t j, double* sums,
+cdef inline int widest_tile(const int size) noexcept nogil:
+    """Columns for which the sums, the operands of the shorter side, and one of the other, fit the
+    registers, and leave one."""
+    return max((REGISTERS - 2) // size - 1, (REGISTERS - 2) // (size + 1))
+
+
+cdef inline int sized_tile(
+    const int size, const bint fresh, const Block* block, const Mixture* mixture,
+    Py_ssize_t component, Py_ssize_t i, Py_ssize_t j, Py_ssize_t end, double* sums,
 ) noexcept nogil:
-    """Add a tile's sums where they belong. Column D is the one of ones: w_ki times it sums to
-    first, and row D of the triangle, where w_k is r_k itself, to n_k."""
-    cdef Py_ssize_t d = mixture.n_features
-    cdef double* n_k = sums
-    cdef double* first = n_k + mixture.n_components
-    cdef double* second = first + mixture.n_components * d
-    cdef double tile[MOMENT_TILE]
-    cdef Py_ssize_t k, column
-    cdef int t, c
-    moment_tile(size, columns, block, j, tile)
-    for t in range(size):
-        k = component + t
-        for c in range(columns):
-            column = j + c
-            if column < d:
-                second[(k * d + i) * d + column] += tile[t * columns + c]
-            elif i < d:
-                first[k * d + i] += tile[t * columns + c]
-            else:
-                n_k[k] += tile[t * columns + c]
+    """Do the next tile of columns from j to `end`, and return how many it has.
+
+    The sizes are spelled out, so that the compiler unrolls each tile into registers.
+    """
+    if end - j >= widest_tile(size):
+        moment_tile(size, widest_tile(size), fresh, block, mixture, component, i, j, sums)
+        return widest_tile(size)
+    if widest_tile(size) > 6 and end - j >= 6:
+        moment_tile(size, 6, fresh, block, mixture, component, i, j, sums)
+        return 6
+    if widest_tile(size) > 3 and end - j >= 3:
+        moment_tile(size, 3, fresh, block, mixture, component, i, j, sums)
+        return 3
+    if widest_tile(size) > 2 and end - j >= 2:
+        moment_tile(size, 2, fresh, block, mixture, component, i, j, sums)
+        return 2
+    moment_tile(size, 1, fresh, block, mixture, component, i, j, sums)
+    return 1
 
 
 cdef inline void full_components(
     const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
 ) noexcept nogil:
-    """The triangle of moments, with the column of ones, of a tile of components."""
-    cdef Py_ssize_t d = mixture.n_features
+    """Rows i of the triangle, each with the column of ones, of a tile of components."""
+    cdef Py_ssize_t end = mixture.n_features + 1
     cdef Py_ssize_t i, j
-    for i in range(d + 1):
-        weigh(size, block, mixture, component, i)
-        j = i
-        while j <= d:
-            if d + 1 - j >= MOMENT_COLUMNS:
-                add_full_tile(size, MOMENT_COLUMNS, block, mixture, component, i, j, sums)
-                j += MOMENT_COLUMNS
-            elif d + 1 - j >= 3:
-                add_full_tile(size, 3, block, mixture, component, i, j, sums)
-                j += 3
-            elif d + 1 - j == 2:
-                add_full_tile(size, 2, block, mixture, component, i, j, sums)
-                j += 2
-            else:
-                add_full_tile(size, 1, block, mixture, component, i, j, sums)
-                j += 1
+    cdef int columns
+    for i in range(mixture.n_features):
+        columns = sized_tile(size, True, block, mixture, component, i, i, end, sums)
+        sums += columns * size
+        j = i + columns
+        while j < end:
+            columns = sized_tile(size, False, block, mixture, component, i, j, end, sums)
+            sums += columns * size
+            j += columns
 
 
-cdef inline void full_moments(
-    const Block* block, const Mixture* mixture, double* sums
+cdef inline void diag_components(
+    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
 ) noexcept nogil:
-    cdef Py_ssize_t k = 0
-    cdef Py_ssize_t left
-    while k < mixture.n_components:
-        left = mixture.n_components - k
-        if left >= MOMENT_COMPONENTS:
-            full_components(MOMENT_COMPONENTS, block, mixture, k, sums)
-        elif left == 3:
-            full_components(3, block, mixture, k, sums)
-        elif left == 2:
-            full_components(2, block, mixture, k, sums)
-        else:
-            full_components(1, block, mixture, k, sums)
-        k += MOMENT_COMPONENTS
-
-
-cdef inline void diag_column(
-    const int size, const Block* block, const Mixture* mixture,
-    Py_ssize_t component, Py_ssize_t j, double* first, double* second, Py_ssize_t second_stride,
-) noexcept nogil:
-    """Add sum of r_k (x_j - m_kj) to first, and of its product with (x_j - m_kj) to second."""
-    cdef Py_ssize_t d = mixture.n_features
-    cdef const vec* x = block.x + j * VECTORS
-    cdef const vec* score = block.score + component * VECTORS
-    cdef const real* means = mixture.means + component * (d + 1) + j
-    cdef vec ones[MOMENT_COMPONENTS]
-    cdef vec squares[MOMENT_COMPONENTS]
+    """Sums of r_k (x_j - m_kj), then of its products with (x_j - m_kj), feature by feature."""
+    cdef const vec* x
+    cdef const vec* score
+    cdef vec acc[2 * COMPONENTS]
+    cdef vec means[COMPONENTS]
     cdef vec deviation, weighted
+    cdef Py_ssize_t _, j
+    cdef int k, v
+    for j in range(mixture.n_features):
+        x = block.x + j * VECTORS
+        score = block.score + component * VECTORS
+        for k in range(size):
+            means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + j])
+        for k in range(2 * size):
+            acc[k] = splat(0)
+        for _ in range(block.n_panels):
+            for v in range(VECTORS):
+                for k in range(size):
+                    deviation = x[v] - means[k]
+                    weighted = score[k * VECTORS + v] * deviation
+                    acc[k] += weighted
+                    acc[size + k] += weighted * deviation
+            x += block.x_stride
+            score += block.score_stride
+        add_lane_sums(acc, 2 * size, sums)
+        sums += 2 * size
+
+
+cdef inline void count(
+    const int size, const Block* block, Py_ssize_t component, double* sums
+) noexcept nogil:
+    """Add the responsibilities themselves."""
+    cdef const vec* score = block.score + component * VECTORS
+    cdef vec acc[COMPONENTS]
     cdef Py_ssize_t _
     cdef int k, v
     for k in range(size):
-        ones[k] = splat(0)
-        squares[k] = splat(0)
+        acc[k] = splat(0)
     for _ in range(block.n_panels):
         for k in range(size):
             for v in range(VECTORS):
-                deviation = x[v] - means[k * (d + 1)]
-                weighted = score[k * VECTORS + v] * deviation
-                ones[k] += weighted
-                squares[k] += weighted * deviation
-        x += block.x_stride
+                acc[k] += score[k * VECTORS + v]
         score += block.score_stride
-    for k in range(size):
-        first[k * d] += lane_sum(ones[k])
-        second[k * second_stride] += lane_sum(squares[k])
+    add_lane_sums(acc, size, sums)
 
 
-cdef inline void count(const Block* block, const Mixture* mixture, double* n_k) noexcept nogil:
-    """Add the responsibilities themselves."""
-    cdef const vec* score
-    cdef vec total
-    cdef Py_ssize_t _, k
-    cdef int v
-    for k in range(mixture.n_components):
-        total = splat(0)
-        score = block.score + k * VECTORS
-        for _ in range(block.n_panels):
-            for v in range(VECTORS):
-                total += score[v]
-            score += block.score_stride
-        n_k[k] += lane_sum(total)
-
-
-cdef inline void diag_moments(
-    const Block* block, const Mixture* mixture, double* sums
+cdef inline void component_moments(
+    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
 ) noexcept nogil:
-    cdef Py_ssize_t d = mixture.n_features
-    cdef double* first = sums + mixture.n_components
-    cdef double* second = first + mixture.n_components * d
-    cdef Py_ssize_t row = 1 if mixture.form == SPHERICAL else d
-    cdef Py_ssize_t column = 0 if mixture.form == SPHERICAL else 1
-    cdef Py_ssize_t j, k
-    cdef double* one
-    cdef double* square
-    count(block, mixture, sums)
-    for j in range(d):
-        k = 0
-        while k < mixture.n_components:
-            one = first + k * d + j
-            square = second + k * row + j * column
-            if mixture.n_components - k >= MOMENT_COMPONENTS:
-                diag_column(MOMENT_COMPONENTS, block, mixture, k, j, one, square, row)
-            elif mixture.n_components - k == 3:
-                diag_column(3, block, mixture, k, j, one, square, row)
-            elif mixture.n_components - k == 2:
-                diag_column(2, block, mixture, k, j, one, square, row)
-            else:
-                diag_column(1, block, mixture, k, j, one, square, row)
-            k += MOMENT_COMPONENTS
+    """All sums of a tile of components but the second moments of a tied structure."""
+    count(size, block, component, sums + component)
+    sums += mixture.n_components + component * moments_per_component(mixture)
+    if mixture.form == FULL:
+        full_components(size, block, mixture, component, sums)
+    elif mixture.form != TIED:
+        diag_components(size, block, mixture, component, sums)
 
 
 cdef inline void pooled_deviations(
@@ -239,25 +231,16 @@ cdef inline void pooled_deviations(
 cdef inline void tied_moments(
     const Block* block, const Mixture* mixture, double* sums
 ) noexcept nogil:
+    """First moments of every component, and the one triangle of second moments."""
     cdef Py_ssize_t d = mixture.n_features
     cdef double* first = sums + mixture.n_components
     cdef double* second = first + mixture.n_components * d
-    cdef double tile[MOMENT_TILE]
     cdef Py_ssize_t i, j
-    cdef int c
-    count(block, mixture, sums)
     for i in range(d):
         pooled_deviations(block, mixture, i, first)
         j = i
-        while j + MOMENT_COLUMNS <= d:
-            moment_tile(1, MOMENT_COLUMNS, block, j, tile)
-            for c in range(MOMENT_COLUMNS):
-                second[i * d + j + c] += tile[c]
-            j += MOMENT_COLUMNS
         while j < d:
-            moment_tile(1, 1, block, j, tile)
-            second[i * d + j] += tile[0]
-            j += 1
+            j += sized_tile(1, False, block, mixture, 0, i, j, d, second + i * d + j)
 
 
 cdef inline void add_totals(const Block* block, double* totals) noexcept nogil:
@@ -276,28 +259,100 @@ cdef inline void add_moments(
     const Block* block, const Mixture* mixture, double* sums
 ) noexcept nogil:
     """Add a block's moments, its scores being responsibilities times weights, to a group's."""
-    if mixture.form == FULL:
-        full_moments(block, mixture, sums)
-    elif mixture.form == TIED:
+    cdef Py_ssize_t k = 0
+    cdef Py_ssize_t size
+    while k < mixture.n_components:
+        size = tile_size(mixture.n_components - k)
+        if size == 6:
+            component_moments(6, block, mixture, k, sums)
+        elif size == 5:
+            component_moments(5, block, mixture, k, sums)
+        elif size == 4:
+            component_moments(4, block, mixture, k, sums)
+        elif size == 3:
+            component_moments(3, block, mixture, k, sums)
+        elif size == 2:
+            component_moments(2, block, mixture, k, sums)
+        else:
+            component_moments(1, block, mixture, k, sums)
+        k += size
+    if mixture.form == TIED:
         tied_moments(block, mixture, sums)
-    else:
-        diag_moments(block, mixture, sums)
 
 
-cdef inline void centre_moments(const Mixture* mixture, double* sums) noexcept nogil:
-    """Turn a group's raw second moments into those about the means: take off first_ki m_kj."""
+cdef inline void place_moments(
+    const Mixture* mixture, const double* moments, double* sums  # OUT
+) noexcept nogil:
+    """Put a group's moments in the order of the statistics: n_k, first, second."""
     cdef Py_ssize_t d = mixture.n_features
     cdef double* first = sums + mixture.n_components
     cdef double* second = first + mixture.n_components * d
-    cdef Py_ssize_t i, j, k
-    if mixture.form != FULL and mixture.form != TIED:
+    cdef Py_ssize_t k, size
+    memcpy(sums, moments, mixture.n_components * sizeof(double))
+    moments += mixture.n_components
+    if mixture.form == TIED:
+        memcpy(first, moments, (mixture.n_components + d) * d * sizeof(double))
+        for k in range(mixture.n_components):
+            centre_triangle(mixture, k, first + k * d, second)
         return
-    for k in range(mixture.n_components):
-        for i in range(d):
-            for j in range(i, d):
-                second[i * d + j] -= first[k * d + i] * mixture.means[k * (d + 1) + j]
+    k = 0
+    while k < mixture.n_components:
+        size = tile_size(mixture.n_components - k)
         if mixture.form == FULL:
-            second += d * d
+            place_full(mixture, k, size, moments, first, second)
+        else:
+            place_diag(mixture, k, size, moments, first, second)
+        moments += size * moments_per_component(mixture)
+        k += size
+
+
+cdef inline void place_full(
+    const Mixture* mixture, Py_ssize_t component, Py_ssize_t size, const double* moments,
+    double* first, double* second,
+) noexcept nogil:
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t i, j, k
+    first += component * d
+    second += component * d * d
+    for i in range(d):
+        for j in range(i, d):
+            for k in range(size):
+                second[(k * d + i) * d + j] = moments[k]
+            moments += size
+        for k in range(size):
+            first[k * d + i] = moments[k]
+        moments += size
+    for k in range(size):
+        centre_triangle(mixture, component + k, first + k * d, second + k * d * d)
+
+
+cdef inline void place_diag(
+    const Mixture* mixture, Py_ssize_t component, Py_ssize_t size, const double* moments,
+    double* first, double* second,
+) noexcept nogil:
+    """Second moments of a spherical structure are summed over the features."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t j, k
+    for j in range(d):
+        for k in range(component, component + size):
+            first[k * d + j] = moments[k - component]
+            if mixture.form == SPHERICAL:
+                second[k] = moments[size + k - component] + (second[k] if j else 0)
+            else:
+                second[k * d + j] = moments[size + k - component]
+        moments += 2 * size
+
+
+cdef inline void centre_triangle(
+    const Mixture* mixture, Py_ssize_t k, const double* first, double* second
+) noexcept nogil:
+    """Turn raw second moments into those about component k's mean: take off first_ki m_kj."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef const real* mean = mixture.means + k * (d + 1)
+    cdef Py_ssize_t i, j
+    for i in range(d):
+        for j in range(i, d):
+            second[i * d + j] -= first[i] * mean[j]
 
 
 cdef inline void add_hard(
@@ -316,4 +371,5 @@ cdef inline void add_hard(
         weight = 1 if sample_weight == NULL else sample_weight[s] / weight_unit
         sums[k] += weight
         for i in range(d):
-            first[k * d + i] += weight * ((X[s * d + i] - mixture.center[i]) - mean[i])
+            first[k * d + i] += weight * (
+                (<double>X[s * d + i] - mixture.center[i]) - mean[i])

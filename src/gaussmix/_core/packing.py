@@ -14,36 +14,51 @@ Packed = NDArray[np.floating]
 class PackedDensity(NamedTuple):
     """Arrays of the precision that a build computes in. Absent ones are empty."""
 
+    center: Packed  # (D,)
     means: Packed  # (K, D + 1), relative to the centre; the last column is 0
-    factors: Packed  # tile by tile, [j][i <= j][component] full, [j][component] otherwise
-    offsets: Packed  # U_k' means_k, tile by tile, [j][component]
+    factors: Packed  # tile by tile, [j][i <= j][component] full, [j][component] diag
+    offsets: Packed  # -U_k' means_k, tile by tile, [j][component]
     rotation: Packed  # (D, D), the tied factor
+    halves: Packed  # (K,), of which quadratic forms are taken: a common factor of theirs is in it
     log_scales: Packed  # (K,)
 
 
-def pack(density: Density, tile: int, dtype: np.dtype) -> PackedDensity:
-    """Pack a density for tiles of so many components (the last tile may have fewer)."""
+def pack(density: Density, widest: int, dtype: np.dtype) -> PackedDensity:
+    """Pack a density for tiles of at most so many components."""
     n_components, n_features = density.means.shape
-    rotation = density.factors if density.structure == "tied" else np.empty(0)
+    center = density.center.astype(dtype)
+    means = density.means + (density.center - center)
+    factors, rotation = density.factors, np.empty(0)
+    halves = np.full(n_components, 0.5)
     if density.structure == "full":
         row, column = triangle(n_features)
-        factors = density.factors[:, row, column]
-        offsets = (density.means[:, None, :] @ density.factors)[:, 0, :]
+        offsets = (means[:, None, :] @ factors)[:, 0, :]
+        factors = factors[:, row, column]
     elif density.structure == "tied":
-        factors = np.ones((n_components, n_features))
-        offsets = density.means @ density.factors
+        offsets = means @ factors
+        rotation, factors = factors, np.empty(0)
+    elif density.structure == "spherical" and _squares_fit(factors, dtype):
+        offsets = means
+        halves, factors = halves * factors**2, np.empty(0)
     else:
-        per_component = density.factors.reshape(n_components, -1)  # one number if spherical
-        factors = np.broadcast_to(per_component, (n_components, n_features))
-        offsets = density.means * factors
+        factors = np.broadcast_to(factors.reshape(n_components, -1), means.shape)
+        offsets = means * factors
     arrays = (
-        np.hstack([density.means, np.zeros((n_components, 1))]),
-        _by_tile(factors, tile),
-        _by_tile(offsets, tile),
+        center,
+        np.hstack([means, np.zeros((n_components, 1))]),
+        _by_tile(factors, widest),
+        _by_tile(-offsets, widest),
         rotation,
+        halves,
         density.log_scales,
     )
     return PackedDensity(*(np.ascontiguousarray(array, dtype) for array in arrays))
+
+
+def _squares_fit(factors: NDArray[np.float64], dtype: np.dtype) -> bool:
+    """Whether neither squared factors nor squared distances of their order leave the precision."""
+    limit = float(np.finfo(dtype).max) ** 0.25
+    return bool((factors < limit).all() and (factors > 1 / limit).all())
 
 
 @cache
@@ -53,7 +68,12 @@ def triangle(n_features: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return row, column
 
 
-def _by_tile(values: NDArray[np.float64], tile: int) -> NDArray[np.float64]:
-    """(K, F) as the tiles' [F][component] one after another."""
-    starts = range(0, len(values), tile)
-    return np.concatenate([values[k : k + tile].T.ravel() for k in starts])
+def _by_tile(values: NDArray[np.float64], widest: int) -> NDArray[np.float64]:
+    """(K, F) as the tiles' [F][component] one after another: as few tiles as can be, alike."""
+    tiles, start = [values[:0].ravel()], 0
+    while start < len(values):
+        left = len(values) - start
+        size = -(-left // -(-left // widest))
+        tiles.append(values[start : start + size].T.ravel())
+        start += size
+    return np.concatenate(tiles)

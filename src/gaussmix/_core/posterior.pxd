@@ -2,7 +2,7 @@
 
 from gaussmix._core.lanes cimport LOG_LOWEST, PANEL, VECTORS, real, splat, vec, where_greater
 from gaussmix._core.layout cimport Block, Mixture
-from gaussmix._core.vector_math cimport vector_exp, vector_log
+from gaussmix._core.vector_math cimport larger, vector_exp, vector_log
 
 
 cdef inline void normalise(
@@ -11,13 +11,14 @@ cdef inline void normalise(
     """Replace `score` by responsibilities, times the rows' weights if wanted, and put the rows'
     log-likelihoods into `top`.
 
-    The largest log-density is taken out first, so the sum of exponentials is at least 1. Values
-    are kept above LOG_LOWEST: a row impossible under all components belongs to all alike.
+    The largest log-density is taken out first, so the sum of exponentials is at least 1. It is kept
+    above LOG_LOWEST; a row impossible under all components, whose sum is 0, belongs to all alike:
+    `share`, 0 for every other row.
     """
     cdef vec* score = block.score
     cdef vec largest[VECTORS]
-    cdef vec total[VECTORS]
-    cdef vec term
+    cdef vec* total = block.scratch  # [panel][vector]
+    cdef vec scale, share, weight
     cdef Py_ssize_t p, k
     cdef int v
     for p in range(block.n_panels):
@@ -26,24 +27,48 @@ cdef inline void normalise(
             total[v] = splat(0)
         for k in range(mixture.n_components):
             for v in range(VECTORS):
-                term = score[k * VECTORS + v]
-                largest[v] = where_greater(term, largest[v], term, largest[v])
-        for k in range(mixture.n_components):
-            for v in range(VECTORS):
-                term = score[k * VECTORS + v]
-                term = where_greater(term, splat(LOG_LOWEST), term, splat(LOG_LOWEST))
-                term = vector_exp(term - largest[v])
-                score[k * VECTORS + v] = term
-                total[v] += term
+                largest[v] = larger(score[k * VECTORS + v], largest[v])
+        for k in range(mixture.n_components // 2):
+            exponentials(2, score + 2 * k * VECTORS, largest, total)
+        if mixture.n_components % 2:
+            exponentials(1, score + (mixture.n_components - 1) * VECTORS, largest, total)
         for v in range(VECTORS):
-            block.top[p * VECTORS + v] = largest[v] + vector_log(total[v])
-            total[v] = 1 / total[v]
-            if weighted:
-                total[v] *= block.weight[p * VECTORS + v]
-        for k in range(mixture.n_components):
-            for v in range(VECTORS):
-                score[k * VECTORS + v] *= total[v]
+            weight = block.weight[p * VECTORS + v] if weighted else splat(1)
+            share = larger(1 - total[v], splat(0)) * weight / splat(<real>mixture.n_components)
+            total[v] = larger(total[v], splat(1))
+            scale = weight / total[v]
+            block.top[p * VECTORS + v] = largest[v]
+            for k in range(mixture.n_components):
+                score[k * VECTORS + v] = score[k * VECTORS + v] * scale + share
         score += block.score_stride
+        total += VECTORS
+    add_logs(block)
+
+
+cdef inline void add_logs(Block* block) noexcept nogil:
+    """Add the logarithms of the sums in the scratch to `top`."""
+    cdef vec* total = block.scratch
+    cdef Py_ssize_t p, i
+    for p in range(block.n_panels // 2):
+        vector_log(total + 2 * p * VECTORS, 2 * VECTORS)
+    if block.n_panels % 2:
+        vector_log(total + (block.n_panels - 1) * VECTORS, VECTORS)
+    for i in range(block.n_panels * VECTORS):
+        block.top[i] += total[i]
+
+
+cdef inline void exponentials(
+    const int size, vec* score, const vec* largest, vec* total
+) noexcept nogil:
+    """Replace the scores of `size` components by exp(score - largest), and add them up."""
+    cdef int k, v
+    for k in range(size):
+        for v in range(VECTORS):
+            score[k * VECTORS + v] -= largest[v]
+    vector_exp(score, size * VECTORS)
+    for k in range(size):
+        for v in range(VECTORS):
+            total[v] += score[k * VECTORS + v]
 
 
 cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) noexcept nogil:
@@ -63,7 +88,7 @@ cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) no
             for v in range(VECTORS):
                 term = score[k * VECTORS + v]
                 winner[v] = where_greater(term, best[v], splat(<real>k), winner[v])
-                best[v] = where_greater(term, best[v], term, best[v])
+                best[v] = larger(term, best[v])
         for v in range(VECTORS):
             block.top[p * VECTORS + v] = best[v]
         for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):

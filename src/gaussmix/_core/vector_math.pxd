@@ -1,45 +1,68 @@
 """exp and log on vectors, and sums over their lanes."""
 
 from gaussmix._core.lanes cimport (
-    EXP_COEFFICIENTS, EXP_DEGREE, EXP_LOWEST, LANES, LN2_HIGH, LN2_LOW, LOG_TERMS, MANTISSA_BITS,
-    ROUNDER, bits_of, bits_t, from_bits, lane, real, splat, vec, where_greater,
+    EXP_COEFFICIENTS, EXP_DEGREE, EXPONENT_LOWEST, LANES, LN2_HIGH, LN2_LOW, LOG_TERMS, MANTISSA_BITS,
+    ROUNDER, bits_of, bits_t, from_bits, lane, lane_sums, real, splat, vec, where_greater,
 )
 
 
-cdef inline vec vector_exp(vec x) noexcept nogil:
-    """exp(x) for x <= 0, to about one unit in the last place; 0 below the normal numbers.
+cdef inline vec larger(vec a, vec b) noexcept nogil:
+    """The larger of two, lane by lane; b where a is NaN."""
+    return where_greater(a, b, a, b)
 
-    With n = round(x / ln 2) and f = x - n ln 2, exp(x) = 2^n exp(f): n is added to the exponent.
+
+cdef inline void vector_exp(vec* x, const int n) noexcept nogil:
+    """Replace n <= 4 vectors, all <= 0, by their exp, to about one unit in the last place.
+
+    With m = round(x / ln 2) and f = x - m ln 2, exp(x) = 2^m exp(f): m is added to the exponent.
+    Where that leaves the normal numbers, and for NaN, it is 0. Several vectors go side by side,
+    for each step waits for the one before it.
     """
-    cdef vec shifted = x * <real>(1 / (LN2_HIGH + LN2_LOW)) + ROUNDER
-    cdef vec n = shifted - ROUNDER
-    cdef vec f = (x - n * LN2_HIGH) - n * LN2_LOW
-    cdef vec p = splat(EXP_COEFFICIENTS[EXP_DEGREE - 1])
-    cdef int i
-    for i in range(EXP_DEGREE - 2, -1, -1):
-        p = p * f + EXP_COEFFICIENTS[i]
-    p = p * f + 1
-    p = from_bits(bits_of(p) + (bits_of(shifted) << MANTISSA_BITS))
-    return where_greater(x, splat(EXP_LOWEST), p, splat(0))
+    cdef vec shifted[4]
+    cdef vec f[4]
+    cdef vec p[4]
+    cdef int i, j
+    for i in range(n):
+        shifted[i] = x[i] * <real>(1 / (LN2_HIGH + LN2_LOW)) + ROUNDER
+    for i in range(n):
+        f[i] = x[i] - (shifted[i] - ROUNDER) * LN2_HIGH
+    for i in range(n):
+        f[i] -= (shifted[i] - ROUNDER) * LN2_LOW
+        p[i] = splat(EXP_COEFFICIENTS[EXP_DEGREE - 1])
+    for j in range(EXP_DEGREE - 2, -1, -1):
+        for i in range(n):
+            p[i] = p[i] * f[i] + EXP_COEFFICIENTS[j]
+    for i in range(n):
+        p[i] = from_bits(
+            bits_of(p[i] * f[i] + 1) + (bits_of(shifted[i]) << MANTISSA_BITS))
+        x[i] = where_greater(
+            shifted[i], splat(ROUNDER + (EXPONENT_LOWEST - 1)), p[i], splat(0))
 
 
-cdef inline vec vector_log(vec x) noexcept nogil:
-    """log(x) for finite x >= 1.
+cdef inline void vector_log(vec* x, const int n) noexcept nogil:
+    """Replace n <= 4 vectors, finite and >= 1, by their log.
 
-    With x = 2^n m, 1/sqrt(2) <= m < sqrt(2) and g = (m - 1) / (m + 1):
-    log(x) = n ln 2 + 2 (g + g^3/3 + g^5/5 + ...).
+    With x = 2^e m, 1/sqrt(2) <= m < sqrt(2) and g = (m - 1) / (m + 1):
+    log(x) = e ln 2 + 2 (g + g^3/3 + g^5/5 + ...).
     """
-    cdef bits_t n = (bits_of(x) - bits_of(splat(<real>0.7071067811865476))) >> MANTISSA_BITS
-    cdef vec m = from_bits(bits_of(x) - (n << MANTISSA_BITS))
-    cdef vec g = (m - 1) / (m + 1)
-    cdef vec square = g * g
-    cdef vec series = splat(<real>2.0 / (2 * LOG_TERMS + 1))
-    cdef int i
-    for i in range(LOG_TERMS - 1, -1, -1):
-        series = series * square + <real>2.0 / (2 * i + 1)
-    # Adding n to the bits of the rounder, then taking it away, turns the integer into a number.
-    cdef vec exponent = from_bits(bits_of(splat(ROUNDER)) + n) - ROUNDER
-    return exponent * LN2_HIGH + (series * g + exponent * LN2_LOW)
+    cdef vec exponent[4]
+    cdef vec g[4]
+    cdef vec series[4]
+    cdef bits_t e
+    cdef vec m
+    cdef int i, j
+    for i in range(n):
+        e = (bits_of(x[i]) - bits_of(splat(<real>0.7071067811865476))) >> MANTISSA_BITS
+        m = from_bits(bits_of(x[i]) - (e << MANTISSA_BITS))
+        g[i] = (m - 1) / (m + 1)
+        # Adding e to the bits of the rounder, then taking it away, turns the integer to a number.
+        exponent[i] = from_bits(bits_of(splat(ROUNDER)) + e) - ROUNDER
+        series[i] = splat(<real>2.0 / (2 * LOG_TERMS + 1))
+    for j in range(LOG_TERMS - 1, -1, -1):
+        for i in range(n):
+            series[i] = series[i] * (g[i] * g[i]) + <real>2.0 / (2 * j + 1)
+    for i in range(n):
+        x[i] = exponent[i] * LN2_HIGH + (series[i] * g[i] + exponent[i] * LN2_LOW)
 
 
 cdef inline double lane_sum(vec v) noexcept nogil:
@@ -49,3 +72,19 @@ cdef inline double lane_sum(vec v) noexcept nogil:
     for i in range(1, LANES):
         total += lane(v, i)
     return total
+
+
+cdef inline void add_lane_sums(const vec* vectors, const int n, double* sums) noexcept nogil:
+    """Add the sum over the lanes of each of n vectors to n numbers."""
+    cdef vec part[LANES]
+    cdef vec totals
+    cdef int start = 0
+    cdef int i
+    while start < n:
+        for i in range(<int>LANES):
+            part[i] = vectors[start + i] if start + i < n else splat(0)
+        totals = lane_sums(part)
+        for i in range(<int>LANES):
+            if start + i < n:
+                sums[start + i] += lane(totals, i)
+        start += LANES
