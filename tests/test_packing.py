@@ -41,7 +41,8 @@ def log_density(z: Packed, packed: PackedDensity, structure: Structure, widest: 
     """log_scale_k - half_k sum_j (sum_{i<=j} U_k[i, j] z_i + b_kj)^2 of a centred row z, (K,)."""
     n_components = len(packed.log_scales)
     if structure == "tied":
-        z = z @ packed.rotation
+        tiles = packed.rotation.reshape(-1, len(z), widest)
+        z = np.concatenate([z @ tile for tile in tiles])[: len(z)]
     out = packed.log_scales.copy()
     ones = np.ones(n_components * len(z))
     factors = tiled(packed.factors if len(packed.factors) else ones, n_components, widest)
@@ -92,7 +93,7 @@ def test_all_arrays_are_contiguous_and_of_the_precision_of_the_build(
         assert array.flags.c_contiguous
     assert packed.factors.shape == ({"full": 7 * 6, "diag": 7 * 3}.get(structure, 0),)
     assert packed.offsets.shape == (7 * 3,)
-    assert packed.rotation.shape == ((3, 3) if structure == "tied" else (0,))
+    assert packed.rotation.shape == ((3 * 6,) if structure == "tied" else (0,))
 
 
 @each_structure

@@ -1,13 +1,11 @@
 """The E-step's arithmetic: log-densities of a block of rows under every component.
 
-A tile of components shares each load of x. The form of a full covariance is y_k = U_k'z - U_k'means_k with centred
+A tile of components shares each load of x. The form is y_k = U_k'z - U_k'means_k with centred
 rows z, whose rounding error grows with a row's distance from the centre in units of sigma, and
 not with its square as in the expanded quadratic.
 """
 
-from gaussmix._core.lanes cimport (
-    TILE, VECTORS, real, splat, vec,
-)
+from gaussmix._core.lanes cimport COMPONENTS, TILE, VECTORS, real, splat, vec
 from gaussmix._core.layout cimport FULL, TIED, Block, Mixture, tile_size
 
 
@@ -118,21 +116,34 @@ cdef inline void tiles(
 
 
 cdef inline void rotate(Block* block, const Mixture* mixture) noexcept nogil:
-    """y = U'z of every row into the scratch, laid out as x: the tied factor, applied once."""
+    """y = U'z of every row into the scratch, laid out as x: the tied factor, applied once.
+
+    Features go COMPONENTS at a time; the last tile's surplus, of factors 0, is nobody's.
+    """
     cdef Py_ssize_t d = mixture.n_features
-    cdef const vec* x = block.x
-    cdef vec* y = block.scratch
-    cdef Py_ssize_t _, i, j
-    cdef int v
-    for _ in range(block.n_panels):
-        for j in range(d * VECTORS):
-            y[j] = splat(0)
-        for i in range(d):
-            for j in range(i, d):
-                for v in range(VECTORS):
-                    y[j * VECTORS + v] += mixture.rotation[i * d + j] * x[i * VECTORS + v]
-        x += block.x_stride
-        y += block.x_stride
+    cdef const real* u = mixture.rotation
+    cdef const vec* x
+    cdef vec* y
+    cdef vec acc[TILE]
+    cdef Py_ssize_t _, i
+    cdef Py_ssize_t j = 0
+    cdef int k, v
+    while j < d:
+        x = block.x
+        y = block.scratch + j * VECTORS
+        for _ in range(block.n_panels):
+            for k in range(<int>TILE):
+                acc[k] = splat(0)
+            for i in range(min(j + COMPONENTS, d)):
+                for k in range(<int>COMPONENTS):
+                    for v in range(VECTORS):
+                        acc[k * VECTORS + v] += u[i * COMPONENTS + k] * x[i * VECTORS + v]
+            for k in range(<int>TILE):
+                y[k] = acc[k]
+            x += block.x_stride
+            y += block.x_stride
+        u += d * COMPONENTS
+        j += COMPONENTS
 
 
 cdef inline void score_rows(Block* block, const Mixture* mixture) noexcept nogil:

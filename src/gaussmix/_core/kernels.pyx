@@ -16,7 +16,7 @@ from libc.string cimport memset
 from gaussmix._core.density cimport score_rows
 from gaussmix._core.lanes cimport COMPONENTS, PANEL, VECTORS, real, vec
 from gaussmix._core.layout cimport (
-    DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd,
+    DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd, panel_features,
 )
 from gaussmix._core.moments cimport (
     add_hard, add_moments, add_totals, n_moments, place_moments, scratch_values,
@@ -78,7 +78,7 @@ cdef class PackedMixture:
         self.mixture.means = constants(packed.means.ravel())
         self.mixture.factors = constants(packed.factors)
         self.mixture.offsets = constants(packed.offsets)
-        self.mixture.rotation = constants(packed.rotation.ravel())
+        self.mixture.rotation = constants(packed.rotation)
         self.mixture.halves = constants(packed.halves)
         self.mixture.log_scales = constants(packed.log_scales)
 
@@ -240,7 +240,7 @@ cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexce
 cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nogil:
     """Numbers that the workspace of so many rows holds: see `Block`."""
     return rows * (
-        odd(mixture.n_features + 1) + odd(mixture.n_components) + 2 + scratch_values(mixture))
+        panel_features(mixture) + odd(mixture.n_components) + 2 + scratch_values(mixture))
 
 
 cdef void do_group(
@@ -255,7 +255,7 @@ cdef void do_group(
     cdef Py_ssize_t i
     # Lanes want their cache lines whole.
     workspace += (CACHE_LINE - <uintptr_t>workspace % CACHE_LINE) % CACHE_LINE // sizeof(real)
-    block.x_stride = odd(mixture.n_features + 1) * VECTORS
+    block.x_stride = panel_features(mixture) * VECTORS
     block.score_stride = odd(mixture.n_components) * VECTORS
     block.x = <vec*>workspace
     block.score = block.x + panels * block.x_stride

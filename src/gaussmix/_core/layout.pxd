@@ -28,7 +28,7 @@ cdef struct Mixture:
     const real* means  # (K, D + 1) relative to the centre, the last 0
     const real* factors  # packed as the density's tiles read them; NULL where they are 1
     const real* offsets  # -U_k' means_k, packed likewise
-    const real* rotation  # (D, D), the tied factor
+    const real* rotation  # the tied factor, as `rotate` reads it
     const real* halves  # (K,), of which quadratic forms are taken
     const real* log_scales  # (K,)
 
@@ -46,6 +46,14 @@ cdef struct Block:  # of rows, and the workspace of one thread
 
 cdef inline Py_ssize_t odd(Py_ssize_t n) noexcept nogil:
     return n | 1
+
+
+cdef inline Py_ssize_t panel_features(const Mixture* mixture) noexcept nogil:
+    """Features that a panel has room for: the one of ones, and the tiles of rotated rows."""
+    cdef Py_ssize_t features = mixture.n_features + 1
+    if mixture.form == TIED:
+        features = (features + COMPONENTS - 1) // COMPONENTS * COMPONENTS
+    return odd(features)
 
 
 cdef inline Py_ssize_t tile_size(Py_ssize_t left) noexcept nogil:

@@ -14,13 +14,13 @@ from libc.string cimport memcpy
 from gaussmix._core.lanes cimport (
     COMPONENTS, REGISTERS, VECTORS, held, real, splat, vec,
 )
-from gaussmix._core.layout cimport FULL, SPHERICAL, TIED, Block, Mixture, odd, tile_size
+from gaussmix._core.layout cimport FULL, SPHERICAL, TIED, Block, Mixture, panel_features, tile_size
 from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
 
 cdef inline Py_ssize_t scratch_values(const Mixture* mixture) noexcept nogil:
     """Values of each row that a block's scratch has room for."""
-    cdef Py_ssize_t rotated = odd(mixture.n_features + 1) if mixture.form == TIED else 0
+    cdef Py_ssize_t rotated = panel_features(mixture) if mixture.form == TIED else 0
     return max(rotated, <Py_ssize_t>COMPONENTS)
 
 
@@ -185,47 +185,81 @@ cdef inline void count(
     add_lane_sums(acc, size, sums)
 
 
-cdef inline void component_moments(
-    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
-) noexcept nogil:
-    """All sums of a tile of components but the second moments of a tied structure."""
-    count(size, block, component, sums + component)
-    sums += mixture.n_components + component * moments_per_component(mixture)
-    if mixture.form == FULL:
-        full_components(size, block, mixture, component, sums)
-    elif mixture.form != TIED:
-        diag_components(size, block, mixture, component, sums)
-
-
 cdef inline void pooled_deviations(
-    const Block* block, const Mixture* mixture, Py_ssize_t i, double* first
+    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component,
+    Py_ssize_t i, double* sums,
 ) noexcept nogil:
-    """sum_k r_k (x_i - m_ki) of every row into the scratch, [panel]; its parts add to first.
-
-    The very parts that are summed here must make up `first`, or what is taken off at the end
-    would not match what was added.
-    """
-    cdef Py_ssize_t d = mixture.n_features
-    cdef Py_ssize_t p, k
-    cdef const vec* x
-    cdef const vec* score
+    """Add r_k (x_i - m_ki) of a tile of components, summed over k for every row to the scratch,
+    [panel], and summed over the rows to the component's first moment."""
+    cdef Py_ssize_t n_panels = block.n_panels
+    cdef Py_ssize_t x_stride = block.x_stride
+    cdef Py_ssize_t score_stride = block.score_stride
+    cdef const vec* x = block.x + i * VECTORS
+    cdef const vec* score = block.score + component * VECTORS
     cdef vec* pooled = block.scratch
-    cdef vec weighted, total
-    cdef int v
-    for p in range(block.n_panels * VECTORS):
-        pooled[p] = splat(0)
-    for k in range(mixture.n_components):
-        total = splat(0)
-        x = block.x + i * VECTORS
-        score = block.score + k * VECTORS
-        for p in range(block.n_panels):
-            for v in range(VECTORS):
-                weighted = score[v] * (x[v] - mixture.means[k * (d + 1) + i])
-                pooled[p * VECTORS + v] += weighted
-                total += weighted
-            x += block.x_stride
-            score += block.score_stride
-        first[k * d + i] += lane_sum(total)
+    cdef vec acc[COMPONENTS]
+    cdef vec means[COMPONENTS]
+    cdef vec deviation, total
+    cdef double first[COMPONENTS]
+    cdef Py_ssize_t _
+    cdef int k, v
+    for k in range(size):
+        first[k] = 0
+        acc[k] = splat(0)
+        means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + i])
+    for _ in range(n_panels):
+        for v in range(VECTORS):
+            total = pooled[v]
+            for k in range(size):
+                deviation = x[v] - means[k]
+                acc[k] += score[k * VECTORS + v] * deviation
+                total += score[k * VECTORS + v] * deviation
+            pooled[v] = total
+        x += x_stride
+        score += score_stride
+        pooled += VECTORS
+    add_lane_sums(acc, size, first)
+    for k in range(size):
+        sums[k * mixture.n_features + i] += first[k]
+
+
+cdef inline void component_moments(
+    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component,
+    Py_ssize_t i, double* sums,
+) noexcept nogil:
+    """A tile of components' own sums; of a tied structure only those of feature i."""
+    cdef double* own = sums + mixture.n_components + component * moments_per_component(mixture)
+    if i == 0:
+        count(size, block, component, sums + component)
+    if mixture.form == FULL:
+        full_components(size, block, mixture, component, own)
+    elif mixture.form == TIED:
+        pooled_deviations(size, block, mixture, component, i, own)
+    else:
+        diag_components(size, block, mixture, component, own)
+
+
+cdef inline void all_components(
+    const Block* block, const Mixture* mixture, Py_ssize_t i, double* sums
+) noexcept nogil:
+    """Tile by tile; the sizes are spelled out, so that the compiler unrolls each."""
+    cdef Py_ssize_t k = 0
+    cdef Py_ssize_t size
+    while k < mixture.n_components:
+        size = tile_size(mixture.n_components - k)
+        if size == 6:
+            component_moments(6, block, mixture, k, i, sums)
+        elif size == 5:
+            component_moments(5, block, mixture, k, i, sums)
+        elif size == 4:
+            component_moments(4, block, mixture, k, i, sums)
+        elif size == 3:
+            component_moments(3, block, mixture, k, i, sums)
+        elif size == 2:
+            component_moments(2, block, mixture, k, i, sums)
+        else:
+            component_moments(1, block, mixture, k, i, sums)
+        k += size
 
 
 cdef inline void tied_moments(
@@ -233,11 +267,12 @@ cdef inline void tied_moments(
 ) noexcept nogil:
     """First moments of every component, and the one triangle of second moments."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef double* first = sums + mixture.n_components
-    cdef double* second = first + mixture.n_components * d
-    cdef Py_ssize_t i, j
+    cdef double* second = sums + mixture.n_components * (1 + d)
+    cdef Py_ssize_t i, j, p
     for i in range(d):
-        pooled_deviations(block, mixture, i, first)
+        for p in range(block.n_panels * VECTORS):
+            block.scratch[p] = splat(0)
+        all_components(block, mixture, i, sums)
         j = i
         while j < d:
             j += sized_tile(1, False, block, mixture, 0, i, j, d, second + i * d + j)
@@ -259,25 +294,10 @@ cdef inline void add_moments(
     const Block* block, const Mixture* mixture, double* sums
 ) noexcept nogil:
     """Add a block's moments, its scores being responsibilities times weights, to a group's."""
-    cdef Py_ssize_t k = 0
-    cdef Py_ssize_t size
-    while k < mixture.n_components:
-        size = tile_size(mixture.n_components - k)
-        if size == 6:
-            component_moments(6, block, mixture, k, sums)
-        elif size == 5:
-            component_moments(5, block, mixture, k, sums)
-        elif size == 4:
-            component_moments(4, block, mixture, k, sums)
-        elif size == 3:
-            component_moments(3, block, mixture, k, sums)
-        elif size == 2:
-            component_moments(2, block, mixture, k, sums)
-        else:
-            component_moments(1, block, mixture, k, sums)
-        k += size
     if mixture.form == TIED:
         tied_moments(block, mixture, sums)
+    else:
+        all_components(block, mixture, 0, sums)
 
 
 cdef inline void place_moments(

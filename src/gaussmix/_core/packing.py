@@ -18,7 +18,7 @@ class PackedDensity(NamedTuple):
     means: Packed  # (K, D + 1), relative to the centre; the last column is 0
     factors: Packed  # tile by tile, [j][i <= j][component] full, [j][component] diag
     offsets: Packed  # -U_k' means_k, tile by tile, [j][component]
-    rotation: Packed  # (D, D), the tied factor
+    rotation: Packed  # the tied factor, [tile of columns][row][column], zeros in the last tile
     halves: Packed  # (K,), of which quadratic forms are taken: a common factor of theirs is in it
     log_scales: Packed  # (K,)
 
@@ -36,7 +36,7 @@ def pack(density: Density, widest: int, dtype: np.dtype) -> PackedDensity:
         factors = factors[:, row, column]
     elif density.structure == "tied":
         offsets = means @ factors
-        rotation, factors = factors, np.empty(0)
+        rotation, factors = _by_columns(factors, widest), np.empty(0)
     elif density.structure == "spherical" and _squares_fit(factors, dtype):
         offsets = means
         halves, factors = halves * factors**2, np.empty(0)
@@ -77,3 +77,10 @@ def _by_tile(values: NDArray[np.float64], widest: int) -> NDArray[np.float64]:
         tiles.append(values[start : start + size].T.ravel())
         start += size
     return np.concatenate(tiles)
+
+
+def _by_columns(matrix: NDArray[np.float64], widest: int) -> NDArray[np.float64]:
+    """(D, D) as [tile][row][column of the tile], with columns of zeros to fill the last one."""
+    n_features = len(matrix)
+    padded = np.pad(matrix, ((0, 0), (0, -n_features % widest)))
+    return padded.reshape(n_features, -1, widest).transpose(1, 0, 2).ravel()

@@ -1,8 +1,9 @@
 """exp and log on vectors, and sums over their lanes."""
 
 from gaussmix._core.lanes cimport (
-    EXP_COEFFICIENTS, EXP_DEGREE, EXPONENT_LOWEST, LANES, LN2_HIGH, LN2_LOW, LOG_TERMS, MANTISSA_BITS,
-    ROUNDER, bits_of, bits_t, from_bits, lane, lane_sums, real, splat, vec, where_greater,
+    EXP_COEFFICIENTS, EXP_DEGREE, EXPONENT_LOWEST, LANES, LN2_HIGH, LN2_LOW, LOG_TERMS,
+    MANTISSA_BITS, ROUNDER, bits_of, bits_t, from_bits, lane, lane_sums, real, splat, vec,
+    where_greater,
 )
 
 
