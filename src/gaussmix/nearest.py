@@ -28,10 +28,11 @@ class HardSums(NamedTuple):
 def nearest_density(centers: FloatArray, dtype: DTypeLike = np.float64) -> Density:
     """Constants that make the most probable component the nearest of the centres (K, D).
 
-    The centred means are rounded to the rows' dtype, so that sums of deviations from them are from
-    what the kernel really subtracted.
+    The data's centre and the centred means are rounded to the rows' dtype, so that sums of
+    deviations from them are from what the kernel really subtracted.
     """
-    center = centers.mean(axis=0)  # near the data, so that an offset costs no digits
+    # near the data, so that an offset costs no digits
+    center = centers.mean(axis=0).astype(dtype).astype(np.float64)
     means = np.ascontiguousarray((centers - center).astype(dtype), np.float64)
     n_clusters = len(centers)
     return Density("spherical", center, means, np.ones(n_clusters), np.zeros(n_clusters))
@@ -82,6 +83,13 @@ def closeness(X: Rows, centers: FloatArray, n_threads: int | None) -> Rows:
     count = _thread_count(X, centers, n_threads)
     dispatch.kernels(X).log_density(X, nearest_density(centers, X.dtype), out, count)
     return out
+
+
+def nearest_labels(X: Rows, centers: FloatArray, n_threads: int | None) -> Labels:
+    """Return the nearest centre of each row: (N,)."""
+    labels = np.empty(len(X), dtype=np.int32)
+    assign(X, nearest_density(centers), labels, None, n_threads)
+    return labels
 
 
 def _thread_count(X: Rows, centers: FloatArray, n_threads: int | None) -> int:

@@ -14,17 +14,17 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 from gaussmix._core.density cimport score_rows
-from gaussmix._core.lanes cimport COMPONENTS, PANEL, VECTORS, real, vec
+from gaussmix._core.lanes cimport PANEL, VECTORS, real, vec
 from gaussmix._core.layout cimport (
     DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd, panel_features,
 )
 from gaussmix._core.moments cimport (
     add_hard, add_moments, add_totals, n_moments, place_moments, scratch_values,
 )
+from gaussmix._core.packing cimport Constants, pack, packed_size
 from gaussmix._core.posterior cimport find_best, normalise
 
 from gaussmix._core.checks import check_array, check_pass, check_sums
-from gaussmix._core.packing import pack, triangle
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -39,6 +39,7 @@ cdef enum:
 
 cdef double WAVE_FLOPS = 4e9  # a fraction of a second on one core
 
+FORMS = {"full": FULL, "tied": TIED, "diag": DIAG, "spherical": SPHERICAL}
 DTYPE = np.dtype(np.float32 if sizeof(real) == 4 else np.float64)
 
 
@@ -62,29 +63,21 @@ cdef struct Job:  # what to do with each row, and where
 
 
 cdef class PackedMixture:
-    """A density packed for this build, and the arrays that hold it."""
+    """A density packed for this build, and the array that holds it."""
 
     cdef Mixture mixture
-    cdef object arrays
+    cdef real[::1] room
 
     def __init__(self, density):
-        packed = pack(density, COMPONENTS, DTYPE)
-        self.arrays = (density, packed)
-        self.mixture.form = {
-            "full": FULL, "tied": TIED, "diag": DIAG, "spherical": SPHERICAL
-        }[density.structure]
+        cdef const double[::1] center = density.center
+        cdef const double[::1] means = density.means.ravel()
+        cdef const double[::1] factors = density.factors.ravel()
+        cdef const double[::1] log_scales = density.log_scales
+        cdef Constants given = Constants(&center[0], &means[0], &factors[0], &log_scales[0])
+        self.mixture.form = FORMS[density.structure]
         self.mixture.n_components, self.mixture.n_features = density.means.shape
-        self.mixture.center = constants(packed.center)
-        self.mixture.means = constants(packed.means.ravel())
-        self.mixture.factors = constants(packed.factors)
-        self.mixture.offsets = constants(packed.offsets)
-        self.mixture.rotation = constants(packed.rotation)
-        self.mixture.halves = constants(packed.halves)
-        self.mixture.log_scales = constants(packed.log_scales)
-
-
-cdef const real* constants(const real[::1] array) except? NULL:
-    return &array[0] if array.shape[0] else NULL
+        self.room = np.empty(packed_size(&self.mixture), DTYPE)
+        pack(&self.mixture, &given, &self.room[0])
 
 
 cdef real* address(real[::1] array) except? NULL:
@@ -137,9 +130,8 @@ def accumulate(X, sample_weight, density, n_k, first, second, totals, int n_thre
     sums = np.concatenate([n_k, first, second, totals], axis=None)
     run(&job, X, sample_weight, density, sums, n_threads)
     hand_out(sums, n_k, first, second, totals)
-    if density.structure in ("full", "tied"):  # the kernel fills upper triangles
-        row, column = triangle(X.shape[1])
-        second[..., column, row] = second[..., row, column]
+    if density.structure in ("full", "tied"):
+        mirror(second.reshape(-1, X.shape[1], X.shape[1]))
 
 
 def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n_threads=1):
@@ -159,6 +151,15 @@ def check_call(X, density, n_threads, sample_weight=None):
     shape = check_pass(X, density, n_threads, sample_weight)
     check_array("X", X, X.shape, DTYPE)
     return shape
+
+
+cdef mirror(double[:, :, ::1] matrices):
+    """Copy the upper triangles, which the passes fill, to the lower ones."""
+    cdef Py_ssize_t k, i, j
+    for k in range(matrices.shape[0]):
+        for i in range(matrices.shape[1]):
+            for j in range(i):
+                matrices[k, i, j] = matrices[k, j, i]
 
 
 def hand_out(sums, *arrays):

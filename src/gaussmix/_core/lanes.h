@@ -19,6 +19,7 @@ typedef int32_t gmx_int;
 #define GMX_MANTISSA_BITS 23
 #define GMX_ROUNDER 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
 #define GMX_EXPONENT_LOWEST -125 /* 2^n exp(f) is a normal number from here on, |f| <= ln(2)/2 */
+#define GMX_SQUARES_LIMIT 1e9f /* squares of numbers up to it may be multiplied */
 #define GMX_LOG_LOWEST -1e37f   /* log-densities are kept above it */
 #define GMX_LN2_HIGH 0.693115234375f
 #define GMX_LN2_LOW 3.1946184945309415e-05f
@@ -32,6 +33,7 @@ typedef int64_t gmx_int;
 #define GMX_MANTISSA_BITS 52
 #define GMX_ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
 #define GMX_EXPONENT_LOWEST -1021
+#define GMX_SQUARES_LIMIT 1e77
 #define GMX_LOG_LOWEST -1e300
 #define GMX_LN2_HIGH 0.6931471803691238
 #define GMX_LN2_LOW 1.9082149292705877e-10

@@ -27,6 +27,7 @@ cdef extern from "lanes.h" nogil:
     const real* EXP_COEFFICIENTS "gmx_exp_coefficients"
     const real EXPONENT_LOWEST "GMX_EXPONENT_LOWEST"
     const real LOG_LOWEST "GMX_LOG_LOWEST"
+    const real SQUARES_LIMIT "GMX_SQUARES_LIMIT"
 
     # Sizes of arrays must be constants to the C compiler, which enums are to Cython.
     cdef enum:

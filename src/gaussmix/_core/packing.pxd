@@ -1,0 +1,126 @@
+"""A density's constants in the order and precision in which the tiles read them."""
+
+from gaussmix._core.lanes cimport COMPONENTS, SQUARES_LIMIT, real
+from gaussmix._core.layout cimport DIAG, FULL, SPHERICAL, TIED, Mixture, tile_size
+
+cdef struct Constants:  # of a density, as `constants.Density` describes them
+    const double* center
+    const double* means
+    const double* factors
+    const double* log_scales
+
+
+cdef inline Py_ssize_t packed_size(const Mixture* mixture) noexcept nogil:
+    """Numbers that a packed density takes at most."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t factors = d * (d + 1) // 2 if mixture.form == FULL else d
+    cdef Py_ssize_t rotation = d * (d + COMPONENTS) if mixture.form == TIED else 0
+    return d + rotation + mixture.n_components * (d + 1 + factors + d + 2)
+
+
+cdef inline void pack(Mixture* mixture, const Constants* given, real* room) noexcept nogil:
+    """Fill `room` with a density's constants, and the mixture with where they are.
+
+    A centre that the precision has not is rounded, and the means make up for it.
+    """
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t n = mixture.n_components
+    cdef Py_ssize_t i, k
+    cdef bint unit = has_unit_factors(mixture, given)
+    cdef real* center = room
+    cdef real* means = center + d
+    cdef real* halves = means + n * (d + 1)
+    cdef real* log_scales = halves + n
+    cdef real* offsets = log_scales + n
+    cdef real* factors = offsets + n * d
+    mixture.center, mixture.means = center, means
+    mixture.halves, mixture.log_scales = halves, log_scales
+    mixture.offsets = offsets
+    mixture.factors = NULL if unit else factors
+    mixture.rotation = factors if mixture.form == TIED else NULL
+    for i in range(d):
+        center[i] = <real>given.center[i]
+    for k in range(n):
+        for i in range(d):
+            means[k * (d + 1) + i] = <real>centred(mixture, given, k, i)
+        means[k * (d + 1) + d] = 0
+        halves[k] = <real>0.5
+        if unit and mixture.form == SPHERICAL:
+            halves[k] = <real>(0.5 * given.factors[k] * given.factors[k])
+        log_scales[k] = <real>given.log_scales[k]
+    pack_tiles(mixture, given, unit, offsets, factors)
+    if mixture.form == TIED:
+        pack_rotation(mixture, given, factors)
+
+
+cdef inline bint has_unit_factors(const Mixture* mixture, const Constants* given) noexcept nogil:
+    """Whether a quadratic form is a sum of squares but for a factor: a common one whose square, and
+    those of distances of its order, are within the precision."""
+    cdef Py_ssize_t k
+    if mixture.form != SPHERICAL:
+        return mixture.form == TIED
+    for k in range(mixture.n_components):
+        if not 1 / <double>SQUARES_LIMIT < given.factors[k] < SQUARES_LIMIT:
+            return False
+    return True
+
+
+cdef inline double centred(
+    const Mixture* mixture, const Constants* given, Py_ssize_t k, Py_ssize_t i
+) noexcept nogil:
+    """Component k's mean of feature i, relative to the centre as the precision has it."""
+    return given.means[k * mixture.n_features + i] + (given.center[i] - mixture.center[i])
+
+
+cdef inline double factor(
+    const Mixture* mixture, const Constants* given, Py_ssize_t k, Py_ssize_t i, Py_ssize_t j
+) noexcept nogil:
+    """Element [i, j] of component k's factor, on the diagonal if it is diagonal."""
+    cdef Py_ssize_t d = mixture.n_features
+    if mixture.form == FULL:
+        return given.factors[(k * d + i) * d + j]
+    if mixture.form == TIED:
+        return given.factors[i * d + j]
+    return given.factors[k * d + j if mixture.form == DIAG else k]
+
+
+cdef inline void pack_tiles(
+    const Mixture* mixture, const Constants* given, bint unit, real* offsets, real* factors
+) noexcept nogil:
+    """-U_k' means_k, [j][component], and the factors, [j][i <= j][component] or [j][component]."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef bint triangles = mixture.form == FULL or mixture.form == TIED
+    cdef Py_ssize_t start = 0
+    cdef Py_ssize_t size, i, j, k
+    cdef double offset
+    while start < mixture.n_components:
+        size = tile_size(mixture.n_components - start)
+        for j in range(d):
+            for k in range(start, start + size):
+                offset = 0
+                for i in range(0 if triangles else j, j + 1):
+                    offset -= centred(mixture, given, k, i) * (
+                        factor(mixture, given, k, i, j) if triangles or not unit else 1)
+                offsets[k - start] = <real>offset
+            offsets += size
+            if not unit:
+                for i in range(0 if triangles else j, j + 1):
+                    for k in range(size):
+                        factors[k] = <real>factor(mixture, given, start + k, i, j)
+                    factors += size
+        start += size
+
+
+cdef inline void pack_rotation(
+    const Mixture* mixture, const Constants* given, real* rotation
+) noexcept nogil:
+    """The tied factor, [tile of columns][row][column], with zeros to fill the last tile."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t j = 0
+    cdef Py_ssize_t i, c
+    while j < d:
+        for i in range(d):
+            for c in range(<Py_ssize_t>COMPONENTS):
+                rotation[c] = <real>given.factors[i * d + j + c] if j + c < d else 0
+            rotation += COMPONENTS
+        j += COMPONENTS
