@@ -74,7 +74,6 @@ cdef inline void load_rows(
     cdef Py_ssize_t p, i, s, n_here
     cdef vec* x = block.x
     cdef real* lanes
-    cdef real* w
     cdef int v
     for p in range(block.n_panels):
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
@@ -89,11 +88,15 @@ cdef inline void load_rows(
                     lanes[i * PANEL + s] = X[s * d + i] - mixture.center[i] if s < n_here else 0
         for v in range(VECTORS):
             x[d * VECTORS + v] = splat(1)
-        w = <real*>(block.weight + p * VECTORS)
-        for s in range(PANEL):
-            w[s] = s < n_here
-            if sample_weight != NULL and s < n_here:
-                w[s] = <real>(sample_weight[s] / weight_unit)
+        if n_here == PANEL and sample_weight == NULL:
+            for v in range(VECTORS):
+                block.weight[p * VECTORS + v] = splat(1)
+        else:
+            lanes = <real*>(block.weight + p * VECTORS)
+            for s in range(PANEL):
+                lanes[s] = s < n_here
+                if sample_weight != NULL and s < n_here:
+                    lanes[s] = <real>(sample_weight[s] / weight_unit)
         x += block.x_stride
         X += n_here * d
         if sample_weight != NULL:

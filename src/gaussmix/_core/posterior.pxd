@@ -17,8 +17,10 @@ cdef inline void normalise(
     """
     cdef vec* score = block.score
     cdef vec largest[VECTORS]
-    cdef vec* total = block.scratch  # [panel][vector]
+    cdef vec total[VECTORS]
+    cdef vec term[VECTORS]
     cdef vec scale, share, weight
+    cdef vec equal_share = splat(<real>1 / <real>mixture.n_components)
     cdef Py_ssize_t p, k
     cdef int v
     for p in range(block.n_panels):
@@ -28,20 +30,23 @@ cdef inline void normalise(
         for k in range(mixture.n_components):
             for v in range(VECTORS):
                 largest[v] = larger(score[k * VECTORS + v], largest[v])
-        for k in range(mixture.n_components // 2):
-            exponentials(2, score + 2 * k * VECTORS, largest, total)
-        if mixture.n_components % 2:
-            exponentials(1, score + (mixture.n_components - 1) * VECTORS, largest, total)
+        for k in range(mixture.n_components):
+            for v in range(VECTORS):
+                term[v] = score[k * VECTORS + v] - largest[v]
+            vector_exp(term, VECTORS)
+            for v in range(VECTORS):
+                score[k * VECTORS + v] = term[v]
+                total[v] += term[v]
         for v in range(VECTORS):
             weight = block.weight[p * VECTORS + v] if weighted else splat(1)
-            share = larger(1 - total[v], splat(0)) * weight / splat(<real>mixture.n_components)
+            share = larger(1 - total[v], splat(0)) * weight * equal_share
             total[v] = larger(total[v], splat(1))
             scale = weight / total[v]
             block.top[p * VECTORS + v] = largest[v]
+            block.scratch[p * VECTORS + v] = total[v]
             for k in range(mixture.n_components):
                 score[k * VECTORS + v] = score[k * VECTORS + v] * scale + share
         score += block.score_stride
-        total += VECTORS
     add_logs(block)
 
 
@@ -55,20 +60,6 @@ cdef inline void add_logs(Block* block) noexcept nogil:
         vector_log(total + (block.n_panels - 1) * VECTORS, VECTORS)
     for i in range(block.n_panels * VECTORS):
         block.top[i] += total[i]
-
-
-cdef inline void exponentials(
-    const int size, vec* score, const vec* largest, vec* total
-) noexcept nogil:
-    """Replace the scores of `size` components by exp(score - largest), and add them up."""
-    cdef int k, v
-    for k in range(size):
-        for v in range(VECTORS):
-            score[k * VECTORS + v] -= largest[v]
-    vector_exp(score, size * VECTORS)
-    for k in range(size):
-        for v in range(VECTORS):
-            total[v] += score[k * VECTORS + v]
 
 
 cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) noexcept nogil:

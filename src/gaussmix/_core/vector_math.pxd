@@ -16,12 +16,16 @@ cdef inline void vector_exp(vec* x, const int n) noexcept nogil:
     """Replace n <= 4 vectors, all <= 0, by their exp, to about one unit in the last place.
 
     With m = round(x / ln 2) and f = x - m ln 2, exp(x) = 2^m exp(f): m is added to the exponent.
-    Where that leaves the normal numbers, and for NaN, it is 0. Several vectors go side by side,
-    for each step waits for the one before it.
+    Where that leaves the normal numbers, and for NaN, it is 0. Each step waits for the one before
+    it, so several vectors go side by side, and even and odd terms of the polynomial.
     """
     cdef vec shifted[4]
     cdef vec f[4]
-    cdef vec p[4]
+    cdef vec square[4]
+    cdef vec even[4]
+    cdef vec odd[4]
+    cdef int even_top = (EXP_DEGREE - 1) // 2 * 2
+    cdef int odd_top = EXP_DEGREE // 2 * 2 - 1
     cdef int i, j
     for i in range(n):
         shifted[i] = x[i] * <real>(1 / (LN2_HIGH + LN2_LOW)) + ROUNDER
@@ -29,15 +33,20 @@ cdef inline void vector_exp(vec* x, const int n) noexcept nogil:
         f[i] = x[i] - (shifted[i] - ROUNDER) * LN2_HIGH
     for i in range(n):
         f[i] -= (shifted[i] - ROUNDER) * LN2_LOW
-        p[i] = splat(EXP_COEFFICIENTS[EXP_DEGREE - 1])
-    for j in range(EXP_DEGREE - 2, -1, -1):
+        square[i] = f[i] * f[i]
+        even[i] = splat(EXP_COEFFICIENTS[even_top])
+        odd[i] = splat(EXP_COEFFICIENTS[odd_top])
+    for j in range(even_top - 2, -1, -2):
         for i in range(n):
-            p[i] = p[i] * f[i] + EXP_COEFFICIENTS[j]
+            even[i] = even[i] * square[i] + EXP_COEFFICIENTS[j]
+    for j in range(odd_top - 2, 0, -2):
+        for i in range(n):
+            odd[i] = odd[i] * square[i] + EXP_COEFFICIENTS[j]
     for i in range(n):
-        p[i] = from_bits(
-            bits_of(p[i] * f[i] + 1) + (bits_of(shifted[i]) << MANTISSA_BITS))
+        even[i] += odd[i] * f[i]
+        x[i] = from_bits(bits_of(even[i] * f[i] + 1) + (bits_of(shifted[i]) << MANTISSA_BITS))
         x[i] = where_greater(
-            shifted[i], splat(ROUNDER + (EXPONENT_LOWEST - 1)), p[i], splat(0))
+            shifted[i], splat(ROUNDER + (EXPONENT_LOWEST - 1)), x[i], splat(0))
 
 
 cdef inline void vector_log(vec* x, const int n) noexcept nogil:
