@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core.constants import STRUCTURES, Structure, factors_shape
 from gaussmix.covariance import m_step
-from gaussmix.em import Monitor, Printer, em
+from gaussmix.em import EMResult, Monitor, Printer, Step, em
 from gaussmix.parameters import Parameters
 from gaussmix.statistics import Statistics, collect
 
@@ -99,23 +99,110 @@ def test_what_a_pass_raises_is_not_swallowed(error: type[BaseException]) -> None
         em(START, e_step, Script([]).m_step, tol=0.1, max_iter=3)
 
 
+class Ahead:
+    """A strategy that looks 10 beyond EM's point after some passes, and takes what it is told."""
+
+    def __init__(self, after: set[int], accepted: bool) -> None:
+        self.after = after
+        self.accepted = accepted
+        self.n_followed = 0
+        self.judged: list[tuple[float, float]] = []
+
+    def follow(self, step: Step) -> Parameters:
+        self.n_followed += 1
+        if self.n_followed in self.after:
+            return unit("full", step.image.means + 10)
+        return step.image
+
+    def accepts(self, step: Step, last: Step) -> bool:
+        self.judged.append((step.lower_bound, last.lower_bound))
+        return self.accepted
+
+
+def follow(
+    values: list[float], strategy: Ahead, tol: float = 0.1, max_iter: int = 10
+) -> tuple[EMResult, Script]:
+    script = Script(values)
+    result = em(START, script.e_step, script.m_step, tol=tol, max_iter=max_iter, strategy=strategy)
+    return result, script
+
+
+def test_a_point_that_is_accepted_is_where_em_goes_on() -> None:
+    strategy = Ahead(after={1}, accepted=True)
+    result, _ = follow([-5.0, -3.0, -2.0], strategy, max_iter=3)
+    assert strategy.judged == [(-3.0, -5.0)]
+    assert result.parameters.means[0, 0] == 1 + 10 + 1 + 1
+    assert result.lower_bounds == [-5.0, -3.0, -2.0]
+
+
+def test_a_point_that_is_refused_costs_a_pass_and_nothing_else() -> None:
+    strategy = Ahead(after={1}, accepted=False)
+    result, _ = follow([-5.0, -9.0, -4.0], strategy, max_iter=3)
+    assert result.parameters.means[0, 0] == 2
+    assert result.lower_bounds == [-5.0, -9.0, -4.0]
+    assert result.n_iter == 3
+
+
+def test_a_refused_point_at_the_end_leaves_the_good_one() -> None:
+    result, _ = follow([-5.0, -9.0], Ahead(after={1}, accepted=False), max_iter=2)
+    assert result.parameters.means[0, 0] == 1
+    assert result.collapsed == (1,)
+
+
+def test_a_refused_point_does_not_settle_the_likelihood() -> None:
+    strategy = Ahead(after={1, 2}, accepted=False)
+    result, _ = follow([-5.0, -5.01, -4.0, -4.01, -3.0, -2.99], strategy)
+    assert (result.n_iter, result.converged) == (6, True)
+    assert strategy.judged == [(-5.01, -5.0), (-4.01, -4.0)]
+
+
+def test_only_a_step_of_em_settles_the_likelihood() -> None:
+    strategy = Ahead(after={1}, accepted=True)
+    result, _ = follow([-5.0, -4.99, -4.0, -3.99], strategy)
+    assert (result.n_iter, result.converged) == (4, True)
+    assert strategy.n_followed == 2  # not asked where to go when EM is to have its say
+
+
+def test_the_callback_sees_changes_from_the_last_good_point() -> None:
+    script, seen = Script([-5.0, -9.0, -4.0]), []
+    em(
+        START,
+        script.e_step,
+        script.m_step,
+        tol=0,
+        max_iter=3,
+        callback=lambda *args: seen.append(args),
+        strategy=Ahead(after={1}, accepted=False),
+    )
+    assert seen == [(1, -5.0, np.inf), (2, -9.0, -4.0), (3, -4.0, 1.0)]
+
+
 def test_monitor() -> None:
     monitor = Monitor(0.5)
-    assert not monitor.converged
+    assert not monitor.settled
     assert monitor.update(-2.0) == np.inf
-    assert not monitor.converged
+    assert not monitor.settled
     assert monitor.update(-1.5) == 0.5
-    assert not monitor.converged  # less than, as in scikit-learn
+    assert not monitor.settled  # less than, as in scikit-learn
     assert monitor.update(-1.25) == 0.25
-    assert monitor.converged
+    assert monitor.settled
     assert monitor.lower_bounds == [-2.0, -1.5, -1.25]
 
 
-def test_a_likelihood_that_is_nan_does_not_converge() -> None:
+def test_a_refused_value_is_kept_but_not_compared_with() -> None:
+    monitor = Monitor(0.5)
+    monitor.update(-2.0)
+    monitor.update(-7.0)
+    monitor.refuse()
+    assert monitor.update(-1.0) == 1.0
+    assert monitor.lower_bounds == [-2.0, -7.0, -1.0]
+
+
+def test_a_likelihood_that_is_nan_does_not_settle() -> None:
     monitor = Monitor(0.5)
     for value in (np.nan, np.nan):
         monitor.update(value)
-    assert not monitor.converged
+    assert not monitor.settled
 
 
 def penalty(parameters: Parameters, n_k: NDArray[np.float64], reg_covar: float) -> float:

@@ -1,8 +1,8 @@
-"""Expectation maximisation: the loop, and the monitor that ends it."""
+"""Expectation maximisation: the loop, the points it looks at, and the monitor that ends it."""
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,12 +14,47 @@ MStep: TypeAlias = Callable[[Statistics], tuple[Parameters, tuple[int, ...]]]
 Callback: TypeAlias = Callable[[int, float, float], None]
 
 
+class Step(NamedTuple):
+    """What one pass over the data says about a point."""
+
+    point: Parameters
+    image: Parameters
+    """Where EM goes from the point."""
+    collapsed: tuple[int, ...]
+    """Components that the M-step had to regularise or found without rows."""
+    lower_bound: float
+    """Mean log-likelihood of a row at the point."""
+
+
+class Strategy(Protocol):
+    """Chooses the points that passes look at: EM's own, or others that promise more."""
+
+    def follow(self, step: Step) -> Parameters:
+        """Return the next point after a good step; `step.image` itself if it is EM's."""
+
+    def accepts(self, step: Step, last: Step) -> bool:
+        """Whether a step is good whose point, chosen after the last good step, is not EM's."""
+
+
+class PlainEM:
+    """The strategy of going where EM goes."""
+
+    def follow(self, step: Step) -> Parameters:
+        """Return EM's next point."""
+        return step.image
+
+    def accepts(self, step: Step, last: Step) -> bool:  # noqa: ARG002, there is nothing to judge
+        """Accept everything."""
+        return True
+
+
 class EMResult(NamedTuple):
     """Where an EM run ended and how it got there."""
 
     parameters: Parameters
     lower_bounds: list[float]
-    """Mean log-likelihood of a row before each M-step, so one entry an iteration."""
+    """Mean log-likelihood of a row before each M-step, so one entry an iteration. Where there was
+    an acceleration, points that it tried and left are among them."""
     converged: bool
     n_iter: int
     collapsed: tuple[int, ...]
@@ -32,7 +67,7 @@ class Monitor:
     Parameters
     ----------
     tol : float
-        Converged when the value changes by less than this; 0 never converges.
+        Settled when the value changes by less than this; 0 never settles.
     previous : float
         Value before the first, from an earlier run that is being continued.
     """
@@ -41,17 +76,21 @@ class Monitor:
         self.tol = tol
         self.lower_bounds: list[float] = []
         self.change = np.inf
-        self._last = previous
+        self._last = self._before = previous
 
     def update(self, lower_bound: float) -> float:
         """Note the next value and return its change."""
         self.change = lower_bound - self._last
-        self._last = lower_bound
+        self._before, self._last = self._last, lower_bound
         self.lower_bounds.append(lower_bound)
         return self.change
 
+    def refuse(self) -> None:
+        """Compare the next value with that before the present one, whose point was not kept."""
+        self._last = self._before
+
     @property
-    def converged(self) -> bool:
+    def settled(self) -> bool:
         """Whether the last change was less than the tolerance."""
         return abs(self.change) < self.tol
 
@@ -105,6 +144,7 @@ def em(
     max_iter: int,
     callback: Callback | None = None,
     previous: float = -np.inf,
+    strategy: Strategy | None = None,
 ) -> EMResult:
     r"""Repeat E-step and M-step until the likelihood settles (Dempster, Laird & Rubin, 1977).
 
@@ -117,6 +157,11 @@ def em(
     n_k being those of the iteration's E-step, and L itself may fall a little. It may also fall
     where a component has collapsed and was regularised.
 
+    A strategy may choose other points for the passes than EM's. Where one turns out to be worse
+    than the strategy accepts, EM goes on from the last good one. Every pass counts as an
+    iteration, and only the change by an EM step says that the likelihood has settled: what a
+    leap gains by accident says little about the next one.
+
     Parameters
     ----------
     start : Parameters
@@ -128,12 +173,14 @@ def em(
     tol : float
         Stop when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
     max_iter : int
-        Number of iterations at most; 0 returns the start.
+        Number of iterations, that is of passes, at most; 0 returns the start.
     callback : callable, optional
         Called after every M-step with the iteration (from 1), the mean log-likelihood before it,
         and its change.
     previous : float
         Mean log-likelihood before the first iteration, when an earlier run is continued.
+    strategy : Strategy, optional
+        What chooses the points, such as `gaussmix.acceleration.Accelerator`; EM if not given.
 
     Returns
     -------
@@ -144,16 +191,23 @@ def em(
     Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm,
     Journal of the Royal Statistical Society B 39, 1-38.
     """
-    parameters = start
-    collapsed: tuple[int, ...] = ()
+    strategy = strategy or PlainEM()
     monitor = Monitor(tol, previous)
-    for n_iter in range(1, max_iter + 1):
-        statistics = e_step(parameters)
-        parameters, collapsed = m_step(statistics)
-        change = monitor.update(statistics.mean_log_likelihood)
+    last = Step(start, start, (), previous)  # as if an EM step had led to the start
+    point, converged = start, False
+    while len(monitor.lower_bounds) < max_iter and not converged:
+        statistics = e_step(point)
+        step = Step(point, *m_step(statistics), statistics.mean_log_likelihood)
+        change = monitor.update(step.lower_bound)
         if callback is not None:
-            callback(n_iter, statistics.mean_log_likelihood, change)
-        if monitor.converged:
-            break
+            callback(len(monitor.lower_bounds), step.lower_bound, change)
+        by_em = point is last.image
+        if by_em or strategy.accepts(step, last):
+            last = step
+            converged = by_em and monitor.settled
+            point = step.image if monitor.settled else strategy.follow(step)
+        else:
+            monitor.refuse()
+            point = last.image
     n_iter = len(monitor.lower_bounds)
-    return EMResult(parameters, monitor.lower_bounds, monitor.converged, n_iter, collapsed)
+    return EMResult(last.image, monitor.lower_bounds, converged, n_iter, last.collapsed)
