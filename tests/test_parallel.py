@@ -1,0 +1,39 @@
+"""Blocks of rows on Python threads."""
+
+import threading
+
+import pytest
+
+from gaussmix.parallel import for_blocks
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize(("n_rows", "blocks"), [(0, []), (4, [4]), (5, [4, 1]), (12, [4, 4, 4])])
+def test_every_row_is_in_one_block(n_rows: int, blocks: list[int], n_threads: int) -> None:
+    seen: list[slice] = []
+    for_blocks(seen.append, n_rows, 4, n_threads)
+    seen.sort(key=lambda rows: rows.start)
+    assert [rows.stop - rows.start for rows in seen] == blocks
+    assert [row for rows in seen for row in range(rows.start, rows.stop)] == list(range(n_rows))
+
+
+def test_blocks_run_at_the_same_time() -> None:
+    barrier = threading.Barrier(3, timeout=20)
+    for_blocks(lambda _: print(barrier.wait()), 3, 1, 3)
+    assert not barrier.broken
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_error_ends_it(n_threads: int) -> None:
+    n_calls = 0
+
+    def fail(rows: slice) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if rows.start == 0:
+            raise KeyboardInterrupt
+        threading.Event().wait(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        for_blocks(fail, 500, 1, n_threads)
+    assert n_calls < 400
