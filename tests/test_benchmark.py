@@ -1,61 +1,83 @@
-"""The benchmark's tables and its judgement of answers. No time is looked at."""
+"""The benchmark: its judgement of answers, its plan, its targets and tables. No time is judged."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from gaussmix import benchmark
+from gaussmix import benchmark, charts, cli, efficiency, machine, race, report, rivals, targets
 from gaussmix._core import reference
 from gaussmix._core.constants import STRUCTURES
 from gaussmix._core.interface import KERNELS
-from gaussmix.benchmark import EVERY_BUILD, FULL, SHORT, Race, agrees
+from gaussmix.benchmark import EVERY_BUILD, SHORT, all_of_it
 from gaussmix.contenders import (
     EM,
     FIT,
     FIT_FROM_START,
     KMEANS,
     PREDICT_PROBA,
-    SCORE_SAMPLES,
+    PREDICTIONS,
+    SHAPES,
     Answer,
     Case,
     Contender,
     builds,
-    contenders,
     gaussmix,
     kernel_call,
     make_problem,
 )
+from gaussmix.efficiency import Grid
+from gaussmix.machine import Ceilings
+from gaussmix.race import Race, Row, Truths, agrees, difference, run_case
+from gaussmix.report import Report
+from gaussmix.rivals import contenders
+from gaussmix.targets import Results, Target, judge
 
-TASKS = (EM, FIT_FROM_START, FIT, PREDICT_PROBA, SCORE_SAMPLES, KMEANS)
+TASKS = (EM, FIT_FROM_START, FIT, *PREDICTIONS, KMEANS)
+ONE, TWO = (
+    Ceilings(count, {"float64": 40.0 * count, "float32": 80.0 * count}, 10.0, 0.5)
+    for count in (1, 2)
+)
 
 
 @pytest.fixture(autouse=True)
-def quick_gemm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "gemm_rate", lambda dtype="float64": 10.0)
+def quick_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gemm_rate", lambda dtype="float64": 10.0)
+    monkeypatch.setattr(machine, "triad_rate", lambda n_threads: 10.0)
+    monkeypatch.setattr(machine, "exp_rate", lambda: 0.5)
 
 
-def rows_of(case: Case, entrants: list[Contender]) -> list[benchmark.Row]:
-    (rows,) = benchmark.run([case], entrants, 1)
-    return rows
+def rows_of(case: Case, entrants: list[Contender]) -> list[Row]:
+    return run_case(case, entrants, 1, {})
+
+
+def spoiled(answer: Answer) -> Answer:
+    """An answer 1 percent too small."""
+    if isinstance(answer, tuple):
+        return tuple(0.99 * array for array in answer)
+    if isinstance(answer, float):
+        return answer - 0.01 * abs(answer)
+    return {n: 0.99 * value for n, value in answer.items()}
 
 
 def wrong(contender: Contender) -> Contender:
-    """The same library, but what it gives is 1 percent too small."""
-
-    def spoiled(answer: Answer) -> Answer:
-        if isinstance(answer, tuple):
-            return tuple(0.99 * array for array in answer)
-        if isinstance(answer, float):
-            return answer - 0.01 * abs(answer)
-        return {n: 0.99 * value for n, value in answer.items()}
+    """The same library, but its answers are spoiled."""
 
     def task(name: str):  # type: ignore[no-untyped-def]
         prepare = contender.tasks[name]
         return lambda problem, count: lambda n: spoiled(prepare(problem, count)(n))
 
     return contender._replace(tasks={name: task(name) for name in contender.tasks})
+
+
+def failing(library: str) -> Contender:
+    def fail(problem: object, n_threads: int) -> None:
+        raise RuntimeError("out of order")
+
+    return Contender(library, "1", "", dict.fromkeys(TASKS, fail))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +96,7 @@ def wrong(contender: Contender) -> Contender:
         ((np.array([1.0, 1e-9]),), (np.array([1.0, 0.0]),), True),
         ((np.array([1.0, 1e-7]),), (np.array([1.0, 0.0]),), False),
         ((np.array([1.0, np.nan]),), (np.array([1.0, 0.0]),), False),
+        ((np.zeros(2),), (np.zeros(2),), True),
         ((np.ones(2),), (np.ones(1),), False),
         ((np.ones(2),), (np.ones(2), np.ones(2)), False),
     ],
@@ -87,35 +110,120 @@ def test_answers_of_different_kinds_are_not_compared() -> None:
         agrees(1.0, {2: 1.0}, 1e-8)
 
 
+def test_differences_are_relative() -> None:
+    assert difference({2: -3.3}, {2: -3.0}) == pytest.approx(0.1)
+    assert difference((np.array([1.0, 4.4]),), (np.array([1.0, 4.0]),)) == pytest.approx(0.1)
+    assert difference(-4.4, -4.0) == pytest.approx(0.1)
+    assert difference(-3.0, -4.0) == 0
+
+
 @pytest.mark.parametrize("task", [*TASKS, *KERNELS])
 def test_every_contender_is_right_and_a_wrong_one_is_seen(task: str) -> None:
     case = Case(task, 600, 3, 2, repeats=1)
     entrants = contenders()
     rows = rows_of(case, [*entrants, wrong(entrants[0])])
     assert [row.correct for row in rows] == [True] * (len(rows) - 1) + [False]
-    assert {row.case for row in rows} == {str(case)}
+    assert {row.case for row in rows} == {case}
     assert [row.library for row in rows[:-1]] == [e.library for e in entrants if e.enters(case)]
     assert rows[0].ratio == 1
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_contender_is_right_in_every_structure(structure: str, dtype: str) -> None:
+    case = Case(EM, 600, 3, 2, structure, dtype, repeats=1)  # type: ignore[arg-type]
+    rows = rows_of(case, contenders())
+    assert all(row.correct for row in rows)
+    assert {row.case.structure for row in rows} == {structure}
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_reference_is_the_truth_where_scikit_learn_is_not(structure: str, dtype: str) -> None:
     case = Case(EM, 600, 3, 2, structure, dtype, repeats=1)  # type: ignore[arg-type]
-    right, spoiled = rows_of(case, [gaussmix(), wrong(gaussmix())])
+    right, false = rows_of(case, [gaussmix(), wrong(gaussmix())])
     assert right.correct
-    assert not spoiled.correct
+    assert not false.correct
+
+
+def test_what_double_rows_reached_is_the_truth_of_single_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = Case(EM, 600, 3, 2, repeats=1)
+    truths: Truths = {}
+    run_case(case, [gaussmix()], 1, truths)
+    monkeypatch.delattr(race, "reference_answer")
+    rows = run_case(case._replace(dtype="float32"), [gaussmix()], 1, truths)
+    assert rows[0].correct
+    assert 0 < rows[0].error < 1e-6
+
+
+def test_a_rival_that_fails_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    case = Case(EM, 200, 2, 2, repeats=1)
+    rows = rows_of(case, [gaussmix(), failing("rival")])
+    assert [row.library for row in rows] == ["gaussmix"]
+    assert capsys.readouterr().err == f"{case}: rival is left out: RuntimeError: out of order\n"
+
+
+def test_gaussmix_must_not_fail() -> None:
+    with pytest.raises(RuntimeError, match="out of order"):
+        rows_of(Case(EM, 200, 2, 2, repeats=1), [failing("gaussmix")])
+
+
+def test_a_rival_that_cannot_be_imported_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> Contender:
+        raise ImportError("no such symbol")
+
+    monkeypatch.setattr(rivals, "RIVALS", {"json": broken, "not_installed_anywhere": broken})
+    assert [entrant.library for entrant in contenders()] == ["gaussmix"]
+    assert capsys.readouterr().err == "json is left out: ImportError: no such symbol\n"
+
+
+def test_contenders_enter_what_they_can() -> None:
+    entrant = Contender("rival", "1", "", {EM: failing("rival").tasks[EM]}, ("full",), ("float32",))
+    case = Case(EM, 10, 1, 1, dtype="float32")
+    assert entrant.enters(case)
+    assert not entrant.enters(case._replace(structure="diag"))
+    assert not entrant.enters(case._replace(dtype="float64"))
+    assert not entrant.enters(case._replace(task=KMEANS))
+
+
+def test_a_contender_may_be_allowed_more() -> None:
+    case = Case(EM, 300, 2, 2, repeats=1)
+    entrant = wrong(gaussmix())
+    assert [row.correct for row in rows_of(case, [entrant])] == [False]
+    assert [row.correct for row in rows_of(case, [entrant._replace(tolerance=0.02)])] == [True]
 
 
 def test_rows_carry_who_and_how_fast() -> None:
     (row,) = rows_of(Case(EM, 2_000, 3, 2, repeats=1), [gaussmix()])
     contender = gaussmix()
     assert (row.library, row.version, row.isa) == contender[:3]
-    assert (row.dtype, row.threads, row.gemm_gflops) == ("float64", 1, 10.0)
+    assert (row.threads, row.gemm_gflops) == (1, 10.0)
     assert row.gflops == pytest.approx(4 * 2_000 * 2 * (1 + 3 + 6) / row.seconds / 1e9)
     assert row.peak_bytes is None or row.peak_bytes >= 0
-    (row,) = rows_of(Case(KMEANS, 2_000, 3, 2, repeats=1), [gaussmix()])
-    assert row.gflops is None
+    (kmeans,) = rows_of(Case(KMEANS, 2_000, 3, 2, repeats=1), [gaussmix()])
+    (proba,) = rows_of(Case(PREDICT_PROBA, 2_000, 3, 2, repeats=1), [gaussmix()])
+    assert kmeans.gflops is None
+    assert row.value is not None
+    assert kmeans.value is not None
+    assert row.value < 0 < kmeans.value
+    assert proba.value is None
+
+
+class Clock:
+    """A clock that runs only inside fits, of which each takes what it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, costs: Iterator[float]) -> None:
+        self.now, self.fits, self._costs = 0.0, 0, costs
+        monkeypatch.setattr(race, "perf_counter", lambda: self.now)
+
+    def fit(self, n_iter: int) -> Answer:
+        self.fits += 1
+        self.now += next(self._costs)
+        return {n_iter: -1.0}
 
 
 def test_an_iteration_is_the_difference_between_two_fits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,34 +231,56 @@ def test_an_iteration_is_the_difference_between_two_fits(monkeypatch: pytest.Mon
 
     def fit(n_iter: int) -> Answer:
         nonlocal now
-        now += 3.0 + 0.25 * n_iter
+        now += 0.3 + 0.025 * n_iter
         return {n_iter: 0.0}
 
-    monkeypatch.setattr(benchmark, "perf_counter", lambda: now)
-    for task, seconds in ((EM, 0.25), (KMEANS, 3.25)):
-        race = Race(gaussmix(), fit, Case(task, 10, 1, 1))
-        race.warm_up()
-        race.lap()
-        race.lap()
-        assert race.seconds == pytest.approx(seconds)
+    monkeypatch.setattr(race, "perf_counter", lambda: now)
+    for task, seconds in ((EM, 0.025), (KMEANS, 0.325)):
+        runner = Race(gaussmix(), fit, Case(task, 10, 1, 1))
+        runner.warm_up()
+        runner.lap()
+        runner.lap()
+        assert runner.seconds == pytest.approx(seconds)
+
+
+def test_a_slow_contender_runs_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, iter([30.0, 20.0]))  # two iterations, then one
+    runner = Race(gaussmix(), clock.fit, Case(EM, 10, 1, 1, repeats=5))
+    runner.warm_up()
+    for _ in range(5):
+        runner.lap()
+    assert clock.fits == 2
+    assert runner.seconds == 10.0
+
+
+def test_a_slow_call_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, iter([30.0]))
+    runner = Race(gaussmix(), clock.fit, Case(KMEANS, 10, 1, 1, repeats=5))
+    runner.warm_up()
+    for _ in range(5):
+        runner.lap()
+    assert (clock.fits, runner.seconds) == (1, 30.0)
+
+
+def test_a_slow_iteration_lost_in_noise_is_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, iter([20.0, 21.0, 25.0, 15.0]))
+    runner = Race(gaussmix(), clock.fit, Case(EM, 10, 1, 1, repeats=3))
+    runner.warm_up()
+    runner.lap()
+    assert np.isnan(runner.seconds)
+    runner.lap()
+    assert runner.seconds == 5.0
 
 
 def test_an_iteration_lost_in_noise_has_no_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    now, costs = 0.0, iter([0.9, 0.8, 0.7])  # the warm-up, then one iteration, then several
-
-    def fit(n_iter: int) -> Answer:
-        nonlocal now
-        now += next(costs)
-        return {n_iter: -1.0}
-
-    monkeypatch.setattr(benchmark, "perf_counter", lambda: now)
-    entrant = gaussmix()._replace(tasks={EM: lambda problem, n_threads: fit})
+    clock = Clock(monkeypatch, iter([0.9, 0.8, 0.7]))  # the warm-up, then one iteration, then many
+    entrant = gaussmix()._replace(tasks={EM: lambda problem, n_threads: clock.fit})
     (row,) = rows_of(Case(EM, 50, 1, 1, repeats=1), [entrant])
     assert np.isnan(row.seconds)
     assert np.isnan(row.ratio)
-    benchmark.save([row], {}, tmp_path)
+    report.save(Report({}, [], [row], []), tmp_path)
     (saved,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
     assert saved["seconds"] is None
 
@@ -176,31 +306,333 @@ def test_either_precision_sees_the_same_rows() -> None:
     assert np.array_equal(double, single)
 
 
+def test_rows_are_drawn_once_for_all_cases_of_a_shape() -> None:
+    first = make_problem(Case(EM, 300, 3, 2)).X
+    assert make_problem(Case(EM, 300, 3, 2, "diag")).X is first
+    make_problem(Case(EM, 200, 3, 2))
+    again = make_problem(Case(KMEANS, 300, 3, 2)).X
+    assert again is not first
+    assert np.array_equal(again, first)
+
+
+# The machine
+
+
+class Ticks:
+    """A clock that moves by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_rates_are_work_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(machine, "perf_counter", Ticks())
+    assert machine.gemm_rate("float32", size=10) == pytest.approx(2e-9 * 10**3)
+    assert machine.triad_rate(2, size=1000) == pytest.approx(3 * 8 * 1000 * 1e-9)
+    assert machine.exp_rate(size=100, repeats=3) == pytest.approx(100e-9)
+
+
+def test_ceilings_are_put_into_words() -> None:
+    assert machine.reached(machine.ceilings(2)) == (
+        "gemm float64 10, float32 10 GFLOP/s (numpy, 2048 x 2048), memory 10 GB/s (triad), "
+        "exp 0.50e9/s a thread (numpy)"
+    )
+
+
+def test_a_triad_computes_what_it_says() -> None:
+    a, b, c = (np.full(40_000, value) for value in (0.0, 1.0, 2.0))
+    machine._triad((a, b, c))
+    assert np.array_equal(a, b + 3 * c)
+
+
+# Shapes side by side
+
+
+def test_neighbours_are_the_nearest_regular_numbers() -> None:
+    rates = {(d, k): 10.0 for d in efficiency.FEATURES for k in efficiency.COMPONENTS}
+    found = efficiency.pairs(Grid(2, rates))
+    features = {odd[0]: near[0] for odd, near, _ in found if odd[0] != near[0]}
+    components = {odd[1]: near[1] for odd, near, _ in found if odd[1] != near[1]}
+    assert features == {3: 4, 5: 4, 7: 8, 12: 16, 17: 16, 33: 32, 100: 128}
+    assert components == {1: 2, 3: 2, 7: 8, 100: 64}
+    n_components, n_features = len(efficiency.COMPONENTS), len(efficiency.FEATURES)
+    assert len(found) == 7 * n_components + 4 * n_features
+    assert {pair.ratio for pair in found} == {1.0}
+
+
+def test_shapes_are_measured_and_those_that_fall_short_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = {(2, 2): iter([8.0]), (4, 2): iter([10.0, 12.0]), (5, 2): iter([5.0, 9.0])}
+    monkeypatch.setattr(efficiency, "_rate", lambda d, k, n_threads: next(rates[d, k]))
+    told: list[tuple[int, int]] = []
+    grid = efficiency.measure(1, (2, 4, 5), (2,), lambda *done: told.append(done))
+    assert grid == Grid(1, {(2, 2): 8.0, (4, 2): 12.0, (5, 2): 9.0})
+    assert efficiency.pairs(grid) == [((5, 2), (4, 2), 0.75)]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_shape_has_as_many_rows_as_make_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(efficiency, "perf_counter", Ticks())
+    monkeypatch.setattr(efficiency, "FLOPS", 4e5)
+    monkeypatch.setattr(efficiency, "FEWEST_ROWS", 100)
+    monkeypatch.setattr(efficiency, "MOST_ROWS", 10_000)
+    assert efficiency._rate(3, 10, 1) == pytest.approx(4e-9 * 1000 * 10 * (1 + 3 + 6))
+    assert efficiency._rate(1, 1, 1) == pytest.approx(4e-9 * 10_000 * 3)
+    assert efficiency._rate(16, 64, 1) == pytest.approx(4e-9 * 100 * 64 * (1 + 16 + 136))
+
+
+# The plan
+
+
 def test_the_lists_hold_what_gaussmix_can_do_once_each() -> None:
-    for cases in (SHORT, FULL, EVERY_BUILD):
+    entries = [(entry.case, entry.threads) for entry in all_of_it()]
+    full = {case for case, _ in entries}
+    assert len(set(entries)) == len(entries)
+    for cases in (SHORT, full, EVERY_BUILD):
         assert len(set(cases)) == len(cases)
         assert all(gaussmix().enters(case) for case in cases)
-    assert {case.task for case in SHORT} == {case.task for case in FULL} == set(TASKS)
-    assert {case.structure for case in FULL} == set(STRUCTURES)
+    assert {case.task for case in full} >= set(TASKS)
+    assert {case.structure for case in full} == set(STRUCTURES)
+
+
+def test_cases_of_named_shapes_say_so() -> None:
+    assert str(Case(EM, *SHAPES["S5"], dtype="float32")) == (
+        "EM iteration full S5 N=100,000 D=128 K=16 float32"
+    )
+    assert str(Case(KMEANS, 10, 2, 3)) == "KMeans N=10 D=2 K=3"
+
+
+def row_of(case: Case, library: str, n_threads: int, seconds: float, **fields: Any) -> Row:
+    gflops = 1.0 / seconds if case.task == EM else None
+    row = Row(case, library, "1", "", n_threads, seconds, 1.0, gflops, 2.0, 0, -1.0, 0.0, True)
+    return row._replace(**fields)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_full_form_measures_every_target(
+    monkeypatch: pytest.MonkeyPatch, n_threads: int
+) -> None:
+    libraries = [gaussmix()._replace(library=name) for name in ("scikit-learn", "oneDAL")]
+    monkeypatch.setattr(benchmark, "contenders", lambda: [gaussmix(), *libraries])
+    monkeypatch.setenv("OMP_NUM_THREADS", str(n_threads))
+    rows = [
+        row_of(entry.case, entrant.library, entry.threads, 0.1 + (entry.case.task == KERNELS[1]))
+        for entry in all_of_it()
+        for entrant in entry.entrants
+    ]
+    grid = Grid(n_threads, {(2, 2): 10.0, (3, 2): 5.0, (4, 2): 10.0})
+    limits = {1: ONE, 2: TWO} if n_threads == 2 else {1: ONE}
+    found = judge(Results(rows, limits, grid))
+    assert [target for target in found if target.measured is None] == []
+    assert len({(target.shape, target.what) for target in found}) == len(found)
+
+
+def test_contenders_that_take_all_threads_stay_away_from_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("threadpoolctl")
+    greedy = gaussmix()._replace(library="greedy", held=False)
+    monkeypatch.setattr(benchmark, "contenders", lambda: [gaussmix(), greedy])
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    names: dict[int, set[str]] = {1: set(), 2: set()}
+    for entry in all_of_it():
+        names[entry.threads] |= {entrant.library for entrant in entry.entrants}
+    assert names == {1: {"gaussmix"}, 2: {"gaussmix", "greedy"}}
+
+
+# The targets
+
+
+def found_in(rows: list[Row], grid: Grid | None = None) -> dict[str, Target]:
+    found = judge(Results(rows, {1: ONE, 2: TWO}, grid))
+    return {f"{target.shape} {target.what}": target for target in found}
+
+
+def test_targets_are_met_or_missed() -> None:
+    case = Case(EM, *SHAPES["S2"])
+    ours = row_of(case, "gaussmix", 2, 0.1, gflops=13.0, gemm_gflops=20.0)
+    rivals_rows = [row_of(case, "oneDAL", 2, 0.4), row_of(case, "scikit-learn", 2, 7.0)]
+    found = found_in([ours, *rivals_rows])
+    assert found["S2 EM of gemm"].measured == pytest.approx(0.65)
+    assert found["S2 EM of gemm"].met is True
+    assert found["S2 EM against oneDAL"].measured == pytest.approx(4.0)
+    assert found["S2 EM against oneDAL"].met is False
+    assert found["S2 EM against scikit-learn"].met is True
+    assert found["S3 EM of gemm"].met is None
+
+
+def test_a_wrong_answer_meets_nothing_and_a_rivals_is_noted() -> None:
+    case = Case(EM, *SHAPES["S2"])
+    ours = row_of(case, "gaussmix", 2, 0.1)
+    rival = row_of(case, "oneDAL", 2, 9.0, correct=False)
+    found = found_in([ours, rival])["S2 EM against oneDAL"]
+    assert (found.met, found.note) == (True, "their answer differs")
+    assert found_in([ours._replace(correct=False), rival])["S2 EM against oneDAL"].met is False
+
+
+def test_a_time_lost_in_noise_tells_nothing() -> None:
+    case = Case(EM, *SHAPES["S2"])
+    rows = [row_of(case, "gaussmix", 2, np.nan), row_of(case, "oneDAL", 2, 1.0)]
+    found = found_in(rows)
+    assert found["S2 EM of gemm"].met is None
+    assert found["S2 EM against oneDAL"].measured is None
+
+
+def test_the_log_sum_exp_is_what_likelihoods_take_longer_than_labels() -> None:
+    whole, labels = (
+        row_of(Case(task, *SHAPES["S1"]), "gaussmix", 1, seconds)
+        for task, seconds in (("log_likelihood", 0.05), ("assign", 0.03))
+    )
+    found = found_in([whole, labels])["S1 log-sum-exp, of numpy's exp"]
+    assert found.measured == pytest.approx(8e6 / 0.02 / 0.5e9)
+    assert "0.32 with the log-densities" in found.note
+
+
+def test_the_smallest_shape_is_held_against_what_binds_it() -> None:
+    ours = row_of(Case(EM, *SHAPES["S6"]), "gaussmix", 2, 0.004)
+    found = found_in([ours])["S6 EM, of its bound"]
+    assert found.measured == pytest.approx(0.5)  # 2e6 exponentials at 1e9/s
+    assert found.note.startswith("bound by exp: memory 0.80 ms, exp 2.00 ms")
+    assert found.met is None
+
+
+def test_threads_are_held_against_a_matrix_products() -> None:
+    case = Case(EM, *SHAPES["S4"])
+    rows = [
+        row_of(case, "gaussmix", 1, 1.9, gemm_gflops=10.0),
+        row_of(case, "gaussmix", 2, 1.0, gemm_gflops=20.0),
+    ]
+    found = found_in(rows)["S4 gain of 2 threads, of gemm's"]
+    assert found.measured == pytest.approx(0.95)
+    assert found.note == "1.90 against 2.00"
+
+
+def test_single_precision_is_held_against_double() -> None:
+    case = Case(EM, *SHAPES["S3"])
+    rows = [
+        row_of(case, "gaussmix", 2, 1.0),
+        row_of(case._replace(dtype="float32"), "gaussmix", 2, 0.5),
+    ]
+    assert found_in(rows)["S3 EM float32 against float64"].measured == pytest.approx(2.0)
+
+
+def test_odd_shapes_are_held_against_the_worst_of_their_neighbours() -> None:
+    grid = Grid(2, {(4, 2): 10.0, (5, 2): 5.0, (3, 2): 8.0})
+    found = found_in([], grid)["D x K rate of odd shapes, of their neighbours'"]
+    assert (found.measured, found.met) == (0.5, False)
+    assert found.note == "worst: D=5 K=2 beside D=4 K=2; 1 of 2 fall short"
+
+
+# The report
+
+
+def a_report() -> Report:
+    case = Case(EM, *SHAPES["S2"])
+    rows = [row_of(case, "gaussmix", 2, 0.1), row_of(case, "oneDAL", 2, 0.5, correct=False)]
+    grid = Grid(2, {(3, 2): 3.0, (4, 2): 10.0})
+    found = judge(Results(rows, {1: ONE, 2: TWO}, grid))
+    return Report({"CPU": "some"}, [ONE, TWO], rows, found, grid)
+
+
+def test_markdown_has_targets_times_and_rates() -> None:
+    text = report.markdown(a_report(), ["roofline.png"])
+    assert text.startswith("- CPU: some\n\n## Targets\n\n2 targets met, 1 missed, ")
+    assert "| S2 | EM against oneDAL | 4.5 | 5.00 | yes | their answer differs |" in text
+    assert "| S3 | EM of gemm | 0.72 | not measured |  |  |" in text
+    assert "| D=3 | 3.0 |" in text
+    assert text.endswith("![roofline](roofline.png)\n")
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_json_has_the_same(tmp_path: Path) -> None:
+    made = a_report()
+    report.save(made, tmp_path)
+    saved = json.loads((tmp_path / "benchmark.json").read_text())
+    assert [row["case"] for row in saved["rows"]] == [str(row.case) for row in made.rows]
+    assert saved["rows"][0]["n_features"] == 8
+    assert [target["met"] for target in saved["targets"]] == [t.met for t in made.targets]
+    assert saved["ceilings"][1]["gemm"] == TWO.gemm
+    assert saved["efficiency"]["shapes"][0] == {"n_features": 3, "n_components": 2, "gflops": 3.0}
+    assert saved["efficiency"]["pairs"] == [
+        {"odd": [3, 2], "neighbour": [4, 2], "ratio": pytest.approx(0.3)}
+    ]
+
+
+def test_terminal_lines_stand_in_columns() -> None:
+    made = a_report()
+    heads, *lines = (
+        report.line(texts) for texts in (report.COLUMNS, *map(report.cells, made.rows))
+    )
+    assert [len(line) for line in lines] == [len(heads)] * 2
+    assert lines[1].endswith("NO")
+    *_, blank, last = report.target_lines(made.targets)
+    assert (blank, last) == ("", targets.summary(made.targets))
+
+
+def test_intensity_is_operations_per_byte() -> None:
+    row = row_of(Case(EM, *SHAPES["S2"]), "gaussmix", 2, 0.1, gflops=28.8)
+    assert charts.intensity(row) == pytest.approx(4 * 16 * 45 / (8 * 8))
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    made = a_report()
+    rows = [row_of(Case(EM, *shape), "gaussmix", 2, 0.1, gflops=30.0) for shape in SHAPES.values()]
+    charts.save_roofline(tmp_path / "a.png", [*rows, *made.rows], TWO, "some")
+    assert made.grid is not None
+    charts.save_efficiency(tmp_path / "b.png", made.grid, TWO, "some")
+    for name in ("a.png", "b.png"):
+        picture = (tmp_path / name).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 10_000
+
+
+def test_a_roofline_shows_dense_double_em_on_all_threads() -> None:
+    case = Case(EM, *SHAPES["S2"])
+    shown = [row_of(case, library, 2, 0.1) for library in ("gaussmix", "oneDAL")]
+    others = [
+        row_of(case, "gaussmix", 1, 0.1),
+        row_of(case._replace(structure="diag"), "gaussmix", 2, 0.1),
+        row_of(case._replace(dtype="float32"), "gaussmix", 2, 0.1),
+        row_of(case._replace(task=FIT), "gaussmix", 2, 0.1),
+        row_of(case, "gaussmix", 2, np.nan),
+    ]
+    assert charts.on_roofline([*shown, *others], 2) == shown
+
+
+# The command
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(benchmark, "SHORT", (Case(EM, 500, 2, 2, repeats=1),))
-    monkeypatch.setattr(benchmark, "FULL", (Case(KMEANS, 500, 2, 2, repeats=1),))
-    monkeypatch.setattr(benchmark, "EVERY_BUILD", ())
+    cases = [Case(EM, 500, 2, 2, repeats=1), Case(KMEANS, 500, 2, 2, repeats=1)]
+    monkeypatch.setattr(
+        benchmark,
+        "all_of_it",
+        lambda: [benchmark.Entry(case, contenders(), 1) for case in cases],
+    )
+    small = Grid(1, {(2, 2): 1.0, (3, 2): 0.9})
+    monkeypatch.setattr(efficiency, "measure", lambda n_threads, progress: small)
 
 
 @pytest.mark.usefixtures("tiny")
 def test_main_prints_a_row_each_and_writes_only_if_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     assert benchmark.main() == 0
-    printed = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in printed[-len(contenders()) :]] == ["yes"] * len(
-        contenders()
-    )
+    printed = capsys.readouterr().out.split("library", 1)[1].strip().splitlines()[1:]
+    able = [entrant for entrant in contenders() if entrant.enters(benchmark.SHORT[0])]
+    assert [line.split()[-1] for line in printed] == ["yes"] * len(able)
     assert not list(tmp_path.iterdir())
 
 
@@ -214,19 +646,59 @@ def test_main_fails_when_gaussmix_is_wrong(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_full_form_writes_both_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: tuple[str, ...]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_full_form_writes_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
     assert benchmark.main(full=True, output="found/here") == 0
-    report = json.loads((tmp_path / "found/here/benchmark.json").read_text())
-    lines = (tmp_path / "found/here/benchmark.md").read_text().splitlines()
-    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
-    rows = report["rows"]
-    assert table[0] == list(benchmark.COLUMNS)
-    assert [line[0] for line in table[2:]] == [row["case"] for row in rows]
-    assert [line[1] for line in table[2:]] == [row["library"] for row in rows]
-    assert {row["correct"] for row in rows} == {True}
-    assert [line.split(": ")[0] for line in lines[:4]] == [
-        f"- {name}" for name in report["machine"]
-    ]
+    folder = tmp_path / "found/here"
+    names = {"benchmark.json", "benchmark.md", "efficiency.png"}
+    assert names <= {path.name for path in folder.iterdir()}
+    saved = json.loads((folder / "benchmark.json").read_text())
+    markdown = (folder / "benchmark.md").read_text()
+    assert {row["correct"] for row in saved["rows"]} == {True}
+    assert {row["task"] for row in saved["rows"]} == {EM, KMEANS}
+    assert saved["targets"]
+    assert "time taken" in saved["machine"]
+    assert all(f"- {name}: {text}\n" in markdown for name, text in saved["machine"].items())
+    assert capsys.readouterr().out.strip().endswith("not measured")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_parts_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--full", "--only", "KMeans|nothing"]) == 0
+    saved = json.loads((tmp_path / "benchmark.json").read_text())
+    assert {row["task"] for row in saved["rows"]} == {KMEANS}
+    assert saved["efficiency"] is None
+    assert saved["targets"] == []  # such as were not measured are not listed
+    assert cli.main(["bench", "--full", "--only", "efficiency"]) == 0
+    saved = json.loads((tmp_path / "benchmark.json").read_text())
+    assert saved["rows"] == []
+    assert [target["shape"] for target in saved["targets"]] == ["D x K"]
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("only", "reason"),
+    [("(", "only must be a regular expression, got '('"), ("none such", "found in the name of")],
+)
+def test_what_cannot_be_chosen(
+    only: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", "--only", only]) == 2
+    assert reason in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_interrupted_run_keeps_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(case: Case, *others: Any) -> list[Row]:
+        if case.task == KMEANS:
+            raise KeyboardInterrupt
+        return run_case(case, *others)
+
+    monkeypatch.setattr(benchmark, "run_case", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.main(full=True, output=tmp_path)
+    saved = json.loads((tmp_path / "benchmark.json").read_text())
+    assert {row["task"] for row in saved["rows"]} == {EM}

@@ -1,7 +1,12 @@
-"""Who takes part in the benchmark, gaussmix, its builds, and the rivals installed, and on what."""
+"""What the benchmark times, on which data, and what a contender is; gaussmix and its builds.
 
+`gaussmix.rivals` adds the other libraries. scikit-learn stands here: it takes the very same calls.
+"""
+
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from importlib.util import find_spec
@@ -27,9 +32,23 @@ from gaussmix.parameters import Parameters
 EM = "EM iteration"
 FIT_FROM_START = "fit from start"
 FIT = "fit"
+PREDICT = "predict"
 PREDICT_PROBA = "predict_proba"
 SCORE_SAMPLES = "score_samples"
 KMEANS = "KMeans"
+PREDICTIONS = (PREDICT, PREDICT_PROBA, SCORE_SAMPLES)
+
+SHAPES = {
+    "S1": (1_000_000, 2, 8),
+    "S2": (1_000_000, 8, 16),
+    "S3": (500_000, 16, 32),
+    "S4": (200_000, 64, 32),
+    "S5": (100_000, 128, 16),
+    "S6": (1_000_000, 1, 2),
+    "S7": (200_000, 16, 256),
+}
+"""Rows, features and components that the library is judged by."""
+NAMES = {shape: name for name, shape in SHAPES.items()}
 
 KMEANS_PASSES = 20
 BLOCK_ROWS = 1 << 16  # rows drawn at a time
@@ -53,11 +72,23 @@ class Case(NamedTuple):
     structure: Structure = "full"
     dtype: str = "float64"
     repeats: int = 3
+    """Times it is run at most; slow contenders run less often."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, features, components."""
+        return self.n_samples, self.n_features, self.n_components
+
+    @property
+    def name(self) -> str:
+        """The name of its shape, as S2, or nothing."""
+        return NAMES.get(self.shape, "")
 
     def __str__(self) -> str:
-        structure = "" if self.task == KMEANS else f" {self.structure}"
+        structure = "" if self.task == KMEANS else self.structure
         size = f"N={self.n_samples:,} D={self.n_features} K={self.n_components}"
-        return f"{self.task}{structure} {size}" + (" float32" if self.dtype == "float32" else "")
+        single = "float32" if self.dtype == "float32" else ""
+        return " ".join(filter(None, (self.task, structure, self.name, size, single)))
 
 
 class Problem(NamedTuple):
@@ -76,10 +107,16 @@ class Contender(NamedTuple):
     isa: str
     tasks: Mapping[str, Prepare]
     structures: Sequence[Structure] = STRUCTURES
+    dtypes: Sequence[str] = ("float64", "float32")
+    tolerance: float = 0.0
+    """Relative error that it is allowed, where it computes in part in single precision."""
+    held: bool = True
+    """Whether it can be held to fewer threads than there are."""
 
     def enters(self, case: Case) -> bool:
         """Whether it can do a case."""
-        return case.task in self.tasks and case.structure in self.structures
+        able = case.structure in self.structures and case.dtype in self.dtypes
+        return able and case.task in self.tasks
 
 
 def make_problem(case: Case) -> Problem:
@@ -87,25 +124,31 @@ def make_problem(case: Case) -> Problem:
 
     Two groups are some four deviations apart whatever the dimension, so that they overlap and
     responsibilities take all values. All rows are representable in float32, so that either
-    precision sees the same data.
+    precision sees the same data. The rows of the last shape are kept, for the cases that follow.
     """
-    rng = np.random.default_rng([case.n_samples, case.n_features, case.n_components])
-    k, d = case.n_components, case.n_features
+    X, means = _draw(*case.shape)
+    return Problem(case, X.astype(case.dtype, copy=False), _start(case.structure, means))
+
+
+@lru_cache(maxsize=1)
+def _draw(n: int, d: int, k: int) -> tuple[FloatArray, FloatArray]:
+    """Rows (N, D), and means (K, D) about half a deviation off those that they were drawn with."""
+    rng = np.random.default_rng([n, d, k])
     means = rng.normal(scale=3.0 / np.sqrt(d), size=(k, d))
     axes = np.eye(d) + 0.3 * rng.normal(size=(k, d, d)) / np.sqrt(d)
-    X = np.empty((case.n_samples, d), dtype=case.dtype)
-    for start in range(0, case.n_samples, BLOCK_ROWS):
+    X = np.empty((n, d))
+    for start in range(0, n, BLOCK_ROWS):
         rows = X[start : start + BLOCK_ROWS]
         labels = rng.integers(k, size=len(rows))
         noise = rng.normal(size=rows.shape)
         for group in range(k):
             noise[labels == group] @= axes[group]
         rows[:] = (means[labels] + noise).astype(np.float32)
-    return Problem(case, X, _start(case.structure, means, rng))
+    return X, means + rng.normal(scale=0.5 / np.sqrt(d), size=(k, d))
 
 
-def _start(structure: Structure, means: FloatArray, rng: np.random.Generator) -> Parameters:
-    """Equal weights, means about half a deviation off, and unit spheres."""
+def _start(structure: Structure, means: FloatArray) -> Parameters:
+    """Equal weights and unit spheres."""
     k, d = means.shape
     covariances: dict[Structure, FloatArray] = {
         "full": np.tile(np.eye(d), (k, 1, 1)),
@@ -113,18 +156,7 @@ def _start(structure: Structure, means: FloatArray, rng: np.random.Generator) ->
         "diag": np.ones((k, d)),
         "spherical": np.ones(k),
     }
-    off = means + rng.normal(scale=0.5 / np.sqrt(d), size=(k, d))
-    return Parameters.from_covariances(structure, np.full(k, 1 / k), off, covariances[structure])
-
-
-def contenders() -> list[Contender]:
-    """Return gaussmix, first, and the rivals that are installed."""
-    entrants = [gaussmix()]
-    if find_spec("sklearn") is not None:
-        entrants.append(_scikit_learn())
-    if find_spec("daal4py") is not None:
-        entrants.append(_onedal())
-    return entrants
+    return Parameters.from_covariances(structure, np.full(k, 1 / k), means, covariances[structure])
 
 
 def gaussmix() -> Contender:
@@ -149,14 +181,12 @@ def builds() -> list[Contender]:
 
 @contextmanager
 def limited(n_threads: int) -> Iterator[None]:
-    """Hold BLAS and rivals to so many threads. oneDAL stays with them until it is told otherwise.
+    """Hold BLAS and OpenMP to so many threads, and oneDAL, which stays there until told otherwise.
 
     BLAS and OpenMP are held by threadpoolctl, which comes with scikit-learn; without it they use
     what they use.
     """
-    if find_spec("daal4py") is not None:
-        import daal4py
-
+    if daal4py := sys.modules.get("daal4py"):
         daal4py.daalinit(n_threads)
     if find_spec("threadpoolctl") is None:
         yield
@@ -180,7 +210,8 @@ def version_of(distribution: str) -> str:
 Threads: TypeAlias = Callable[[int], dict[str, int]]  # the argument that a library takes, if any
 
 
-def _scikit_learn() -> Contender:
+def scikit_learn() -> Contender:
+    """Return scikit-learn."""
     from sklearn.cluster import KMeans as RivalKMeans
     from sklearn.mixture import GaussianMixture as RivalMixture
 
@@ -193,8 +224,7 @@ def _estimator_tasks(mixture: Any, kmeans: Any, threads: Threads) -> dict[str, P
         EM: _em(mixture, threads),
         FIT_FROM_START: _fit_from_start(mixture, threads),
         FIT: _fit(mixture, threads),
-        PREDICT_PROBA: _prediction(mixture, threads, PREDICT_PROBA),
-        SCORE_SAMPLES: _prediction(mixture, threads, SCORE_SAMPLES),
+        **{method: _prediction(mixture, threads, method) for method in PREDICTIONS},
         KMEANS: _kmeans(kmeans, threads),
     }
 
@@ -246,7 +276,7 @@ def _prediction(mixture: Any, threads: Threads, method: str) -> Prepare:
 
 def _kmeans(kmeans: Any, threads: Threads) -> Prepare:
     def prepare(problem: Problem, n_threads: int) -> Run:
-        centers = _centers(problem)
+        centers = starting_centers(problem)
         settings = {"init": centers, "n_init": 1, "max_iter": KMEANS_PASSES, "tol": 0}
 
         def run(_: int) -> Answer:
@@ -274,54 +304,9 @@ def _reached(model: Any) -> dict[int, float]:
     return {model.n_iter_: float(history[-1] if history else model.lower_bound_)}
 
 
-def _centers(problem: Problem) -> Rows:
+def starting_centers(problem: Problem) -> Rows:
+    """Return the centers that K-means starts from (K, D)."""
     return problem.start.means.astype(problem.X.dtype)
-
-
-# oneDAL, through the daal4py that the distribution scikit-learn-intelex brings
-
-
-def _onedal() -> Contender:
-    tasks: dict[str, Prepare] = {EM: _onedal_em, KMEANS: _onedal_kmeans}
-    return Contender("oneDAL", version_of("daal"), "", tasks, ("full", "diag"))
-
-
-def _onedal_em(problem: Problem, _: int) -> Run:
-    import daal4py
-
-    start, structure = problem.start, problem.case.structure
-    settings = {
-        "fptype": _precision(problem),
-        "accuracyThreshold": 0.0,
-        "regularizationFactor": 0.0,
-        "covarianceStorage": "diagonal" if structure == "diag" else "full",
-    }
-    matrices = list(start.covariances.reshape(start.n_components, -1, start.n_features))
-
-    def run(n_iter: int) -> Answer:
-        algorithm = daal4py.em_gmm(start.n_components, maxIterations=n_iter, **settings)
-        result = algorithm.compute(problem.X, start.weights[None], start.means, matrices)
-        return {int(result.nIterations[0, 0]): result.goalFunction[0, 0] / len(problem.X)}
-
-    return run
-
-
-def _onedal_kmeans(problem: Problem, _: int) -> Run:
-    import daal4py
-
-    centers = _centers(problem)
-    settings = {"fptype": _precision(problem), "accuracyThreshold": 0.0, "assignFlag": True}
-
-    def run(_: int) -> Answer:
-        algorithm = daal4py.kmeans(len(centers), KMEANS_PASSES, **settings)
-        result = algorithm.compute(problem.X, centers)
-        return {int(result.nIterations[0, 0]): float(result.objectiveFunction[0, 0])}
-
-    return run
-
-
-def _precision(problem: Problem) -> str:
-    return "float" if problem.case.dtype == "float32" else "double"
 
 
 # Kernels alone
