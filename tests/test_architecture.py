@@ -18,14 +18,20 @@ PACKAGE = Path(gaussmix.__file__).parent
 # each other. A new file must be given its place here.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"_core"}),
-    frozenset({"atomic", "config", "errors", "nearest", "parameters", "sampling"}),
-    frozenset({"lloyd", "seeding", "statistics", "validation"}),
-    frozenset({"covariance"}),
-    frozenset({"em"}),
-    frozenset({"estimator"}),
-    frozenset({"kmeans", "starts"}),
+    frozenset({"atomic", "config", "errors", "nearest", "parallel", "parameters", "sampling"}),
+    frozenset({"agglomeration", "coordinates", "divergences", "drawing", "features", "lloyd"})
+    | {"seeding", "statistics", "univariate", "validation"},
+    frozenset({"conditioning", "covariance", "levels", "merging"}),
+    frozenset({"em", "imputation"}),
+    frozenset({"acceleration", "estimator", "trials"}),
+    frozenset({"emem"}),
+    frozenset({"hierarchy", "kmeans", "queries", "starts"}),
     frozenset({"mixture"}),
-    frozenset({"contenders", "demo", "plotting", "progress", "sources", "storage", "verification"}),
+    frozenset({"contenders", "demo", "machine", "plotting", "progress", "sources", "storage"})
+    | {"verification"},
+    frozenset({"candidates", "efficiency", "race", "rivals"}),
+    frozenset({"selection", "targets"}),
+    frozenset({"charts", "report"}),
     frozenset({"benchmark"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
@@ -35,12 +41,17 @@ LEAVES = FLOOR["storage"]
 OPTIONAL = {
     "daal4py",
     "dask",
+    "gmmx",
+    "jax",
     "matplotlib",
     "pandas",
     "polars",
+    "pomegranate",
     "pyarrow",
     "sklearn",
     "threadpoolctl",
+    "torch",
+    "torchgmm",
     "tqdm",
 }
 REQUIRED = {"gaussmix", "numpy", "scipy"}

@@ -134,7 +134,7 @@ def test_convergence_is_that_of_scikit_learn(structure: Structure) -> None:
 def test_arguments_are_those_of_scikit_learn() -> None:
     mixture = pytest.importorskip("sklearn.mixture")
     theirs = mixture.GaussianMixture().get_params()
-    assert GaussianMixture().get_params() == theirs | {"n_threads": None}
+    assert GaussianMixture().get_params() == theirs | {"accelerate": None, "n_threads": None}
 
 
 # Invariances ----------------------------------------------------------------------------------

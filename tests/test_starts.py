@@ -15,16 +15,20 @@ from gaussmix.parameters import Parameters
 from gaussmix.sampling import START_ROWS, Sample
 from gaussmix.starts import (
     METHOD_NAMES,
+    ROWS_PER_KMEANS,
+    TRIALS_PAY,
     Given,
     check_matrices,
     check_means,
     check_weights,
     hard_statistics,
     initial_parameters,
+    promising,
     random_statistics,
+    scaled_rows,
     standardised,
 )
-from gaussmix.statistics import Statistics
+from gaussmix.statistics import Statistics, collect
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 each_method = pytest.mark.parametrize("method", METHOD_NAMES)
@@ -123,12 +127,71 @@ def test_standardised_rows() -> None:
     assert np.array_equal(scaled[:, 1], np.zeros(100))
 
 
+def test_rows_are_scaled_by_their_singular_values() -> None:
+    """U sqrt(S), but for a factor, where U S V' are the standardised rows (Scrucca & Raftery)."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3)) @ rng.normal(size=(3, 3)) + [1e3, 0, 0]
+    left, values, _ = np.linalg.svd((X - X.mean(axis=0)) / X.std(axis=0), full_matrices=False)
+    scaled = scaled_rows(Sample(X, None))[:, ::-1]  # the largest direction is the last
+    wanted = left * np.sqrt(values) * len(X) ** 0.25
+    assert np.allclose(scaled * np.sign(scaled[0]), wanted * np.sign(wanted[0]))
+    units = scaled_rows(Sample(X * [1e-3, 1, 1e5], None))[:, ::-1]
+    assert np.allclose(np.abs(units), np.abs(scaled))
+
+
+def test_features_that_say_the_same_are_one_when_scaled() -> None:
+    X = np.random.default_rng(0).normal(size=(100, 1))
+    X = np.hstack([X, 2 * X, -X, np.full_like(X, 0.1)])
+    scaled = scaled_rows(Sample(X, np.ones(100)))
+    assert np.allclose(scaled[:, :-1], 0, atol=1e-3)
+    assert np.allclose(np.abs(scaled[:, -1]), 3**0.25 * np.abs(standardised(Sample(X, None))[:, 0]))
+
+
+def many_rows(n_rows: int) -> Rows:
+    """Twenty overlapping groups, in which one K-means misses some."""
+    rng = np.random.default_rng(5)
+    centers = 4 * rng.normal(size=(20, 2))
+    return centers[rng.integers(20, size=n_rows)] + rng.normal(size=(n_rows, 2))
+
+
+def test_of_many_rows_the_best_of_several_k_means_is_the_start() -> None:
+    X = many_rows(4 * ROWS_PER_KMEANS)
+    few = X[:: 4 * ROWS_PER_KMEANS // 20_000]
+    scores = {}
+    for name, rows in (("one", few), ("several", X)):
+        found = [start(rows, n_components=20, seed=seed) for seed in range(4)]
+        scores[name] = [collect(few, None, one).mean_log_likelihood for one in found]
+    assert np.mean(scores["several"]) > np.mean(scores["one"])
+    assert_equal(start(X, n_components=20, n_threads=1), start(X, n_components=20, n_threads=2))
+
+
+def test_promising_starts() -> None:
+    X = many_rows(TRIALS_PAY * START_ROWS)
+    means = [4 * np.random.default_rng(seed).normal(size=(20, 2)) for seed in range(11)]
+    means[7] = 4 * np.random.default_rng(5).normal(size=(20, 2))  # the truth
+    starts = [start(X[:1000], n_components=20, given=Given(None, one)) for one in means]
+
+    def kept(starts: Any, rows: Rows, n_threads: int = 1) -> list[int]:
+        state = np.random.RandomState(0)
+        chosen = promising(
+            starts, rows, None, reg_covar=1e-6, random_state=state, n_threads=n_threads
+        )
+        return [next(i for i, one in enumerate(starts) if one is other) for other in chosen]
+
+    assert kept(starts, X)[0] == 7
+    assert len(kept(starts, X)) == 4
+    assert kept(starts, X, 2) == kept(starts, X)
+    assert len(kept(starts[:5], X)) == 3
+    assert kept(starts[:3], X) == [0, 1, 2]
+    assert kept(starts, X[:-1]) == list(range(11))
+
+
 @groups
 def test_three_groups_are_found(method: str, blobs: NDArray[np.float64]) -> None:
-    found = [ordered(start(blobs, method=method, seed=seed)) for seed in range(10)]
+    found = [ordered(start(blobs, method=method, seed=seed)) for seed in range(5)]
     centers = [[0, 0, 0], [0, 9, -4], [8, 0, 4]]
     hits = sum(np.allclose(means, centers, atol=0.3) for means in found)
-    assert hits >= (2 if method == "random_from_data" else 8)
+    assert hits >= (1 if method == "random_from_data" else 4)
 
 
 @groups
@@ -155,7 +218,7 @@ def test_the_seed_decides(method: str, structure: Structure, blobs: NDArray[np.f
         for seed in (0, 0, 1)
     )
     assert_equal(one, same)
-    assert not np.array_equal(one.means, other.means)
+    assert np.array_equal(one.means, other.means) == (method == "hierarchical")  # of all rows
 
 
 @each_method
@@ -172,10 +235,10 @@ def test_large_data_is_sampled(method: str, weighted: bool) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert_equal(one, other)
-    assert peak < X.nbytes
+    assert peak < (12e6 if method == "hierarchical" else X.nbytes)  # distances of 1024 rows
     share = 0.75 if weighted else 0.5
     assert np.allclose(one.weights @ one.means, 10 * (1 - share), atol=0.2)
-    if method in ("kmeans", "k-means++"):
+    if method not in ("random", "random_from_data"):
         assert np.allclose(ordered(one), [[0] * 4, [10] * 4], atol=0.1)
         assert one.weights.max() == pytest.approx(share, abs=0.02)
 

@@ -10,6 +10,7 @@ from gaussmix.errors import (
 )
 from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
+from gaussmix.selection import select
 from gaussmix.storage import load, save
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "load",
     "save",
+    "select",
     "show_config",
 ]
 

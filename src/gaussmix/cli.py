@@ -4,6 +4,7 @@ import argparse
 import io
 import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,9 +15,11 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import atomic, config, progress, sources, storage
+from gaussmix import atomic, config, progress, selection, sources, storage
 from gaussmix._core import dispatch
 from gaussmix._core.constants import STRUCTURES
+from gaussmix.acceleration import METHODS as ACCELERATIONS
+from gaussmix.candidates import CRITERIA
 from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
 from gaussmix.starts import METHOD_NAMES
@@ -25,6 +28,7 @@ USAGE_ERROR = 2  # argparse's
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 DEMO_ROWS, LEAST_DEMO_ROWS, DEMO_SEED = 2_000_000, 1000, 1
 LAST_SEED = 2**32 - 1  # of NumPy's RandomState
+MOST_COUNTS = 1000  # numbers of components to try
 
 FILES = ", ".join(sources.ENDINGS)
 
@@ -102,6 +106,7 @@ def fit(arguments: argparse.Namespace) -> int:
         n_init=arguments.n_init,
         tol=arguments.tol,
         max_iter=arguments.max_iter,
+        accelerate=arguments.accelerate,
         reg_covar=arguments.reg_covar,
         random_state=arguments.seed,
         n_threads=arguments.threads,
@@ -117,6 +122,44 @@ def fit(arguments: argparse.Namespace) -> int:
         f"{outcome} after {model.n_iter_} iterations, mean log-likelihood "
         f"{model.lower_bound_:.6f}; saved to {arguments.output}"
     )
+    return 0
+
+
+def select(arguments: argparse.Namespace) -> int:
+    """Fit mixtures of many sizes and covariance types, print a table and save the best."""
+    from gaussmix import plotting
+
+    if arguments.plot is not None:
+        if find_spec("matplotlib") is None:
+            raise ImportError('--plot needs matplotlib: pip install "gaussmix[cli]"')
+        _check_output(arguments.plot, plotting.check_ending, arguments.file, arguments.weights)
+    if arguments.output is not None:
+        _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
+    table = sources.read_table(arguments.file)
+    weight = None if arguments.weights is None else sources.read_column(arguments.weights)
+    chosen = selection.select(
+        table,
+        arguments.components,
+        arguments.covariance_types,
+        criterion=arguments.criterion,
+        n_splits=arguments.splits,
+        sample_weight=weight,
+        random_state=arguments.seed,
+        n_threads=arguments.threads,
+        progress=True,
+        init_params=arguments.init,
+        n_init=arguments.n_init,
+        tol=arguments.tol,
+        max_iter=arguments.max_iter,
+        reg_covar=arguments.reg_covar,
+    )
+    print(chosen)
+    if arguments.output is not None:
+        storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
+        print(f"\n{chosen.best.name} saved to {arguments.output}")
+    if arguments.plot is not None:
+        plotting.save_curves(arguments.plot, chosen.curves())
+        print(f"picture saved to {arguments.plot}")
     return 0
 
 
@@ -181,7 +224,7 @@ def bench(arguments: argparse.Namespace) -> int:
     """Measure the speed of kernels and fits, and of other libraries that are installed."""
     from gaussmix import benchmark
 
-    return benchmark.main(full=arguments.full, output=arguments.output)
+    return benchmark.main(arguments.full, arguments.only, arguments.output)
 
 
 def info(_arguments: argparse.Namespace) -> int:
@@ -255,14 +298,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_fit(commands)
+    _add_select(commands)
     _add_predict(commands)
     _add_score(commands)
     _add_sample(commands)
     verifying = _command(commands, "verify", verify)
     verifying.add_argument("--isa", choices=dispatch.COMPILED, help="only this build")
-    benching = _command(commands, "bench", bench)
-    benching.add_argument("--full", action="store_true", help="all sizes")
-    benching.add_argument("-o", "--output", type=Path, help="folder for JSON and Markdown")
+    _add_bench(commands)
     _command(commands, "info", info)
     return parser
 
@@ -288,11 +330,34 @@ def _add_fit(commands: Any) -> None:
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
+    add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
     add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
     _add_seed(parser, "of the start; without one, every fit starts elsewhere")
     add("--weights", type=_file, metavar="FILE", help=f"one column, a weight per row ({FILES})")
     _add_threads(parser)
     _add_output(parser, "model (.npz)")
+
+
+def _add_select(commands: Any) -> None:
+    defaults = GaussianMixture(**selection.DEFAULTS)
+    parser = _command(commands, "select", select)
+    _add_file(parser)
+    add = parser.add_argument
+    counts, types = "numbers of components, such as 1-10 or 2,4,8", "all, or some: full,tied"
+    add("-k", "--components", type=_counts, default="1-10", metavar="K", help=counts)
+    add("--covariance-types", type=_structures, default=STRUCTURES, metavar="TYPES", help=types)
+    add("--criterion", choices=CRITERIA, default="bic", help="what to choose by")
+    add("--splits", type=_integer(2), default=5, metavar="N", help="parts held out in turn, for cv")
+    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
+    add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
+    add("--tol", type=float, default=defaults.tol, help="least change to go on")
+    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
+    add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
+    _add_seed(parser, "of the starts; without one, every run starts elsewhere")
+    add("--weights", type=_file, metavar="FILE", help=f"one column, a weight per row ({FILES})")
+    add("--plot", type=_file, metavar="PICTURE", help="curves of the criterion")
+    _add_threads(parser)
+    add("-o", "--output", type=_file, metavar="OUT", help="the best model (.npz)")
 
 
 def _add_predict(commands: Any) -> None:
@@ -318,6 +383,14 @@ def _add_sample(commands: Any) -> None:
     add("-n", "--rows", type=_integer(1), required=True, metavar="N", help="number of rows")
     _add_seed(parser, "repeats the same rows")
     _add_output(parser, f"rows ({FILES})")
+
+
+def _add_bench(commands: Any) -> None:
+    parser = _command(commands, "bench", bench)
+    add = parser.add_argument
+    add("--full", action="store_true", help="all sizes, one thread and all, and the targets")
+    add("--only", metavar="REGEX", help="only what has this in its name, as 'S2' or 'efficiency'")
+    add("-o", "--output", type=Path, metavar="FOLDER", help="for JSON, Markdown and pictures")
 
 
 def _command(
@@ -367,6 +440,30 @@ def _integer(low: int, high: float = math.inf) -> Callable[[str], int]:
         return number
 
     return integer
+
+
+def _counts(text: str) -> list[int]:
+    """Numbers and ranges of them, with commas between."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([1-9]\d*)(?:-([1-9]\d*))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 <= last - first < MOST_COUNTS:
+            raise argparse.ArgumentTypeError(
+                f"numbers such as 1-10 or 2,4,8 are wanted, at most {MOST_COUNTS}, got {text!r}"
+            )
+        found.update(range(first, last + 1))
+    return sorted(found)
+
+
+def _structures(text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in STRUCTURES:
+            raise argparse.ArgumentTypeError(
+                f"some of {', '.join(STRUCTURES)} are wanted, with commas between, got {text!r}"
+            )
+    return names
 
 
 def _file(text: str) -> Path:

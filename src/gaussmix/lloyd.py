@@ -79,9 +79,9 @@ def _moved(
 ) -> FloatArray:
     """Means of the clusters, (K, D), after empty ones were given a row."""
     density, n_k, first, _ = sums
-    empty = np.flatnonzero(n_k == 0)
-    if len(empty):
-        _relocate(X, sample_weight, labels, sums, empty, n_threads)
+    if n_k.all():
+        return density.center + (density.means + first / n_k[:, None])
+    _relocate(X, sample_weight, labels, sums, np.flatnonzero(n_k == 0), n_threads)
     filled = n_k > 0
     moved = centers.copy()
     moved[filled] = density.center + (density.means[filled] + first[filled] / n_k[filled, None])

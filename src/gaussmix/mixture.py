@@ -1,6 +1,7 @@
 """The Gaussian mixture estimator."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from copy import copy
 from numbers import Integral
 from typing import Any, NamedTuple, Self, TypeAlias, cast
 
@@ -10,11 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._core import dispatch, threads
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
 from gaussmix._core.interface import Rows
+from gaussmix.acceleration import METHODS, strategy_of
 from gaussmix.covariance import m_step
+from gaussmix.drawing import draw
 from gaussmix.em import EMResult, Printer, em
 from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
 from gaussmix.estimator import Estimator
+from gaussmix.hierarchy import Hierarchy, nest
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters
+from gaussmix.queries import Queries
 from gaussmix.starts import (
     METHOD_NAMES,
     Given,
@@ -23,6 +28,7 @@ from gaussmix.starts import (
     check_means,
     check_weights,
     initial_parameters,
+    promising,
 )
 from gaussmix.statistics import collect, pass_flops
 from gaussmix.validation import (
@@ -44,7 +50,7 @@ Labels: TypeAlias = NDArray[np.int32]
 Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
 
 
-class GaussianMixture(Estimator):
+class GaussianMixture(Queries, Estimator):
     r"""Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is :math:`p(x) = \sum_k weights_k N(x \mid means_k, covariances_k)` (Bishop, PRML,
@@ -62,14 +68,23 @@ class GaussianMixture(Estimator):
     reg_covar : float, default=1e-6
         Non-negative variance added to every feature of every covariance.
     max_iter : int, default=100
-        Number of EM iterations at most. 0 keeps the start.
+        Number of EM iterations, that is of passes over the data, at most. 0 keeps the start.
+    accelerate : {'squarem', 'anderson'} or None, default=None
+        Jump ahead of EM, where that gains likelihood, to need fewer passes: by squared
+        extrapolation (Varadhan & Roland, 2008), careful, or by Anderson acceleration (Henderson &
+        Varadhan, 2019), faster where EM is very slow. None is EM, as in scikit-learn.
     n_init : int, default=1
         Number of starts, of which the one that ends with the largest likelihood is kept; one whose
-        components collapsed only if all did.
-    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
-        How a start groups the rows: by K-means, around k-means++ centres, by random
-        responsibilities, or around random rows. Distances are in units of each feature's standard
-        deviation. Of more than max(16384, 256 n_components) rows a start looks at a sample.
+        components collapsed only if all did. Where X has at least eight times the rows that a
+        start looks at, of more than three only the best third, and at least three, are run to the
+        end: those ahead after 20 iterations on such a sample.
+    init_params : str, default='kmeans'
+        How a start groups the rows: 'kmeans', around 'k-means++' centres, by 'random'
+        responsibilities, around random rows ('random_from_data'), by Ward's agglomeration
+        ('hierarchical'), or where the best of many short EM runs from random rows ended ('emem'),
+        which takes as long as some 500 iterations on the rows it looks at, and finds better optima
+        than the others. Distances are between features standardised and partly decorrelated. Of
+        more than max(16384, 256 n_components) rows a start looks at a sample.
     weights_init : array-like of shape (n_components,), optional
         Initial weights, instead of the start's.
     means_init : array-like of shape (n_components, n_features), optional
@@ -102,12 +117,13 @@ class GaussianMixture(Estimator):
     converged_ : bool
         Whether the run that was kept converged.
     n_iter_ : int
-        Its number of iterations.
+        Its number of iterations: of passes over the data, also where it was accelerated.
     lower_bound_ : float
         Mean log-likelihood of a row of the training data under these very parameters.
         (scikit-learn's is that before the last M-step, ``lower_bounds_[-1]``.)
     lower_bounds_ : list of float
-        Mean log-likelihood before each M-step.
+        Mean log-likelihood before each M-step. With `accelerate` it has a dip wherever a jump
+        was not worth it and was undone.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, if X was a frame whose names are strings.
@@ -145,6 +161,7 @@ class GaussianMixture(Estimator):
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
+        accelerate: str | None = None,
         n_init: int = 1,
         init_params: str = "kmeans",
         weights_init: ArrayLike | None = None,
@@ -161,6 +178,7 @@ class GaussianMixture(Estimator):
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
+        self.accelerate = accelerate
         self.n_init = n_init
         self.init_params = init_params
         self.weights_init = weights_init
@@ -286,6 +304,61 @@ class GaussianMixture(Estimator):
         dispatch.kernels(rows).responsibilities(rows, parameters.density(rows.dtype), resp, count)
         return resp
 
+    def hierarchy(
+        self, X: object = None, sample_weight: object = None, criterion: str = "entropy"
+    ) -> Hierarchy:
+        """Merge the components two at a time, into soft clusters that nest.
+
+        A cluster that is not Gaussian takes several components. Merging those that share rows
+        gives the clusters back, without a new fit: the membership of a row in a cluster is the
+        sum of its responsibilities for the cluster's components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            The rows to cluster, most often those of `fit`. The entropy criterion needs them.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+        criterion : {'entropy', 'bhattacharyya'}, default='entropy'
+            What to merge next: the two clusters whose union lowers the entropy of the clustering
+            most (Baudry, Raftery, Celeux, Lo & Gottardo, 2010), or the two whose Gaussians, of the
+            clusters' means and covariances, have the smallest Bhattacharyya distance (Hennig,
+            2010), for which X only adds the entropies.
+
+        Returns
+        -------
+        Hierarchy
+            Of the present parameters, which a later `fit` does not change.
+
+        Notes
+        -----
+        By entropy, one or two passes over X do, as a rule: the merges are rehearsed on at most
+        16384 of the rows, and the first pass carries the sums that the rehearsal needed. Where
+        the rehearsal went wrong, as among many components that overlap alike, another pass
+        follows, up to n_components - 1 in all. The result is exact in any case, and the same for
+        any number of threads. By distance, X is read once, if given.
+
+        The first pass takes the time of about n_components**2 / 2 logarithms a row. No memory
+        grows with the rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> X = np.array([[0.0], [1], [2], [3], [4], [10], [11], [12]])
+        >>> mixture = GaussianMixture.from_parameters(
+        ...     [0.3, 0.3, 0.4], [[1], [3], [11]], [1, 1, 1], covariance_type="spherical"
+        ... )
+        >>> hierarchy = mixture.hierarchy(X)
+        >>> hierarchy.predict_proba([[2.5], [7.0]], n_clusters=2).round(2)
+        array([[1.  , 0.  ],
+               [0.43, 0.57]])
+        >>> hierarchy.labels(2)
+        array([0, 0, 1], dtype=int32)
+        """
+        frozen = copy(self)
+        return nest(frozen._parameters(), frozen._rows, self.n_threads, X, sample_weight, criterion)
+
     def score_samples(self, X: object) -> Rows:
         """Return the log-likelihood of each row of X.
 
@@ -327,7 +400,7 @@ class GaussianMixture(Estimator):
 
         Every call draws anew: the first after a fit from the constructor's `random_state`, later
         ones from where it ended. (scikit-learn repeats itself.) A `random_state` given here is
-        used instead and repeats the same rows.
+        used instead and repeats the same rows, whatever the number of threads.
 
         Parameters
         ----------
@@ -344,7 +417,8 @@ class GaussianMixture(Estimator):
         self._check_fitted()
         n_samples = check_integer("n_samples", n_samples, 1)
         source = self._sampling_state() if random_state is None else random_state
-        return _draw(self._parameters(), n_samples, check_random_state(source))
+        count = threads.resolve(check_n_threads(self.n_threads)).number
+        return draw(self._parameters(), n_samples, check_random_state(source), count)
 
     def aic(self, X: object, sample_weight: object = None) -> float:
         """Return Akaike's information criterion on X, lower being better.
@@ -374,6 +448,28 @@ class GaussianMixture(Estimator):
         deviance, total = self._deviance(X, sample_weight)
         return deviance + self._parameters().n_free() * float(np.log(total))
 
+    def icl(self, X: object, sample_weight: object = None) -> float:
+        r"""Return the integrated completed likelihood criterion on X, lower being better.
+
+        It is the BIC of a model that gives every row wholly to its most probable component,
+        :math:`BIC - 2 \sum_n \log \max_k r_{nk}` with responsibilities r (Biernacki, Celeux &
+        Govaert, 2000), mclust's with the sign reversed. Components that overlap cost more than
+        by the BIC, so that it counts clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+        """
+        rows = self._rows(X)
+        weight = check_sample_weight(sample_weight, len(rows))
+        parameters = self._parameters()
+        total = _total(rows, weight)
+        deviance = -2 * total * self._mean_log_likelihood(rows, weight, parameters)
+        uncertainty = self._uncertainty(rows, weight, parameters)
+        return deviance + parameters.n_free() * float(np.log(total)) + 2 * uncertainty
+
     def _training_data(self, X: object, sample_weight: object) -> tuple[Rows, FloatArray | None]:
         self._check_settings()
         rows = self._rows_for_fit(X)
@@ -390,6 +486,8 @@ class GaussianMixture(Estimator):
         check_real("tol", self.tol, 0)
         check_real("reg_covar", self.reg_covar, 0)
         check_integer("max_iter", self.max_iter, 0)
+        if self.accelerate is not None:
+            check_choice("accelerate", self.accelerate, tuple(METHODS))
         check_integer("n_init", self.n_init, 1)
         check_choice("init_params", self.init_params, METHOD_NAMES)
         check_boolean("warm_start", self.warm_start)
@@ -408,7 +506,7 @@ class GaussianMixture(Estimator):
 
     def _best_run(self, X: Rows, weight: FloatArray | None) -> "_Run":
         if self.warm_start and hasattr(self, "means_"):
-            starts = iter([self._parameters_for(X)])
+            starts: Sequence[Parameters] = [self._parameters_for(X)]
             previous = (getattr(self, "lower_bounds_", None) or [-np.inf])[-1]
         else:
             starts, previous = self._starts(X, weight), -np.inf
@@ -419,11 +517,12 @@ class GaussianMixture(Estimator):
         # a run with a regularised component owes its likelihood to a few rows, so it comes last
         return max(runs, key=lambda run: (not run.result.collapsed, run.lower_bound))
 
-    def _starts(self, X: Rows, weight: FloatArray | None) -> Iterator[Parameters]:
+    def _starts(self, X: Rows, weight: FloatArray | None) -> Sequence[Parameters]:
+        """Return the starts to run to the end. None is dropped of those that are not run at all."""
         random_state = check_random_state(self.random_state)
         given = self._given(X.shape[1])
-        for _ in range(self.n_init):
-            yield initial_parameters(
+        starts = [
+            initial_parameters(
                 X,
                 weight,
                 structure=self._structure,
@@ -434,6 +533,18 @@ class GaussianMixture(Estimator):
                 n_threads=self.n_threads,
                 given=given,
             )
+            for _ in range(self.n_init)
+        ]
+        if self.max_iter == 0:
+            return starts
+        return promising(
+            starts,
+            X,
+            weight,
+            reg_covar=self.reg_covar,
+            random_state=random_state,
+            n_threads=self.n_threads,
+        )
 
     def _given(self, n_features: int) -> Given:
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
@@ -464,6 +575,7 @@ class GaussianMixture(Estimator):
             max_iter=int(self.max_iter),
             callback=printer.step,
             previous=previous,
+            strategy=strategy_of(self.accelerate, float(self.reg_covar), float(self.tol)),
         )
         lower_bound = self._mean_log_likelihood(X, weight, result.parameters)
         printer.end(lower_bound, result.converged)
@@ -583,6 +695,20 @@ class GaussianMixture(Estimator):
             total += float(weighted.sum(dtype=np.float64))
         return total / _total(X, weight)
 
+    def _uncertainty(self, X: Rows, weight: FloatArray | None, parameters: Parameters) -> float:
+        """- sum of the logarithms of each row's largest responsibility, a block at a time."""
+        density, count = parameters.density(X.dtype), self._thread_count(X, parameters)
+        n_rows = max(1, SCORE_ROWS // parameters.n_components)
+        resp = np.empty((min(len(X), n_rows), parameters.n_components), dtype=X.dtype)
+        total = 0.0
+        for start in range(0, len(X), n_rows):
+            rows = slice(start, start + n_rows)
+            values = resp[: len(X[rows])]
+            dispatch.kernels(X).responsibilities(X[rows], density, values, count)
+            logs = np.log(values.max(axis=1), dtype=np.float64)
+            total -= float((logs if weight is None else logs * weight[rows]).sum())
+        return total
+
     def _deviance(self, X: object, sample_weight: object) -> tuple[float, float]:
         """-2 log-likelihood of X, and the weight of its rows."""
         rows = self._rows(X)
@@ -635,22 +761,3 @@ def _listed(components: tuple[int, ...]) -> str:
     named = ", ".join(str(k) for k in components[:NAMED_COMPONENTS])
     rest = len(components) - NAMED_COMPONENTS
     return f"Components {named}{f' and {rest} more' if rest > 0 else ''}"
-
-
-def _draw(
-    parameters: Parameters, n_samples: int, random_state: np.random.RandomState
-) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Rows of the mixture, grouped by component: mean + L z with z standard normal, C = L L'."""
-    weights, means, covariances = parameters.weights, parameters.means, parameters.covariances
-    counts = random_state.multinomial(n_samples, weights / weights.sum())
-    rows = random_state.standard_normal((n_samples, parameters.n_features))
-    matrices = parameters.structure in ("full", "tied")
-    factors = np.linalg.cholesky(covariances) if matrices else np.sqrt(covariances)
-    if parameters.structure == "tied":
-        factors = np.broadcast_to(factors, (len(means), *factors.shape))
-    ends = np.cumsum(counts)
-    for mean, factor, start, end in zip(means, factors, ends - counts, ends, strict=True):
-        group = rows[start:end]
-        group[...] = group @ factor.T if matrices else group * factor
-        group += mean
-    return rows, np.repeat(np.arange(len(means), dtype=np.int64), counts)

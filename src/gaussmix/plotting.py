@@ -1,5 +1,6 @@
 """Pictures of mixtures, for the command line. matplotlib is imported only when one is drawn."""
 
+from collections.abc import Mapping, Sequence
 from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,21 @@ from gaussmix.parameters import Parameters
 BACKGROUND, INK, FAINT = "#0d1117", "#e6edf3", "#8b949e"
 ELLIPSE_RADIUS = 1.5  # Mahalanobis distance of the outline from the mean
 SIZE, DPI = (14.0, 7.9), 120
+DARK: Any = {
+    "figure.facecolor": BACKGROUND,
+    "axes.facecolor": BACKGROUND,
+    "savefig.facecolor": BACKGROUND,
+    "legend.facecolor": BACKGROUND,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "legend.edgecolor": FAINT,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "axes.prop_cycle": "cycler('color', ['#58a6ff', '#ffa657', '#7ee787', '#ff7b72'])",
+    "font.size": 13.0,
+}
+FARTHEST = 4.0  # from the best value of a criterion, in units of half the values' distance
 HIDDEN = 0.0005  # part of the points that may lie outside on each side
 MARGIN = 0.04  # of the width of the rest
 
@@ -44,6 +60,15 @@ class Comparison(NamedTuple):
     labels: NDArray[np.integer]  # (N,), of K-means
     parameters: Parameters
     resp: NDArray[np.floating]  # (N, K), of the mixture
+
+
+class Curves(NamedTuple):
+    """A criterion of mixtures against their number of components."""
+
+    n_components: Sequence[int]
+    values: Mapping[str, Sequence[float]]  # per covariance type, NaN where a fit failed
+    best: tuple[int, str]
+    title: str
 
 
 class Plane(NamedTuple):
@@ -88,6 +113,59 @@ def save_comparison(path: Path, comparison: Comparison, caption: str) -> None:
     figure.text(0.5, 0.03, caption, color=FAINT, fontsize=12, ha="center")
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.075, top=0.88, wspace=0.02)
     with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:].lower())
+
+
+def draw_curves(curves: Curves, axes: Any = None) -> Any:
+    """Draw a criterion, a line for each covariance type, on axes or a new figure of pyplot's."""
+    if axes is None:
+        from matplotlib import pyplot
+
+        axes = pyplot.figure().add_subplot()
+    best_count, best_name = curves.best
+    best = curves.values[best_name][list(curves.n_components).index(best_count)]
+    low, high = _shown_values(curves, best)
+    for name, values in curves.values.items():
+        (line,) = axes.plot(curves.n_components, values, "o-", markersize=5, label=name)
+        hidden = {"v": np.less(values, low), "^": np.greater(values, high)}
+        for height, (arrow, places) in enumerate(hidden.items()):
+            for count in np.extract(places, curves.n_components):
+                edge = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+                axes.plot(count, height, arrow, color=line.get_color(), **edge)
+    ring = {"markersize": 14, "fillstyle": "none", "color": axes.xaxis.label.get_color()}
+    axes.plot(best_count, best, "o", label=f"best: {best_count} {best_name}", **ring)
+    axes.set(xlabel="number of components", ylabel=curves.title, ylim=(low, high))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+    return axes
+
+
+def _shown_values(curves: Curves, best: float) -> tuple[float, float]:
+    """Limits of an axis on which the good values lie apart, however bad the others are."""
+    values = np.array(list(curves.values.values()))
+    reach = FARTHEST * float(np.nanmedian(np.abs(values - best))) or 1.0
+    room = 0.05 * reach
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return max(low, best - reach) - room, min(high, best + reach) + room
+
+
+def save_curves(path: Path, curves: Curves) -> None:
+    """Draw a criterion, and save the picture in the format of the path's ending.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the ending is not one that matplotlib writes.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    check_ending(path)
+    with rc_context(DARK), replacing(path) as file:
+        figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+        draw_curves(curves, figure.add_subplot())
         figure.savefig(file, format=path.suffix[1:].lower())
 
 

@@ -29,15 +29,17 @@ def subsample(
     sample_weight: FloatArray | None,
     n_clusters: int,
     random_state: np.random.RandomState,
+    most: int | None = None,
 ) -> Sample:
-    """All rows if they are few, else a stratified sample of them, in the order of X.
+    """All rows if no more than `most`, else a stratified sample of them, in the order of X.
 
     Without weights it has one random row of each of m equal strides. With weights a row is drawn
     at random from every m-th of the summed weight, a row that is drawn r times has weight r, and a
     few rows of weight 0 see to it that there are at least as many as groups. A row at every m-th
-    step exactly would fall in with data that have a period.
+    step exactly would fall in with data that have a period. By default `most` is the larger of
+    START_ROWS and START_ROWS_PER_CLUSTER for each cluster.
     """
-    n_rows = max(START_ROWS, START_ROWS_PER_CLUSTER * n_clusters)
+    n_rows = most or max(START_ROWS, START_ROWS_PER_CLUSTER * n_clusters)
     if len(X) <= n_rows:
         return Sample(X, sample_weight)
     if sample_weight is None:

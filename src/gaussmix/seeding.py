@@ -17,12 +17,13 @@ def plus_plus(
     sample_weight: FloatArray | None,
     random_state: np.random.RandomState,
     n_threads: int | None,
+    n_trials: int | None = None,
 ) -> FloatArray:
     """Choose rows as starting centres by greedy k-means++: (n_clusters, n_features), float64.
 
-    Each next centre is the best of 2 + log K candidates, drawn with probability proportional to
+    Each next centre is the best of n_trials candidates, drawn with probability proportional to
     weight times squared distance from the nearest centre so far (Arthur & Vassilvitskii, 2007,
-    sections 2.2 and 5). The draws are scikit-learn's, and so are the centres.
+    sections 2.2 and 5). By default there are 2 + log K: scikit-learn's draws, and so its centres.
 
     Of more than max(16384, 256 K) rows it looks at a stratified sample of that many, so that a
     start costs no more than a few of Lloyd's passes, however many rows there are.
@@ -31,8 +32,9 @@ def plus_plus(
     weight = np.ones(len(rows)) if weights is None else weights
     chosen = [random_state.choice(len(rows), p=weight / weight.sum())]
     closest = closeness(rows, _centers(rows, chosen), n_threads)[:, 0]
+    n_trials = n_trials or 2 + int(np.log(n_clusters))
     while len(chosen) < n_clusters:
-        candidates = _candidates(-weight * closest, 2 + int(np.log(n_clusters)), random_state)
+        candidates = drawn_rows(-weight * closest, n_trials, random_state)
         nearer = closeness(rows, _centers(rows, candidates), n_threads)
         np.maximum(nearer, closest[:, None], out=nearer)  # with each candidate as a centre
         best = np.einsum("n,nt->t", weight, nearer).argmax()  # BLAS adds in varying orders
@@ -64,11 +66,29 @@ def _centers(X: Rows, rows: Sequence[int] | NDArray[np.intp]) -> FloatArray:
     return X[rows].astype(np.float64)
 
 
-def _candidates(
-    contributions: FloatArray, n_trials: int, random_state: np.random.RandomState
+def distinct_rows(
+    n_samples: int,
+    n_rows: int,
+    sample_weight: FloatArray | None,
+    random_state: np.random.RandomState,
 ) -> NDArray[np.intp]:
-    """Rows drawn with probability proportional to their contributions."""
-    cumulated = np.cumsum(contributions)
-    levels = random_state.uniform(size=n_trials) * cumulated[-1]
+    """Indices of distinct rows, drawn with a chance proportional to weight.
+
+    Those with the smallest exponential draws over weight are drawn, and rows of weight 0 come last
+    (Efraimidis & Spirakis, 2006).
+    """
+    if sample_weight is None:
+        return random_state.choice(n_samples, n_rows, replace=False)
+    with np.errstate(divide="ignore"):
+        keys = random_state.standard_exponential(n_samples) / sample_weight
+    return np.argsort(keys)[:n_rows]
+
+
+def drawn_rows(
+    chances: FloatArray, n_rows: int, random_state: np.random.RandomState
+) -> NDArray[np.intp]:
+    """Indices of rows, drawn one by one with probability proportional to their chances."""
+    cumulated = np.cumsum(chances)
+    levels = random_state.uniform(size=n_rows) * cumulated[-1]
     drawn: NDArray[np.intp] = np.searchsorted(cumulated, levels)
     return np.minimum(drawn, len(cumulated) - 1, out=drawn)

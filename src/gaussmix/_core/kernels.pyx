@@ -194,8 +194,9 @@ cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
     cdef Py_ssize_t block_rows = rows_per_block(mixture, min(n_samples, <Py_ssize_t>GROUP_ROWS))
     cdef real[:, ::1] workspace = np.empty(
         (threads, block_size(mixture, block_rows) + CACHE_LINE), DTYPE)
+    # Threads write to their moments all the time, so none may share a cache line.
     cdef double[:, ::1] moments = np.empty(
-        (threads, n_moments(mixture) if job.task == ACCUMULATE else 1))
+        (threads, (n_moments(mixture) if job.task == ACCUMULATE else 0) + CACHE_LINE))
     cdef Py_ssize_t start, n_here, g, part
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)

@@ -1,0 +1,177 @@
+"""How often each start leads to the best known optimum, and at what cost: docs/starts.md's table.
+
+Run ``python benchmarks/starts.py``, with names of data sets to do only those. Every start has the
+same 20 seeds. What is reached is judged by fits to tol=1e-7, cost by fits with default arguments.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn import datasets, mixture
+
+from gaussmix import GaussianMixture
+from gaussmix._core.constants import FloatArray, Structure
+from gaussmix.parameters import Parameters
+from gaussmix.trials import n_spurious
+
+SEEDS = range(20)
+ENOUGH = 1e-4  # mean log-likelihood of a row that a hit may lack
+FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 3000}
+
+
+class Problem(NamedTuple):
+    """Rows and the mixture to find in them."""
+
+    rows: FloatArray
+    n_components: int
+    structure: Structure
+
+
+class Outcome(NamedTuple):
+    """Where a fit ended."""
+
+    lower_bound: float
+    spurious: bool
+
+
+def main() -> None:
+    """Print the two tables of the problems that the command line names, or of all."""
+    rates, costs = [], []
+    for name in sys.argv[1:] or list(PROBLEMS):
+        problem = PROBLEMS[name]()
+        n_rows, n_features = problem.rows.shape
+        label = f"| {name} | {n_rows} x {n_features}, {problem.n_components} {problem.structure} "
+        hits = " | ".join(f"{rate:.2f}" for rate in _rates(problem))
+        rates.append(f"{label} | {hits} |")
+        costs.append(f"{label} | {' | '.join(f'{cost:.2g}' for cost in _costs(problem))} |")
+    for title, lines in (("best optimum reached", rates), ("cost of a fit", costs)):
+        print(
+            f"| {title} | data | {' | '.join(STARTS)} |", "|---" * (len(STARTS) + 2) + "|", sep="\n"
+        )
+        print(*lines, "", sep="\n")
+
+
+def _rates(problem: Problem) -> Iterator[float]:
+    """Part of the seeds with which each start reaches the best that any reached."""
+    outcomes = {name: [_outcome(problem, name, seed) for seed in SEEDS] for name in STARTS}
+    sound = [o.lower_bound for several in outcomes.values() for o in several if not o.spurious]
+    for several in outcomes.values():
+        hits = [not o.spurious and o.lower_bound > max(sound) - ENOUGH for o in several]
+        yield float(np.mean(hits))
+
+
+def _outcome(problem: Problem, name: str, seed: int) -> Outcome:
+    model = _fitted(problem, name, seed, **FINE)
+    parameters = Parameters.from_precisions(
+        problem.structure, model.weights_, model.means_, model.precisions_
+    )
+    spurious = n_spurious(parameters, len(problem.rows)) > 0
+    return Outcome(float(model.score(problem.rows)), spurious)
+
+
+def _costs(problem: Problem) -> Iterator[float]:
+    """Median time of a fit with each start, over that of a default fit."""
+    medians = {name: _median_time(problem, name) for name in STARTS}
+    return (seconds / medians["kmeans"] for seconds in medians.values())
+
+
+def _median_time(problem: Problem, name: str) -> float:
+    times = []
+    for seed in SEEDS:
+        begin = perf_counter()
+        _fitted(problem, name, seed)
+        times.append(perf_counter() - begin)
+    return float(np.median(times))
+
+
+def _fitted(problem: Problem, name: str, seed: int, **changes: Any) -> Any:
+    estimator, settings = STARTS[name]
+    model = estimator(
+        problem.n_components,
+        covariance_type=problem.structure,
+        random_state=seed,
+        **(settings | changes),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(problem.rows)
+
+
+STARTS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "scikit-learn": (mixture.GaussianMixture, {}),
+    "kmeans": (GaussianMixture, {}),
+    "k-means++": (GaussianMixture, {"init_params": "k-means++"}),
+    "random": (GaussianMixture, {"init_params": "random"}),
+    "random_from_data": (GaussianMixture, {"init_params": "random_from_data"}),
+    "hierarchical": (GaussianMixture, {"init_params": "hierarchical"}),
+    "kmeans, n_init=10": (GaussianMixture, {"n_init": 10}),
+    "emem": (GaussianMixture, {"init_params": "emem"}),
+}
+
+
+def _bundled(name: str, features: slice | list[int] = slice(None)) -> FloatArray:
+    data: FloatArray = getattr(datasets, f"load_{name}")().data[:, features]
+    return np.ascontiguousarray(data)
+
+
+def _principal(rows: FloatArray, n_features: int) -> FloatArray:
+    centred = rows - rows.mean(axis=0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    return np.ascontiguousarray(centred @ directions[:n_features].T)
+
+
+def _groups(
+    seed: int, sizes: list[int], n_features: int, distance: float, least: float
+) -> FloatArray:
+    """Gaussian groups of random shapes, centres so far apart."""
+    rng = np.random.default_rng(seed)
+    groups = []
+    for size in sizes:
+        factor = rng.normal(size=(n_features, n_features))
+        covariance = factor @ factor.T / n_features + least * np.eye(n_features)
+        mean = distance * rng.normal(size=n_features)
+        groups.append(rng.multivariate_normal(mean, covariance, size))
+    return rng.permutation(np.concatenate(groups))
+
+
+def _tiny() -> FloatArray:
+    """Two large overlapping groups and one of a hundredth, between and above them."""
+    rng = np.random.default_rng(3)
+    large = rng.normal(size=(2000, 2)) + np.repeat([[0.0, 0.0], [3.5, 0.0]], 1000, axis=0)
+    small = 0.15 * rng.normal(size=(20, 2)) + [1.7, 3.4]
+    return rng.permutation(np.concatenate([large, small]))
+
+
+def _elongated() -> FloatArray:
+    """Four groups side by side, twenty times as long as wide."""
+    rng = np.random.default_rng(4)
+    groups = []
+    for k in range(4):
+        turn = np.array(
+            [[np.cos(0.15 * k), -np.sin(0.15 * k)], [np.sin(0.15 * k), np.cos(0.15 * k)]]
+        )
+        rows = rng.normal(size=(300, 3)) * [5.0, 0.25, 0.25]
+        rows[:, :2] = rows[:, :2] @ turn.T
+        groups.append(rows + np.array([0, 1.5 * k, 0.8 * (k % 2)]))
+    return rng.permutation(np.concatenate(groups))
+
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "iris": lambda: Problem(_bundled("iris"), 3, "full"),
+    "wine": lambda: Problem(_bundled("wine"), 3, "diag"),
+    "wine, 5 features": lambda: Problem(_bundled("wine", [0, 6, 9, 10, 12]), 3, "full"),
+    "breast cancer": lambda: Problem(_bundled("breast_cancer", [0, 1, 4, 6, 9]), 2, "full"),
+    "digits": lambda: Problem(_principal(_bundled("digits"), 8), 10, "full"),
+    "overlapping": lambda: Problem(_groups(1, [400] * 5, 4, 1.5, 0.2), 5, "full"),
+    "unequal sizes": lambda: Problem(_groups(2, [2000, 600, 200, 80, 40], 3, 3.0, 0.1), 5, "full"),
+    "a tiny group": lambda: Problem(_tiny(), 3, "full"),
+    "elongated": lambda: Problem(_elongated(), 4, "full"),
+    "twenty groups": lambda: Problem(_groups(5, [200] * 20, 4, 4.0, 0.05), 20, "full"),
+}
+
+if __name__ == "__main__":
+    main()
