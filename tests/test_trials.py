@@ -31,9 +31,9 @@ def mixture(covariances: NDArray[np.float64], weights: list[float]) -> Parameter
 
 def test_the_best_start_wins(blobs: NDArray[np.float64]) -> None:
     starts = [
-        around(CENTERS[[0, 0, 1]] + np.arange(3)[:, None]),
+        around(CENTERS[[0, 0, 1]]),  # components that are equal stay equal
         around(CENTERS + 1),
-        around(CENTERS[[2, 2, 2]] + np.eye(3)),
+        around(CENTERS[[2, 2, 2]]),
     ]
     rounds = [Round(2, 2), Round(10, 1)]
     (best,) = best_trials(Sample(blobs, None), iter(starts), rounds, reg_covar=0.0, n_threads=1)
@@ -63,10 +63,10 @@ def test_of_runs_that_meet_the_first_wins(blobs: NDArray[np.float64]) -> None:
 
 
 def test_a_needle_does_not_win() -> None:
-    """Five equal rows make a component whose likelihood has no bound."""
+    """Equal rows make a component whose likelihood has no bound."""
     rng = np.random.default_rng(0)
     X = np.concatenate(
-        [rng.normal(size=(100, 3)), rng.normal(size=(100, 3)) + 6, np.full((5, 3), 3.0)]
+        [rng.normal(size=(100, 3)), rng.normal(size=(100, 3)) + 6, np.full((20, 3), 3.0)]
     )
     needle = mixture(np.stack([10 * np.eye(3), 1e-3 * np.eye(3)]), [0.9, 0.1])
     needle = Parameters.from_covariances(
@@ -98,7 +98,7 @@ def test_thin_and_collapsed_components_are_spurious() -> None:
 
 
 def test_units_and_rotation_do_not_matter() -> None:
-    turn = np.random.default_rng(1).normal(size=(2, 2)) * [1e-6, 1e6]
+    turn = np.random.default_rng(1).normal(size=(2, 2)) * [[1e-6], [1e6]]
     covariances = np.stack([np.eye(2), np.diag([1.0, 3e-6]), np.diag([1e-3, 5.0])])
     weights = [0.3, 0.3, 0.4]
     turned = mixture(turn @ covariances @ turn.T, weights)
