@@ -156,7 +156,7 @@ def many_rows(n_rows: int) -> Rows:
 
 def test_of_many_rows_the_best_of_several_k_means_is_the_start() -> None:
     X = many_rows(4 * ROWS_PER_KMEANS)
-    few = X[:: 4 * ROWS_PER_KMEANS // 20_000]
+    few = X[:16_000].copy()
     scores = {}
     for name, rows in (("one", few), ("several", X)):
         found = [start(rows, n_components=20, seed=seed) for seed in range(4)]
