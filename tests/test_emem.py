@@ -55,6 +55,6 @@ def test_rotations_do_not_matter(structure: Structure) -> None:
 
 def test_a_start_repeats_on_any_number_of_threads() -> None:
     X = np.random.default_rng(1).normal(size=(20_000, 3))
-    one, two = (mixture(X, 5, max_iter=2, n_threads=n) for n in (1, 2))
+    one, two = (mixture(X, 5, max_iter=0, n_threads=n) for n in (1, 2))
     assert np.array_equal(one.means_, two.means_)
     assert np.array_equal(one.covariances_, two.covariances_)
