@@ -216,9 +216,11 @@ def test_levels_keep_shapes_and_seeds() -> None:
     levels = model.hdr_level([[0.5, 0.9]])
     assert levels.shape == (1, 2)
     assert levels[0, 1] == level
-    state = np.random.get_state()[1].copy()
+    state: Any = np.random.get_state()
+    before = state[1].copy()
     model.hdr_level(0.5)
-    assert np.array_equal(np.random.get_state()[1], state)
+    state = np.random.get_state()
+    assert np.array_equal(state[1], before)
 
 
 # Distances ------------------------------------------------------------------------------------

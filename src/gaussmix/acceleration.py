@@ -118,7 +118,7 @@ def anderson(points: FloatArray, moves: FloatArray, reach: float) -> Jump:
     basis = basis[kept]
     secants = left[:, kept].T @ (changes / lengths) / sizes[kept, None]
     matrix = -secants @ basis.T  # I - J
-    error = CAUTION * np.linalg.norm(matrix - matrix.T, 2) / 2
+    error = CAUTION * float(np.linalg.norm(matrix - matrix.T, 2)) / 2
     eigenvalues, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     inverses = 1 / np.clip(np.abs(eigenvalues), max(error, 1 / (2 * reach)), 1)
     directions = vectors.T @ basis

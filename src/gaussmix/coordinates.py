@@ -94,7 +94,9 @@ class Chart:
     def _out_of_units(self, deviations: FloatArray) -> FloatArray:
         factors = self.reference.precisions_cholesky
         if self._matrices:
-            return np.linalg.solve(np.swapaxes(factors, -1, -2), deviations[..., None])[..., 0]
+            transposed = np.swapaxes(factors, -1, -2)
+            solved = np.linalg.solve(transposed, deviations[..., None])
+            return np.asarray(solved[..., 0], np.float64)
         return deviations / factors.reshape(len(deviations), -1)
 
     def _log_factors(self, factors: FloatArray) -> FloatArray:
@@ -102,7 +104,7 @@ class Chart:
         own = self.reference.precisions_cholesky
         if not self._matrices:
             return np.log(factors / own)
-        relative: FloatArray = np.linalg.solve(own, factors)[(..., *self._triangle)]
+        relative = np.asarray(np.linalg.solve(own, factors), np.float64)[(..., *self._triangle)]
         relative[..., self._on_diagonal] = np.log(relative[..., self._on_diagonal])
         return relative
 

@@ -185,7 +185,8 @@ def scaled_rows(sample: Sample) -> FloatArray:
     if not np.isfinite(correlation).all():
         return np.zeros_like(scaled)  # moments overflow, which the M-step will say
     variances, directions = np.linalg.eigh(correlation)
-    return scaled @ (directions * np.maximum(variances, RESOLUTION) ** -0.25)
+    whitened: FloatArray = scaled @ (directions * np.maximum(variances, RESOLUTION) ** -0.25)
+    return whitened
 
 
 def standardised(sample: Sample) -> FloatArray:
