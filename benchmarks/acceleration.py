@@ -13,6 +13,7 @@ import numpy as np
 from gaussmix._core.constants import FloatArray, Structure
 from gaussmix.acceleration import METHODS, strategy_of
 from gaussmix.covariance import m_step
+from gaussmix.data import InMemory
 from gaussmix.em import EMResult, em
 from gaussmix.parameters import Parameters
 from gaussmix.starts import initial_parameters
@@ -98,14 +99,12 @@ def separated() -> list[Problem]:
 
 def start_of(problem: Problem) -> Parameters:
     return initial_parameters(
-        problem.X,
-        None,
+        InMemory(problem.X, None),
         structure=problem.structure,
         n_components=problem.n_components,
         method="kmeans",
         reg_covar=0.0,
         random_state=np.random.RandomState(0),
-        n_threads=None,
     )
 
 

@@ -16,6 +16,7 @@ from gaussmix.acceleration import METHODS, Accelerator, anderson, squarem, strat
 from gaussmix.cli import main
 from gaussmix.coordinates import Chart
 from gaussmix.covariance import m_step
+from gaussmix.data import InMemory
 from gaussmix.em import EMResult, PlainEM, Step, em
 from gaussmix.errors import ConvergenceWarning, ParameterError
 from gaussmix.parameters import Parameters
@@ -56,14 +57,12 @@ class Problem(NamedTuple):
 
 def start_of(X: FloatArray, structure: Structure, k: int, reg_covar: float = 0.0) -> Parameters:
     return initial_parameters(
-        X,
-        None,
+        InMemory(X, None, 1),
         structure=structure,
         n_components=k,
         method="kmeans",
         reg_covar=reg_covar,
         random_state=np.random.RandomState(0),
-        n_threads=1,
     )
 
 

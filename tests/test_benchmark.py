@@ -1,7 +1,6 @@
 """The benchmark: its judgement of answers, its plan, its targets and tables. No time is judged."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from gaussmix.contenders import (
     EM,
     FIT,
     FIT_FROM_START,
+    FROM_FILES,
     KMEANS,
     PREDICT_PROBA,
     PREDICTIONS,
@@ -30,6 +30,7 @@ from gaussmix.contenders import (
     make_problem,
 )
 from gaussmix.efficiency import Grid
+from gaussmix.from_files import MAPPED, NPY, PARQUET, READING, readers
 from gaussmix.machine import Ceilings
 from gaussmix.race import Race, Row, Truths, agrees, difference, run_case
 from gaussmix.report import Report
@@ -60,6 +61,7 @@ def spoiled(answer: Answer) -> Answer:
         return tuple(0.99 * array for array in answer)
     if isinstance(answer, float):
         return answer - 0.01 * abs(answer)
+    assert answer is not None
     return {n: 0.99 * value for n, value in answer.items()}
 
 
@@ -213,19 +215,6 @@ def test_rows_carry_who_and_how_fast() -> None:
     assert proba.value is None
 
 
-class Clock:
-    """A clock that runs only inside fits, of which each takes what it is told."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, costs: Iterator[float]) -> None:
-        self.now, self.fits, self._costs = 0.0, 0, costs
-        monkeypatch.setattr(race, "perf_counter", lambda: self.now)
-
-    def fit(self, n_iter: int) -> Answer:
-        self.fits += 1
-        self.now += next(self._costs)
-        return {n_iter: -1.0}
-
-
 def test_an_iteration_is_the_difference_between_two_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
@@ -238,51 +227,17 @@ def test_an_iteration_is_the_difference_between_two_fits(monkeypatch: pytest.Mon
     for task, seconds in ((EM, 0.025), (KMEANS, 0.325)):
         runner = Race(gaussmix(), fit, Case(task, 10, 1, 1))
         runner.warm_up()
-        runner.lap()
-        runner.lap()
-        assert runner.seconds == pytest.approx(seconds)
+        while runner.lap():
+            pass
+        assert runner.timing.seconds == pytest.approx(seconds)
 
 
-def test_a_slow_contender_runs_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, iter([30.0, 20.0]))  # two iterations, then one
-    runner = Race(gaussmix(), clock.fit, Case(EM, 10, 1, 1, repeats=5))
-    runner.warm_up()
-    for _ in range(5):
-        runner.lap()
-    assert clock.fits == 2
-    assert runner.seconds == 10.0
-
-
-def test_a_slow_call_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, iter([30.0]))
-    runner = Race(gaussmix(), clock.fit, Case(KMEANS, 10, 1, 1, repeats=5))
-    runner.warm_up()
-    for _ in range(5):
-        runner.lap()
-    assert (clock.fits, runner.seconds) == (1, 30.0)
-
-
-def test_a_slow_iteration_lost_in_noise_is_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, iter([20.0, 21.0, 25.0, 15.0]))
-    runner = Race(gaussmix(), clock.fit, Case(EM, 10, 1, 1, repeats=3))
-    runner.warm_up()
-    runner.lap()
-    assert np.isnan(runner.seconds)
-    runner.lap()
-    assert runner.seconds == 5.0
-
-
-def test_an_iteration_lost_in_noise_has_no_time(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    clock = Clock(monkeypatch, iter([0.9, 0.8, 0.7]))  # the warm-up, then one iteration, then many
-    entrant = gaussmix()._replace(tasks={EM: lambda problem, n_threads: clock.fit})
-    (row,) = rows_of(Case(EM, 50, 1, 1, repeats=1), [entrant])
-    assert np.isnan(row.seconds)
-    assert np.isnan(row.ratio)
+def test_a_time_that_is_not_resolved_is_said_to_be(tmp_path: Path) -> None:
+    row = row_of(Case(EM, 50, 1, 1), "gaussmix", 1, np.nan, uncertainty=np.inf, ratio=np.nan)
+    assert report.cells(row)[4:7] == ["not resolved", "", ""]
     report.save(Report({}, [], [row], []), tmp_path)
     (saved,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
-    assert saved["seconds"] is None
+    assert (saved["seconds"], saved["uncertainty"]) == (None, None)
 
 
 def test_builds_begin_with_the_active_one(compiled: tuple[str, ...], compiled_isa: str) -> None:
@@ -313,6 +268,18 @@ def test_rows_are_drawn_once_for_all_cases_of_a_shape() -> None:
     again = make_problem(Case(KMEANS, 300, 3, 2)).X
     assert again is not first
     assert np.array_equal(again, first)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_rows_from_files_are_those_in_memory(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rows = rows_of(Case(FROM_FILES, 600, 3, 2, repeats=1), [readers()[place]])
+    assert [row.library for row in rows] == [["gaussmix", MAPPED, NPY, PARQUET, READING][place]]
+    assert rows[0].correct
+    assert list(tmp_path.iterdir()) == []  # files go when they are not needed
 
 
 # The machine
@@ -410,7 +377,7 @@ def test_cases_of_named_shapes_say_so() -> None:
 
 def row_of(case: Case, library: str, n_threads: int, seconds: float, **fields: Any) -> Row:
     gflops = 1.0 / seconds if case.task == EM else None
-    row = Row(case, library, "1", "", n_threads, seconds, 1.0, gflops, 2.0, 0, -1.0, 0.0, True)
+    row = Row(case, library, "1", "", n_threads, seconds, 0.0, 1.0, gflops, 2.0, 0, -1.0, 0.0, True)
     return row._replace(**fields)
 
 
@@ -442,7 +409,8 @@ def test_contenders_that_take_all_threads_stay_away_from_one(
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     names: dict[int, set[str]] = {1: set(), 2: set()}
     for entry in all_of_it():
-        names[entry.threads] |= {entrant.library for entrant in entry.entrants}
+        if entry.case.task != FROM_FILES:
+            names[entry.threads] |= {entrant.library for entrant in entry.entrants}
     assert names == {1: {"gaussmix"}, 2: {"gaussmix", "greedy"}}
 
 
@@ -476,6 +444,54 @@ def test_a_wrong_answer_meets_nothing_and_a_rivals_is_noted() -> None:
     assert found_in([ours._replace(correct=False), rival])["S2 EM against oneDAL"].met is False
 
 
+def test_a_figure_near_what_is_wanted_is_told_from_a_sure_one() -> None:
+    case = Case(EM, *SHAPES["S2"])
+    rows = [
+        row_of(case, "gaussmix", 2, 0.1, uncertainty=0.02),
+        row_of(case, "oneDAL", 2, 0.44, uncertainty=0.01),
+    ]
+    found = found_in(rows)["S2 EM against oneDAL"]
+    assert (found.met, found.note) == (False, "the times are not sure enough to tell")
+    surer = [row._replace(uncertainty=0.001) for row in rows]
+    assert found_in(surer)["S2 EM against oneDAL"].note == ""
+
+
+def test_a_fit_must_end_as_well_as_the_others() -> None:
+    case = Case(FIT, *SHAPES["S2"])
+    theirs = row_of(case, "scikit-learn", 2, 60.0, value=-13.0)
+    for value, met in ((-13.0005, True), (-13.01, False)):
+        rows = [row_of(case, "gaussmix", 2, 1.0, value=value), theirs]
+        found = found_in([*rows, row_of(Case(EM, *SHAPES["S2"]), "gaussmix", 2, 0.1)])
+        target = found["S2 default fit against scikit-learn"]
+        assert (target.measured, target.met) == (60.0, met)
+        assert target.note == f"log-likelihood {value:.6f}, scikit-learn's -13.000000"
+        assert target.bound == "passes: as long as 10 EM iterations"
+
+
+def test_rows_from_files_are_held_against_rows_in_memory_and_mere_reading() -> None:
+    case = Case(FROM_FILES, *SHAPES["S2"])
+    seconds = {"gaussmix": 0.1, MAPPED: 0.125, NPY: 0.1, PARQUET: 0.5, READING: 0.2}
+    found = found_in([row_of(case, library, 2, time) for library, time in seconds.items()])
+    memmap, npy, parquet = (
+        next(target for name, target in found.items() if word in name)
+        for word in ("memmap", ".npy", "Parquet")
+    )
+    measured = [target.measured for target in (memmap, npy, parquet)]
+    assert measured == pytest.approx([0.8, 1.0, 0.4])
+    assert [target.met for target in (memmap, npy, parquet)] == [False, True, False]
+    assert parquet.note == "memory 100 ms, reading 200 ms, file 500 ms"
+    assert parquet.bound == "reading: it and a pass, one after the other, 300 ms"
+
+
+def test_a_target_says_what_binds_it() -> None:
+    case = Case(EM, *SHAPES["S1"])
+    rows = [row_of(case, "gaussmix", 2, 0.024), row_of(case, "oneDAL", 2, 0.048)]
+    assert found_in(rows)["S1 EM against oneDAL"].bound == (
+        "exponentials: products 2.4 ms + exponentials 8 ms + memory 1.6 ms = 12 ms of 24 ms; "
+        "without the rest 4.00"
+    )
+
+
 def test_a_time_lost_in_noise_tells_nothing() -> None:
     case = Case(EM, *SHAPES["S2"])
     rows = [row_of(case, "gaussmix", 2, np.nan), row_of(case, "oneDAL", 2, 1.0)]
@@ -498,7 +514,8 @@ def test_the_smallest_shape_is_held_against_what_binds_it() -> None:
     ours = row_of(Case(EM, *SHAPES["S6"]), "gaussmix", 2, 0.004)
     found = found_in([ours])["S6 EM, of its bound"]
     assert found.measured == pytest.approx(0.5)  # 2e6 exponentials at 1e9/s
-    assert found.note.startswith("bound by exp: memory 0.80 ms, exp 2.00 ms")
+    parts = "products 0.3 ms + exponentials 2 ms + memory 0.8 ms"
+    assert found.note == f"bound by exponentials: {parts}, measured 4 ms"
     assert found.met is None
 
 
@@ -527,6 +544,9 @@ def test_odd_shapes_are_held_against_the_worst_of_their_neighbours() -> None:
     found = found_in([], grid)["D x K rate of odd shapes, of their neighbours'"]
     assert (found.measured, found.met) == (0.5, False)
     assert found.note == "worst: D=5 K=2 beside D=4 K=2; 1 of 2 fall short"
+    rates = [flops / (flops / 80 + 2 / (2 * 0.5) + 8 * d / 10) for d, flops in ((5, 168), (4, 120))]
+    allowed = rates[0] / rates[1]
+    assert found.bound == f"memory: by what cannot be left out {allowed:.2f}"
 
 
 # The report
@@ -543,8 +563,8 @@ def a_report() -> Report:
 def test_markdown_has_targets_times_and_rates() -> None:
     text = report.markdown(a_report(), ["roofline.png"])
     assert text.startswith("- CPU: some\n\n## Targets\n\n2 targets met, 1 missed, ")
-    assert "| S2 | EM against oneDAL | 4.5 | 5.00 | yes | their answer differs |" in text
-    assert "| S3 | EM of gemm | 0.72 | not measured |  |  |" in text
+    assert "| S2 | EM against oneDAL | 4.5 | 5.00 | yes | their answer differs |  |" in text
+    assert "| S3 | EM of gemm | 0.72 | not measured |  |  |  |" in text
     assert "| D=3 | 3.0 |" in text
     assert text.endswith("![roofline](roofline.png)\n")
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
@@ -564,6 +584,23 @@ def test_json_has_the_same(tmp_path: Path) -> None:
     assert saved["efficiency"]["pairs"] == [
         {"odd": [3, 2], "neighbour": [4, 2], "ratio": pytest.approx(0.3)}
     ]
+
+
+def test_what_is_saved_can_be_read(tmp_path: Path) -> None:
+    made = a_report()
+    lost = row_of(Case(KMEANS, 10, 2, 3), "gaussmix", 1, np.nan, uncertainty=np.inf, ratio=np.nan)
+    report.save(made._replace(rows=[*made.rows, lost]), tmp_path)
+    found = report.read(tmp_path)
+    assert found.rows[:-1] == made.rows
+    assert np.isnan([found.rows[-1].seconds, found.rows[-1].uncertainty]).all()
+    assert (found.about, found.ceilings, found.grid) == (made.about, made.ceilings, made.grid)
+
+
+@pytest.mark.parametrize("text", ["{}", "[", '{"ceilings": [{}]}'])
+def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "benchmark.json").write_text(text)
+    with pytest.raises(ValueError, match="not from this version of the benchmark"):
+        report.read(tmp_path)
 
 
 def test_terminal_lines_stand_in_columns() -> None:
@@ -586,7 +623,7 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     made = a_report()
     rows = [row_of(Case(EM, *shape), "gaussmix", 2, 0.1, gflops=30.0) for shape in SHAPES.values()]
-    charts.save_roofline(tmp_path / "a.png", [*rows, *made.rows], TWO, "some")
+    charts.save_roofline(tmp_path / "a.png", [*rows, *made.rows], TWO, 0.5, "some")
     assert made.grid is not None
     charts.save_efficiency(tmp_path / "b.png", made.grid, TWO, "some")
     for name in ("a.png", "b.png"):
@@ -702,3 +739,58 @@ def test_an_interrupted_run_keeps_what_it_has(
         benchmark.main(full=True, output=tmp_path)
     saved = json.loads((tmp_path / "benchmark.json").read_text())
     assert {row["task"] for row in saved["rows"]} == {EM}
+
+
+@pytest.mark.usefixtures("tiny")
+def test_every_case_is_saved_when_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[set[str]] = []
+    monkeypatch.setattr(
+        benchmark, "save", lambda made, *_: saved.append({row.case.task for row in made.rows})
+    )
+    benchmark.main(full=True, output=tmp_path)
+    assert saved == [{EM}, {EM, KMEANS}, {EM, KMEANS}]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.main(["bench", "--full", "--only", "EM", "-o", str(tmp_path)]) == 0
+    first = report.read(tmp_path)
+    ran: list[str] = []
+
+    def noted(case: Case, *others: Any) -> list[Row]:
+        ran.append(case.task)
+        return run_case(case, *others)
+
+    monkeypatch.setattr(benchmark, "run_case", noted)
+    assert cli.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
+    found = report.read(tmp_path)
+    assert ran == [KMEANS]
+    kept = [(row.case, row.library, row.value) for row in first.rows]
+    assert [(row.case, row.library, row.value) for row in found.rows][: len(kept)] == kept
+    assert {row.case.task for row in found.rows} == {EM, KMEANS}
+    assert found.grid is not None
+    assert found.about["time taken"].startswith(first.about["time taken"] + " + ")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_elsewhere_is_not_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["bench", "--resume"]) == 2
+    assert "there is no run to resume" in capsys.readouterr().err
+    assert cli.main(["bench", "-o", "."]) == 0
+    monkeypatch.setattr(machine, "_cpu_name", lambda: "another")
+    assert cli.main(["bench", "--resume"]) == 2
+    assert "the run to be resumed had CPU" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json", "benchmark.md"}
+
+
+def test_what_scikit_learn_reached_is_the_truth_of_a_resumed_run() -> None:
+    case = Case(EM, 600, 3, 2, repeats=1)
+    truths: Truths = {}
+    rows = run_case(case, contenders(), 1, truths)
+    if "scikit-learn" not in {row.library for row in rows}:
+        pytest.skip("scikit-learn is not installed")
+    assert race.truths_of(rows) == truths

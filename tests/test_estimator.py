@@ -19,10 +19,10 @@ class Model(Estimator):
         self.start = start
         self.scale = scale
 
-    def fit(self, X: object, min_samples: int = 1) -> Self:
-        rows = self._rows_for_fit(X, min_samples)
-        self._remember_features(X, rows)
-        self.mean_ = rows.mean(axis=0)
+    def fit(self, X: object) -> Self:
+        data, names = self._data_for_fit(X)
+        self._remember_features(data.n_features, names)
+        self.mean_ = data.head().mean(axis=0)
         return self
 
     def predict(self, X: object) -> Any:
@@ -31,9 +31,9 @@ class Model(Estimator):
 
 class Columns(Transformer):
     def fit(self, X: object) -> Self:
-        rows = self._rows_for_fit(X)
-        self._remember_features(X, rows)
-        self.mean_ = rows.mean(axis=0)
+        data, names = self._data_for_fit(X)
+        self._remember_features(data.n_features, names)
+        self.mean_ = data.head().mean(axis=0)
         self._n_features_out = 2
         return self
 
@@ -100,8 +100,8 @@ def test_nothing_works_before_fit() -> None:
 
 def test_a_fit_that_fails_leaves_the_model_unfitted() -> None:
     model = Model()
-    with pytest.raises(ValueError, match="minimum of 5 is required by Model"):
-        model.fit(X, min_samples=5)
+    with pytest.raises(ValueError, match="minimum of 1 is required by Model"):
+        model.fit(X[:0])
     assert vars(model) == {"size": 1, "start": None, "scale": 0.5}
     model.n_features_in_ = 3  # as after a fit that failed later
     with pytest.raises(NotFittedError):

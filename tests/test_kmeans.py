@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from gaussmix.data import InMemory
 from gaussmix.errors import ConvergenceWarning, NotFittedError, ParameterError
 from gaussmix.kmeans import KMeans
 from gaussmix.lloyd import lloyd, mean_variance
 from gaussmix.nearest import nearest_density
-from gaussmix.sampling import START_ROWS
+from gaussmix.sampling import START_ROWS, Sample, subsample
 from gaussmix.seeding import plus_plus
 
 Floats = NDArray[Any]
@@ -69,7 +70,7 @@ def test_starts_are_scikit_learns(n_clusters: int, weighted: bool) -> None:
     cluster = pytest.importorskip("sklearn.cluster")
     X = groups(700, 2, 5)
     weight = np.random.default_rng(1).uniform(0, 3, size=700) if weighted else None
-    ours = plus_plus(X, n_clusters, weight, np.random.RandomState(3), 1)
+    ours = plus_plus(Sample(X, weight), n_clusters, np.random.RandomState(3), 1)
     theirs, _ = cluster.kmeans_plusplus(X, n_clusters, sample_weight=weight, random_state=3)
     assert np.array_equal(ours, theirs)
 
@@ -267,13 +268,13 @@ def test_nearest_density_is_exact_far_from_the_origin() -> None:
 
 def test_lloyd_stops_by_movement_relative_to_the_spread() -> None:
     X = groups(1000, 2, 3)
-    assert mean_variance(X, 1) == pytest.approx(X.var(axis=0).mean())
+    assert mean_variance(InMemory(X, None)) == pytest.approx(X.var(axis=0).mean())
     passes = [
         started(scale * X, scale * X[:3], max_iter=99, tol=1e-2).n_iter_
         for scale in (2.0**-20, 1.0, 2.0**20)
     ]
     assert passes[0] == passes[1] == passes[2]
-    assert passes[0] < lloyd(X, None, X[:3], max_iter=99, threshold=0.0, n_threads=1).n_iter
+    assert passes[0] < lloyd(InMemory(X, None), X[:3], max_iter=99, threshold=0.0).n_iter
 
 
 @pytest.mark.parametrize(
@@ -414,12 +415,18 @@ def test_random_rows_need_weights_that_count() -> None:
     KMeans(3, init="random", random_state=0).fit(X, sample_weight=[1e149] + 19 * [1e-100])
 
 
+def started_centers(X: Floats, n_clusters: int, weight: Floats | None) -> Floats:
+    random_state = np.random.RandomState(0)
+    sample = subsample(X, weight, n_clusters, random_state)
+    return plus_plus(sample, n_clusters, random_state, 1)
+
+
 def test_a_start_on_many_rows_sees_groups_that_come_in_turn() -> None:
     """Every fourth row belongs to one group; a sample of every fourth row would see only that."""
     n_rows = 4 * START_ROWS
     X = 100.0 * (np.arange(n_rows) % 4)[:, None] + np.random.default_rng(0).normal(size=(n_rows, 1))
     for weight in (None, np.ones(n_rows)):
-        centers = plus_plus(X, 4, weight, np.random.RandomState(0), 1)
+        centers = started_centers(X, 4, weight)
         assert np.sort(np.round(centers.ravel() / 100)).tolist() == [0, 1, 2, 3]
 
 
@@ -427,5 +434,5 @@ def test_a_start_on_many_rows_draws_by_weight() -> None:
     X = np.arange(3.0 * START_ROWS)[:, None]
     weight = np.zeros(len(X))
     weight[[7, 20_000, 40_000]] = 1, 1e-3, 1e3
-    centers = plus_plus(X, 2, weight, np.random.RandomState(0), 1)
+    centers = started_centers(X, 2, weight)
     assert np.sort(centers.ravel()).tolist() == [7, 40_000]

@@ -134,7 +134,16 @@ def test_convergence_is_that_of_scikit_learn(structure: Structure) -> None:
 def test_arguments_are_those_of_scikit_learn() -> None:
     mixture = pytest.importorskip("sklearn.mixture")
     theirs = mixture.GaussianMixture().get_params()
-    assert GaussianMixture().get_params() == theirs | {"accelerate": None, "n_threads": None}
+    own = {
+        "accelerate": None,
+        "algorithm": "em",
+        "checkpoint": None,
+        "checkpoint_interval": 30.0,
+        "half_life": None,
+        "learning_decay": 0.75,
+        "n_threads": None,
+    }
+    assert GaussianMixture().get_params() == theirs | own
 
 
 # Invariances ----------------------------------------------------------------------------------
@@ -348,7 +357,8 @@ def test_a_score_is_added_up_in_blocks(weighted: bool, monkeypatch: pytest.Monke
     model, X = fitted(), overlapping()
     weight = np.linspace(0, 1, 300) if weighted else None
     expected = model.score(X, sample_weight=weight)
-    monkeypatch.setattr("gaussmix.mixture.SCORE_ROWS", 7)
+    monkeypatch.setattr("gaussmix.scoring.GROUP_ROWS", 7)
+    monkeypatch.setattr("gaussmix.scoring.SCORE_ROWS", 14)
     assert model.score(X, sample_weight=weight) == pytest.approx(expected, rel=1e-13)
 
 

@@ -12,6 +12,7 @@ from gaussmix import starts
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix._core.interface import Rows
 from gaussmix.covariance import m_step
+from gaussmix.data import InMemory
 from gaussmix.nearest import Labels
 from gaussmix.parameters import Parameters
 from gaussmix.sampling import START_ROWS, Sample
@@ -44,9 +45,10 @@ def start(X: Any, weight: FloatArray | None = None, **changes: Any) -> Parameter
         "method": "kmeans",
         "reg_covar": 1e-6,
         "random_state": np.random.RandomState(changes.pop("seed", 0)),
-        "n_threads": None,
     }
-    return initial_parameters(X, weight, **(settings | changes))
+    n_threads = changes.pop("n_threads", None)
+    data: Any = None if X is None else InMemory(X, weight, n_threads)
+    return initial_parameters(data, **(settings | changes))
 
 
 def assert_equal(one: Parameters, other: Parameters) -> None:
@@ -186,7 +188,7 @@ def test_promising_starts() -> None:
     def kept(starts: Any, rows: Rows, n_threads: int = 1) -> list[int]:
         state = np.random.RandomState(0)
         chosen = promising(
-            starts, rows, None, reg_covar=1e-6, random_state=state, n_threads=n_threads
+            starts, InMemory(rows, None, n_threads), reg_covar=1e-6, random_state=state
         )
         return [next(i for i, one in enumerate(starts) if one is other) for other in chosen]
 

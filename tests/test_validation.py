@@ -159,9 +159,9 @@ def test_everything_else_is_refused_by_name(
         check_rows(X)
 
 
-def test_a_call_may_ask_for_rows_and_columns_and_names_itself() -> None:
-    with pytest.raises(ValueError, match=r"with 3 sample.* minimum of 4 is required by Mixture\."):
-        check_rows(TABLE, min_samples=4, estimator="Mixture")
+def test_a_call_may_ask_for_columns_and_names_itself() -> None:
+    with pytest.raises(ValueError, match=r"with 0 sample.* minimum of 1 is required by Mixture\."):
+        check_rows(np.empty((0, 2)), estimator="Mixture")
     with pytest.raises(ValueError, match="points has 2 features, but Mixture is expecting 3 feat"):
         check_rows(TABLE, name="points", n_features=3, estimator="Mixture")
     with pytest.raises(ValueError, match="X has 2 features, but the model is expecting 3 feat"):

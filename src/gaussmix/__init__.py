@@ -2,6 +2,8 @@
 
 from gaussmix.config import show_config
 from gaussmix.errors import (
+    CheckpointError,
+    CheckpointWarning,
     CollapseWarning,
     ConvergenceWarning,
     ModelFileError,
@@ -10,12 +12,17 @@ from gaussmix.errors import (
 )
 from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
+from gaussmix.readers import DataError
 from gaussmix.selection import select
+from gaussmix.sources import scan
 from gaussmix.storage import load, save
 
 __all__ = [
+    "CheckpointError",
+    "CheckpointWarning",
     "CollapseWarning",
     "ConvergenceWarning",
+    "DataError",
     "GaussianMixture",
     "KMeans",
     "ModelFileError",
@@ -24,6 +31,7 @@ __all__ = [
     "__version__",
     "load",
     "save",
+    "scan",
     "select",
     "show_config",
 ]

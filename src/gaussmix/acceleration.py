@@ -137,6 +137,23 @@ def strategy_of(accelerate: str | None, reg_covar: float, tol: float) -> Strateg
     return PlainEM() if accelerate is None else Accelerator(accelerate, reg_covar, tol)
 
 
+class Plan(NamedTuple):
+    """What an `Accelerator` has learned, and what it waits for."""
+
+    reach: float = FIRST_REACH
+    limited: bool = False
+    """Whether only the reach ended the last jump."""
+    patience: int = PATIENCE
+    wait: int = PATIENCE
+    """EM steps to the next jump."""
+    reference: Parameters | None = None
+    """Of the chart that the coordinates are in; None before there are any."""
+    points: tuple[FloatArray, ...] = ()
+    """Coordinates (P,) of the last points."""
+    moves: tuple[FloatArray, ...] = ()
+    """How far EM moved each of them."""
+
+
 class Accelerator:
     r"""Follows EM, and jumps ahead of it where its last steps say where it is going.
 
@@ -157,18 +174,16 @@ class Accelerator:
         That of the M-step.
     tol : float
         That of `em`.
+    plan : Plan
+        Where an earlier run left off.
     """
 
-    def __init__(self, method: str, reg_covar: float, tol: float) -> None:
+    def __init__(self, method: str, reg_covar: float, tol: float, plan: Plan | None = None) -> None:
         self._method = METHODS[method]
         self._reg_covar = reg_covar
         self._tol = tol
-        self._reach = FIRST_REACH
-        self._limited = False
-        self._patience = self._wait = PATIENCE
+        self.plan = plan or Plan()
         self._chart: Chart | None = None
-        self._points: list[FloatArray] = []
-        self._moves: list[FloatArray] = []
 
     def follow(self, step: Step) -> Parameters:
         """Return where the next pass should look: at EM's next point, or beyond it."""
@@ -176,27 +191,28 @@ class Accelerator:
             self._forget()
             return step.image
         chart = self._remember(step)
-        self._wait -= 1
-        if self._wait > 0 or self._moves[-1] @ self._moves[-1] < self._tol:
+        _, _, _, wait, _, points, moves = self.plan
+        if wait > 0 or moves[-1] @ moves[-1] < self._tol:
             return step.image
-        jump = self._method.jump(np.array(self._points), np.array(self._moves), self._reach)
+        jump = self._method.jump(np.array(points), np.array(moves), self.plan.reach)
         length = chart.largest_change(jump.displacement)
         if length == 0:
             return step.image
-        self._limited, self._wait = jump.limited, self._method.pause
+        self.plan = self.plan._replace(limited=jump.limited, wait=self._method.pause)
         beyond = jump.displacement * min(1.0, LONGEST_JUMP / length)
-        return chart.parameters(self._points[-1] + self._moves[-1] + beyond)
+        return chart.parameters(points[-1] + moves[-1] + beyond)
 
     def accepts(self, step: Step, last: Step) -> bool:
         """Whether the jump from the last step to this one is good; later ones learn from it."""
         rounding = ROUNDING * abs(last.lower_bound)
         accepted = not step.collapsed and self._gain(step, last) >= -rounding
+        plan = self.plan
         if accepted:
-            self._patience = PATIENCE
-            self._reach *= REACH_FACTOR if self._limited else 1.0
+            reach = plan.reach * (REACH_FACTOR if plan.limited else 1.0)
+            self.plan = plan._replace(patience=PATIENCE, reach=reach)
         else:
-            self._patience *= 2
-            self._reach = max(LEAST_REACH, self._reach / REACH_FACTOR)
+            reach = max(LEAST_REACH, plan.reach / REACH_FACTOR)
+            self.plan = plan._replace(patience=2 * plan.patience, reach=reach)
             self._forget()
         return accepted
 
@@ -207,16 +223,22 @@ class Accelerator:
         return gain - 0.5 * self._reg_covar * (penalties[0] - penalties[1])
 
     def _remember(self, step: Step) -> Chart:
-        chart = self._chart or Chart(step.point)
-        point = chart.coordinates(step.point)
-        self._points = [*self._points, point][-self._method.most :]
-        self._moves = [*self._moves, chart.coordinates(step.image) - point][-self._method.most :]
-        self._chart = chart
-        return chart
+        plan, most = self.plan, self._method.most
+        reference = plan.reference or step.point
+        if self._chart is None or self._chart.reference is not reference:
+            self._chart = Chart(reference)
+        point = self._chart.coordinates(step.point)
+        move = self._chart.coordinates(step.image) - point
+        self.plan = plan._replace(
+            wait=plan.wait - 1,
+            reference=reference,
+            points=(*plan.points, point)[-most:],
+            moves=(*plan.moves, move)[-most:],
+        )
+        return self._chart
 
     def _forget(self) -> None:
-        self._chart, self._wait = None, self._patience
-        self._points, self._moves = [], []
+        self.plan = self.plan._replace(wait=self.plan.patience, reference=None, points=(), moves=())
 
 
 def _mean_trace(parameters: Parameters, weights: FloatArray) -> float:

@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -25,7 +26,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If `check_target` refuses the path, or the file cannot be written.
     """
     target = check_target(path)
-    temporary = target.with_name(f".gaussmix-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -59,9 +60,21 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed while they wrote to the path have left behind."""
+    target = Path(os.path.realpath(path))
+    for temporary in target.parent.glob(f"{_prefix(target)}*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 def shown_ending(path: Path) -> str:
     """Return the ending of a file's name as errors show it."""
     return repr(path.suffix) if path.suffix else "no ending"
+
+
+def _prefix(target: Path) -> str:
+    """Return how names of temporary files for a target begin."""
+    return f".gaussmix-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
 def _refusal(number: int, reason: str, path: str | os.PathLike[str]) -> OSError:

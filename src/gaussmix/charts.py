@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix.atomic import replacing
+from gaussmix.bounds import bound
 from gaussmix.contenders import EM
 from gaussmix.efficiency import LEAST_OF_NEIGHBOUR, Grid, Pair, pairs
 from gaussmix.machine import Ceilings
@@ -18,13 +19,14 @@ DPI = 120
 REACH = 2.0  # factor between the outermost points and the frame
 
 
-def save_roofline(path: Path, rows: Sequence[Row], ceilings: Ceilings, caption: str) -> None:
+def save_roofline(
+    path: Path, rows: Sequence[Row], ceilings: Ceilings, exp_rate: float, caption: str
+) -> None:
     """Draw rates of EM iterations against arithmetic intensity, beneath the measured ceilings.
 
     The intensity of an iteration is its operations per byte of X, which it reads once. A dash is
-    what an iteration would reach if it were a matrix product's operations and numpy's
-    exponentials, one for each row and component, and nothing else (after Williams, Waterman and
-    Patterson, Roofline, 2009).
+    what an iteration would reach if it did nothing but what `gaussmix.bounds` says, with so many
+    exponentials in 1e9/s a thread (after Williams, Waterman and Patterson, Roofline, 2009).
 
     Raises
     ------
@@ -37,7 +39,11 @@ def save_roofline(path: Path, rows: Sequence[Row], ceilings: Ceilings, caption: 
     _draw_ceilings(axes, points, ceilings)
     for color, library in zip(COLORS, dict.fromkeys(row.library for row in points), strict=False):
         _draw_library(axes, library, [row for row in points if row.library == library], color)
-    _draw_bounds(axes, [row for row in points if row.library == "gaussmix"], ceilings)
+    ours = [row for row in points if row.library == "gaussmix"]
+    axes.scatter(
+        [intensity(row) for row in ours], [_reachable(row, ceilings, exp_rate) for row in ours],
+        marker="_", s=260, color=INK, label="products, exponentials and memory",
+    )  # fmt: skip
     axes.set(xscale="log", yscale="log")
     axes.set_xlabel("floating-point operations per byte of X", color=FAINT)
     axes.set_ylabel("GFLOP/s", color=FAINT)
@@ -100,17 +106,10 @@ def _draw_library(axes: Any, library: str, rows: Sequence[Row], color: str) -> N
         )  # fmt: skip
 
 
-def _draw_bounds(axes: Any, rows: Sequence[Row], ceilings: Ceilings) -> None:
-    axes.scatter(
-        [intensity(row) for row in rows], [_bound(row, ceilings) for row in rows], marker="_",
-        s=260, color=INK, label="matrix product and exponentials",
-    )  # fmt: skip
-
-
-def _bound(row: Row, ceilings: Ceilings) -> float:
-    exponentials = row.case.n_samples * row.case.n_components
-    product = _flops(row) / ceilings.gemm["float64"]
-    return _flops(row) / (product + exponentials / (ceilings.exp * ceilings.threads))
+def _reachable(row: Row, ceilings: Ceilings, exp_rate: float) -> float:
+    least = bound(row.case, ceilings, exp_rate)
+    assert least is not None
+    return 1e-9 * _flops(row) / least.total
 
 
 def save_efficiency(path: Path, grid: Grid, ceilings: Ceilings, caption: str) -> None:

@@ -97,6 +97,7 @@ def demo(arguments: argparse.Namespace) -> int:
 def fit(arguments: argparse.Namespace) -> int:
     """Fit a mixture to a file's rows and save it."""
     _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
+    _check_checkpoint(arguments)
     table = sources.read_table(arguments.file)
     weight = None if arguments.weights is None else sources.read_column(arguments.weights)
     model = GaussianMixture(
@@ -112,10 +113,13 @@ def fit(arguments: argparse.Namespace) -> int:
         n_threads=arguments.threads,
         verbose=2 * progress.shown(),
         verbose_interval=1,
+        checkpoint=arguments.checkpoint,
+        checkpoint_interval=arguments.checkpoint_interval,
     )
     with progress.last_line("fitting"):
         model.fit(table, sample_weight=weight)
     model.set_params(verbose=0, verbose_interval=10, n_threads=None)
+    model.set_params(checkpoint=None, checkpoint_interval=30.0)
     storage.save(model, arguments.output)
     outcome = "converged" if model.converged_ else "did not converge"
     print(
@@ -224,7 +228,9 @@ def bench(arguments: argparse.Namespace) -> int:
     """Measure the speed of kernels and fits, and of other libraries that are installed."""
     from gaussmix import benchmark
 
-    return benchmark.main(arguments.full, arguments.only, arguments.output)
+    return benchmark.main(
+        arguments.full, arguments.only, arguments.output, resume=arguments.resume
+    )
 
 
 def info(_arguments: argparse.Namespace) -> int:
@@ -249,6 +255,16 @@ def _check_output(
     for path in inputs:
         if path is not None and path.exists() and output.exists() and output.samefile(path):
             raise ValueError(f"{output}: the output would replace the input {path}")
+
+
+def _check_checkpoint(arguments: argparse.Namespace) -> None:
+    """Raise what writing a checkpoint would raise, and where it would replace another file."""
+    path, output = arguments.checkpoint, arguments.output
+    if path is None:
+        return
+    if os.path.realpath(path) == os.path.realpath(output):
+        raise ValueError(f"{path}: --checkpoint must be another file than the model, got both")
+    _check_output(path, str, arguments.file, arguments.weights)
 
 
 def _draw(outcome: Any, path: Path) -> None:
@@ -334,6 +350,11 @@ def _add_fit(commands: Any) -> None:
     add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
     _add_seed(parser, "of the start; without one, every fit starts elsewhere")
     add("--weights", type=_file, metavar="FILE", help=f"one column, a weight per row ({FILES})")
+    progress_file = "go on from this file, if it is there, and keep the fit's progress in it"
+    add("--checkpoint", type=_file, metavar="FILE", help=progress_file)
+    seconds = "between writings of the checkpoint, at least"
+    interval = defaults.checkpoint_interval
+    add("--checkpoint-interval", type=float, default=interval, metavar="SECONDS", help=seconds)
     _add_threads(parser)
     _add_output(parser, "model (.npz)")
 
@@ -391,6 +412,7 @@ def _add_bench(commands: Any) -> None:
     add("--full", action="store_true", help="all sizes, one thread and all, and the targets")
     add("--only", metavar="REGEX", help="only what has this in its name, as 'S2' or 'efficiency'")
     add("-o", "--output", type=Path, metavar="FOLDER", help="for JSON, Markdown and pictures")
+    add("--resume", action="store_true", help="keep what the folder has, and measure the rest")
 
 
 def _command(

@@ -36,7 +36,10 @@ PREDICT = "predict"
 PREDICT_PROBA = "predict_proba"
 SCORE_SAMPLES = "score_samples"
 KMEANS = "KMeans"
+FROM_FILES = "EM iteration from files"
 PREDICTIONS = (PREDICT, PREDICT_PROBA, SCORE_SAMPLES)
+ITERATED = (EM, FROM_FILES)
+"""Tasks of which one iteration is timed."""
 
 SHAPES = {
     "S1": (1_000_000, 2, 8),
@@ -54,8 +57,8 @@ KMEANS_PASSES = 20
 BLOCK_ROWS = 1 << 16  # rows drawn at a time
 
 Arrays: TypeAlias = tuple[NDArray[Any], ...]
-Answer: TypeAlias = Mapping[int, float] | Arrays | float
-"""Iterations made -> value reached; arrays computed; or a likelihood, the more the better."""
+Answer: TypeAlias = Mapping[int, float] | Arrays | float | None
+"""Iterations made -> value reached; arrays computed; a likelihood, the more the better; or none."""
 Run: TypeAlias = Callable[[int], Answer]
 """Number of EM iterations -> answer; what is not EM takes no notice of it."""
 Prepare: TypeAlias = "Callable[[Problem, int], Run]"
@@ -222,6 +225,7 @@ def scikit_learn() -> Contender:
 def _estimator_tasks(mixture: Any, kmeans: Any, threads: Threads) -> dict[str, Prepare]:
     return {
         EM: _em(mixture, threads),
+        FROM_FILES: _em(mixture, threads),
         FIT_FROM_START: _fit_from_start(mixture, threads),
         FIT: _fit(mixture, threads),
         **{method: _prediction(mixture, threads, method) for method in PREDICTIONS},

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.constants import FloatArray
+from gaussmix.data import InMemory
 from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
 from gaussmix.parameters import Parameters
@@ -253,14 +254,12 @@ def _timed_fit(
     model = GaussianMixture(N_COMPONENTS, tol=TOL, n_threads=n_threads)
     begin = perf_counter()
     start = initial_parameters(
-        X,
-        None,
+        InMemory(X, None, n_threads),
         structure="full",
         n_components=N_COMPONENTS,
         method=model.init_params,
         reg_covar=model.reg_covar,
         random_state=check_random_state(seed),
-        n_threads=n_threads,
     )
     started = perf_counter()
     model.set_params(

@@ -1,8 +1,9 @@
 """Expectation maximisation: the loop, the points it looks at, and the monitor that ends it."""
 
 from collections.abc import Callable
+from copy import copy
 from time import perf_counter
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 
@@ -70,29 +71,116 @@ class Monitor:
         Settled when the value changes by less than this; 0 never settles.
     previous : float
         Value before the first, from an earlier run that is being continued.
+
+    Attributes
+    ----------
+    lower_bounds : list of float
+        All values.
+    change : float
+        The last change.
+    last, before : float
+        What the next value is compared with, and what the present one was compared with.
     """
 
     def __init__(self, tol: float, previous: float = -np.inf) -> None:
         self.tol = tol
         self.lower_bounds: list[float] = []
         self.change = np.inf
-        self._last = self._before = previous
+        self.last = self.before = previous
 
     def update(self, lower_bound: float) -> float:
         """Note the next value and return its change."""
-        self.change = lower_bound - self._last
-        self._before, self._last = self._last, lower_bound
+        self.change = lower_bound - self.last
+        self.before, self.last = self.last, lower_bound
         self.lower_bounds.append(lower_bound)
         return self.change
 
     def refuse(self) -> None:
         """Compare the next value with that before the present one, whose point was not kept."""
-        self._last = self._before
+        self.last = self.before
 
     @property
     def settled(self) -> bool:
         """Whether the last change was less than the tolerance."""
         return abs(self.change) < self.tol
+
+    def __copy__(self) -> "Monitor":
+        twin = Monitor(self.tol)
+        vars(twin).update(vars(self), lower_bounds=[*self.lower_bounds])
+        return twin
+
+
+class EMState:
+    """An EM run between two iterations: all that it takes to go on as if it had never stopped.
+
+    Parameters
+    ----------
+    start : Parameters
+        Where to begin.
+    tol : float
+        Settled when the mean log-likelihood of a row changes by less.
+    previous : float
+        Mean log-likelihood before the first iteration, when an earlier run is continued.
+    strategy : Strategy, optional
+        What chooses the points; EM if not given.
+
+    Attributes
+    ----------
+    point : Parameters
+        What the next pass looks at.
+    last : Step
+        The last good step.
+    monitor : Monitor
+    strategy : Strategy
+    converged : bool
+    """
+
+    def __init__(
+        self,
+        start: Parameters,
+        tol: float,
+        previous: float = -np.inf,
+        strategy: Strategy | None = None,
+    ) -> None:
+        self.point = start
+        self.last = Step(start, start, (), previous)  # as if an EM step had led to the start
+        self.monitor = Monitor(tol, previous)
+        self.strategy = strategy or PlainEM()
+        self.converged = False
+
+    def take(self, step: Step) -> None:
+        """Go on from what a pass has found at the point."""
+        self.monitor.update(step.lower_bound)
+        by_em = self.by_em
+        if by_em or self.strategy.accepts(step, self.last):
+            self.last = step
+            self.converged = by_em and self.monitor.settled
+            self.point = step.image if self.monitor.settled else self.strategy.follow(step)
+        else:
+            self.monitor.refuse()
+            self.point = self.last.image
+
+    @property
+    def by_em(self) -> bool:
+        """Whether the point is where EM itself went from the last good step."""
+        return self.point is self.last.image
+
+    @property
+    def n_iter(self) -> int:
+        """Number of iterations so far."""
+        return len(self.monitor.lower_bounds)
+
+    @property
+    def result(self) -> EMResult:
+        """What the run has come to, if it ends here."""
+        bounds = self.monitor.lower_bounds
+        return EMResult(self.last.image, bounds, self.converged, self.n_iter, self.last.collapsed)
+
+    def __copy__(self) -> Self:
+        twin = self.__class__.__new__(self.__class__)
+        parts = {"monitor": copy(self.monitor), "strategy": copy(self.strategy)}
+        vars(twin).update(vars(self), **parts)
+        return twin
 
 
 class Printer:
@@ -191,23 +279,26 @@ def em(
     Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm,
     Journal of the Royal Statistical Society B 39, 1-38.
     """
-    strategy = strategy or PlainEM()
-    monitor = Monitor(tol, previous)
-    last = Step(start, start, (), previous)  # as if an EM step had led to the start
-    point, converged = start, False
-    while len(monitor.lower_bounds) < max_iter and not converged:
-        statistics = e_step(point)
-        step = Step(point, *m_step(statistics), statistics.mean_log_likelihood)
-        change = monitor.update(step.lower_bound)
+    state = EMState(start, tol, previous, strategy)
+    return proceed(state, e_step, m_step, max_iter=max_iter, callback=callback)
+
+
+def proceed(
+    state: EMState,
+    e_step: EStep,
+    m_step: MStep,
+    *,
+    max_iter: int,
+    callback: Callback | None = None,
+) -> EMResult:
+    """Go on with a run, as `em` does, until it has settled or done `max_iter` iterations in all.
+
+    The state is advanced in place; between two iterations, when the callback is called, a copy of
+    it is where the run can be taken up again.
+    """
+    while state.n_iter < max_iter and not state.converged:
+        statistics = e_step(state.point)
+        state.take(Step(state.point, *m_step(statistics), statistics.mean_log_likelihood))
         if callback is not None:
-            callback(len(monitor.lower_bounds), step.lower_bound, change)
-        by_em = point is last.image
-        if by_em or strategy.accepts(step, last):
-            last = step
-            converged = by_em and monitor.settled
-            point = step.image if monitor.settled else strategy.follow(step)
-        else:
-            monitor.refuse()
-            point = last.image
-    n_iter = len(monitor.lower_bounds)
-    return EMResult(last.image, monitor.lower_bounds, converged, n_iter, last.collapsed)
+            callback(state.n_iter, state.monitor.lower_bounds[-1], state.monitor.change)
+    return state.result

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.constants import FloatArray, Structure
+from gaussmix.data import InMemory
 from gaussmix.lloyd import lloyd
 from gaussmix.parameters import Parameters, precision_factors
 from gaussmix.sampling import Sample
@@ -189,12 +190,7 @@ def _kmeans_centers(
 ) -> FloatArray:
     factor = precision_factors("tied", metric.full_covariances()[0])
     rows = (sample.rows - metric.means[0]) @ factor
-    centers = lloyd(
-        rows,
-        sample.weight,
-        plus_plus(rows, n_components, sample.weight, random_state, n_threads),
-        max_iter=LLOYD_ITERATIONS,
-        threshold=0.0,
-        n_threads=n_threads,
-    ).centers
+    start = plus_plus(Sample(rows, sample.weight), n_components, random_state, n_threads)
+    data = InMemory(rows, sample.weight, n_threads)
+    centers = lloyd(data, start, max_iter=LLOYD_ITERATIONS, threshold=0.0).centers
     return np.ascontiguousarray(metric.means[0] + np.linalg.solve(factor.T, centers.T).T)

@@ -22,12 +22,20 @@ class CollapseWarning(UserWarning):
     """A component shrank onto too few rows and had to be regularised or started again."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the fit goes on."""
+
+
 class NotFittedError(ValueError, AttributeError):
     """A method that needs a fitted model was called before `fit`."""
 
 
 class ParameterError(ValueError, TypeError):
     """An argument of the wrong kind or out of range."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged, or was written by another fit."""
 
 
 class ModelFileError(ValueError):

@@ -4,18 +4,32 @@ scikit-learn recognises an estimator by its methods, so nothing here imports it 
 """
 
 import inspect
+import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix import sinks
 from gaussmix._core.interface import Rows
+from gaussmix.atomic import check_target
 from gaussmix.config import version
+from gaussmix.data import Data, InMemory
+from gaussmix.distributed import by_row, is_dask
 from gaussmix.errors import ParameterError, not_fitted, warn
-from gaussmix.validation import check_choice, check_rows
+from gaussmix.inputs import as_data, in_memory
+from gaussmix.sources import scan
+from gaussmix.validation import (
+    check_choice,
+    check_n_features,
+    check_n_threads,
+    check_rows,
+    check_sample_weight,
+)
 
 SHOWN_NAMES = 5  # feature names listed in an error
 SHOWN_VALUES = 12  # elements of an array parameter that are shown in full
@@ -129,16 +143,16 @@ class Estimator:
         if not self.__sklearn_is_fitted__():
             raise not_fitted(self)
 
-    def _rows_for_fit(self, X: object, min_samples: int = 1) -> Rows:
-        """Check the rows to fit, and the names of their features."""
-        rows = check_rows(X, min_samples=min_samples, estimator=type(self).__name__)
-        _feature_names(X)
-        return rows
+    def _data_for_fit(
+        self, X: object, sample_weight: object = None, n_threads: object = None
+    ) -> tuple[Data, Names | None]:
+        """Check the rows to fit, their weights, and the names of their features."""
+        data, named = as_data(X, sample_weight, n_threads, type(self).__name__)
+        return data, feature_names(named)
 
-    def _remember_features(self, X: object, rows: Rows) -> None:
-        """Set n_features_in_ and feature_names_in_, once a fit to X, checked as rows, succeeded."""
-        names = _feature_names(X)
-        self.n_features_in_ = rows.shape[1]
+    def _remember_features(self, n_features: int, names: Names | None) -> None:
+        """Set n_features_in_ and feature_names_in_, once a fit succeeded."""
+        self.n_features_in_ = n_features
         if names is not None:
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
@@ -147,8 +161,46 @@ class Estimator:
     def _rows(self, X: object) -> Rows:
         """Check rows for a fitted model: same features, by number and by name."""
         self._check_fitted()
-        self._check_feature_names(_feature_names(X))
+        self._check_feature_names(feature_names(X))
         return check_rows(X, n_features=self.n_features_in_, estimator=type(self).__name__)
+
+    def _data(self, X: object, sample_weight: object, n_threads: object) -> Data:
+        """Check rows and weights for a fitted model, wherever they lie."""
+        if in_memory(X):
+            rows = self._rows(X)
+            weight = check_sample_weight(sample_weight, len(rows))
+            return InMemory(rows, weight, check_n_threads(n_threads))
+        self._check_fitted()
+        data, named = as_data(X, sample_weight, n_threads, type(self).__name__)
+        self._check_feature_names(feature_names(named))
+        check_n_features(data.n_features, self.n_features_in_, "X", type(self).__name__)
+        return data
+
+    def _by_row(
+        self,
+        method: str,
+        function: Callable[[Rows], NDArray[Any]],
+        X: object,
+        out: str | os.PathLike[str] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Any:
+        """Return what a function says of each row, all in one array, or write it block by block.
+
+        The method is the one that a worker of Dask calls for its rows.
+        """
+        if out is not None:
+            check_target(out)
+        elif is_dask(X):
+            self._check_fitted()
+            return by_row(self, method, X)
+        elif in_memory(X):
+            return function(self._rows(X))
+        source = scan(X)
+        results = (function(block.rows) for block in self._data(source, None, None).blocks())
+        if out is None:
+            return np.concatenate(list(results))
+        sinks.write(out, results, names)
+        return Path(out)
 
     def _check_feature_names(self, names: Names | None) -> None:
         fitted: Names | None = getattr(self, "feature_names_in_", None)
@@ -259,7 +311,7 @@ def _brief(value: object) -> str:
     return repr(value)
 
 
-def _feature_names(X: object) -> Names | None:
+def feature_names(X: object) -> Names | None:
     """Column names of a frame, if they are strings."""
     columns = getattr(X, "columns", None)
     if columns is None or isinstance(X, np.ndarray):

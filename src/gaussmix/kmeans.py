@@ -1,6 +1,8 @@
 """The K-means estimator."""
 
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -8,15 +10,16 @@ from numpy.typing import ArrayLike
 
 from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.errors import not_fitted, warn, warn_convergence
+from gaussmix.data import Data, InMemory
+from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimator import Transformer
 from gaussmix.lloyd import LloydResult, lloyd, mean_variance
 from gaussmix.nearest import (
+    HardPass,
     Labels,
     assign,
     check_squares,
     closeness,
-    hard_pass,
     nearest_density,
 )
 from gaussmix.seeding import plus_plus, random_rows
@@ -27,7 +30,6 @@ from gaussmix.validation import (
     check_random_state,
     check_real,
     check_rows,
-    check_sample_weight,
     check_verbose,
 )
 
@@ -65,7 +67,8 @@ class KMeans(Transformer):
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features), float64
     labels_ : ndarray of shape (n_samples,), int32
-        Nearest centre of each row; the same as ``predict`` of the rows fitted.
+        Nearest centre of each row; the same as ``predict`` of the rows fitted. Not there where
+        rows were read block by block.
     inertia_ : float
         Weighted sum of squared distances from the nearest centre.
     n_iter_ : int
@@ -141,51 +144,67 @@ class KMeans(Transformer):
             If fewer clusters than `n_clusters` have any rows.
         """
         self._check_parameters()
-        rows = self._rows_for_fit(X)
-        if len(rows) < self.n_clusters:
-            raise ValueError(f"n_samples={len(rows)} should be >= n_clusters={self.n_clusters}.")
-        weight = check_sample_weight(sample_weight, len(rows))
-        self._keep(self._best_run(rows, weight))
-        self._remember_features(X, rows)
+        data, names = self._data_for_fit(X, sample_weight, self.n_threads)
+        if data.n_samples < self.n_clusters:
+            raise ValueError(
+                f"n_samples={data.n_samples} should be >= n_clusters={self.n_clusters}."
+            )
+        self._keep(self._best_run(data))
+        self._remember_features(data.n_features, names)
         return self
 
-    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
+    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Any:
         """Find the clusters of X and return the cluster of each row, shape (n_samples,)."""
-        return self.fit(X, sample_weight=sample_weight).labels_
+        self.fit(X, sample_weight=sample_weight)
+        return self.labels_ if hasattr(self, "labels_") else self.predict(X)
 
     def fit_transform(self, X: object, y: object = None, sample_weight: object = None) -> Any:
         """Find the clusters of X and return distances, as `transform` does."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def predict(self, X: object) -> Labels:
-        """Return the index of the nearest centre of each row, shape (n_samples,), int32."""
-        rows = self._rows(X)
-        labels = np.empty(len(rows), dtype=np.int32)
-        density = nearest_density(self._centers(), rows.dtype)
-        assign(rows, density, labels, None, check_n_threads(self.n_threads))
-        return labels
+    def predict(self, X: object, *, out: str | os.PathLike[str] | None = None) -> Any:
+        """Return the index of the nearest centre of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int32
+            Of a Dask collection a lazy dask array; with `out` its path.
+        """
+        return self._by_row("predict", self._nearest, X, out, ["cluster"])
 
     def transform(self, X: object) -> Any:
         """Return the distance of each row from each centre, (n_samples, n_clusters).
 
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
         """
-        rows = self._rows(X)
-        distances = closeness(rows, self._centers(), check_n_threads(self.n_threads))
-        np.multiply(distances, -2, out=distances)
-        np.maximum(distances, 0, out=distances)  # no root of -0
-        return self._wrapped(np.sqrt(distances, out=distances), X)
+        distances = self._by_row("transform", self._distances, X)
+        return self._wrapped(distances, X)
 
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Return minus the inertia of X: the weighted sum of squared distances, negated."""
-        rows = self._rows(X)
-        weight = check_sample_weight(sample_weight, len(rows))
-        n_threads = check_n_threads(self.n_threads)
-        inertia = hard_pass(rows, weight, self._centers(), None, n_threads).inertia
-        squares = inertia if weight is None else inertia / float(weight.max())
+        data = self._data(X, sample_weight, self.n_threads)
+        inertia = data.total(partial(HardPass, self._centers())).inertia
         what = "Squared distances of X from the nearest centers add up to"
-        check_squares(squares, rows.dtype, what)
+        check_squares(inertia * data.n_samples / data.weight, data.dtype, what)
         return -inertia
+
+    def _nearest(self, X: Rows) -> Labels:
+        labels = np.empty(len(X), dtype=np.int32)
+        density = nearest_density(self._centers(), X.dtype)
+        assign(X, density, labels, None, check_n_threads(self.n_threads))
+        return labels
+
+    def _distances(self, X: Rows) -> Rows:
+        distances = closeness(X, self._centers(), check_n_threads(self.n_threads))
+        np.multiply(distances, -2, out=distances)
+        np.maximum(distances, 0, out=distances)  # no root of -0
+        return np.sqrt(distances, out=distances)
 
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, 1)
@@ -201,30 +220,20 @@ class KMeans(Transformer):
         if isinstance(self.init, str):
             check_choice("init", self.init, ("k-means++", "random"))
 
-    def _best_run(self, X: Rows, sample_weight: FloatArray | None) -> LloydResult:
+    def _best_run(self, data: Data) -> LloydResult:
         random_state = check_random_state(self.random_state)
-        threshold = float(self.tol) * mean_variance(X, self.n_threads)
+        threshold = float(self.tol) * mean_variance(data)
         runs = (
-            self._run(X, sample_weight, random_state, threshold) for _ in range(self._n_starts())
+            lloyd(
+                data,
+                self._starting_centers(data, random_state),
+                max_iter=int(self.max_iter),
+                threshold=threshold,
+                verbose=bool(self.verbose),
+            )
+            for _ in range(self._n_starts())
         )
         return min(runs, key=lambda run: run.inertia)
-
-    def _run(
-        self,
-        X: Rows,
-        sample_weight: FloatArray | None,
-        random_state: np.random.RandomState,
-        threshold: float,
-    ) -> LloydResult:
-        return lloyd(
-            X,
-            sample_weight,
-            self._starting_centers(X, sample_weight, random_state),
-            max_iter=int(self.max_iter),
-            threshold=threshold,
-            n_threads=self.n_threads,
-            verbose=bool(self.verbose),
-        )
 
     def _n_starts(self) -> int:
         given = not isinstance(self.init, str) and not callable(self.init)
@@ -238,36 +247,51 @@ class KMeans(Transformer):
             )
         return 1 if given else int(self.n_init)
 
-    def _starting_centers(
-        self, X: Rows, sample_weight: FloatArray | None, random_state: np.random.RandomState
-    ) -> FloatArray:
+    def _starting_centers(self, data: Data, random_state: np.random.RandomState) -> FloatArray:
         n_clusters = int(self.n_clusters)
         if isinstance(self.init, str):
             if self.init == "random":
-                return random_rows(X, n_clusters, sample_weight, random_state)
-            return plus_plus(X, n_clusters, sample_weight, random_state, self.n_threads)
+                return self._random_rows(data, random_state)
+            sample = data.sample(n_clusters, random_state)
+            return plus_plus(sample, n_clusters, random_state, data.n_threads)
         given: Any = self.init
         if callable(given):
-            given = given(X, n_clusters, random_state=random_state)
+            given = given(self._array(data), n_clusters, random_state=random_state)
         centers: FloatArray = check_rows(given, name="init").astype(np.float64)
-        if centers.shape != (n_clusters, X.shape[1]):
+        if centers.shape != (n_clusters, data.n_features):
             raise ValueError(
                 f"The shape of the initial centers {centers.shape} does not match the number of "
-                f"clusters {n_clusters} and the number of features of the data {X.shape[1]}."
+                f"clusters {n_clusters} and the number of features of the data {data.n_features}."
             )
         with np.errstate(over="ignore"):
-            squares = float(((centers - X[0]) ** 2).sum())
-        check_squares(squares, X.dtype, "Squared distances of init from the first row add up to")
+            squares = float(((centers - data.head()[0]) ** 2).sum())
+        what = "Squared distances of init from the first row add up to"
+        check_squares(squares, data.dtype, what)
         return centers
 
+    def _random_rows(self, data: Data, random_state: np.random.RandomState) -> FloatArray:
+        if isinstance(data, InMemory):
+            return random_rows(data.rows, int(self.n_clusters), data.sample_weight, random_state)
+        sample = data.sample(int(self.n_clusters), random_state)
+        return random_rows(sample.rows, int(self.n_clusters), sample.weight, random_state)
+
+    def _array(self, data: Data) -> Rows:
+        if isinstance(data, InMemory):
+            return data.rows
+        raise ParameterError(f"init may be a function only where X is an array, got {self.init!r}")
+
     def _keep(self, best: LloydResult) -> None:
-        n_distinct = np.count_nonzero(np.bincount(best.labels))
+        n_distinct = np.count_nonzero(best.n_k if best.labels is None else np.bincount(best.labels))
         if n_distinct < self.n_clusters:
             warn_convergence(
                 f"Number of distinct clusters ({n_distinct}) found smaller than n_clusters "
                 f"({self.n_clusters}). Possibly due to duplicate points in X."
             )
-        self.cluster_centers_, self.labels_, self.inertia_, self.n_iter_ = best
+        self.cluster_centers_, self.inertia_, self.n_iter_ = best.centers, best.inertia, best.n_iter
+        if best.labels is not None:
+            self.labels_ = best.labels
+        else:
+            vars(self).pop("labels_", None)
         self._n_features_out = len(self.cluster_centers_)
 
     def _centers(self) -> FloatArray:
@@ -283,7 +307,7 @@ class KMeans(Transformer):
         )
         return np.asarray(centers, dtype=np.float64)
 
-    def _rows(self, X: object) -> Rows:
-        if not hasattr(self, "n_features_in_") and self.__sklearn_is_fitted__():  # set by hand
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        if not hasattr(self, "n_features_in_"):  # set by hand
             self._n_features_out, self.n_features_in_ = self._centers().shape
-        return super()._rows(X)

@@ -49,7 +49,7 @@ def better(first: Ceilings, second: Ceilings) -> Ceilings:
     return Ceilings(first.threads, gemm, memory, exp)
 
 
-def gemm_rate(dtype: str = "float64", size: int = GEMM_SIZE, repeats: int = 3) -> float:
+def gemm_rate(dtype: str = "float64", size: int = GEMM_SIZE, repeats: int = 2) -> float:
     """Measure the GFLOP/s of numpy's product of two square matrices, the best of some."""
     a = np.random.default_rng(0).random((size, size)).astype(dtype)
     return 2e-9 * size**3 / _best(lambda: a @ a, repeats)

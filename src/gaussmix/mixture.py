@@ -1,9 +1,11 @@
 """The Gaussian mixture estimator."""
 
+import os
 from collections.abc import Sequence
 from copy import copy
+from functools import partial
 from numbers import Integral
-from typing import Any, NamedTuple, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,14 +14,21 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
 from gaussmix._core.interface import Rows
 from gaussmix.acceleration import METHODS, strategy_of
+from gaussmix.checkpoint import Checkpoint, Identity, origin
 from gaussmix.covariance import m_step
+from gaussmix.data import Data, InMemory
 from gaussmix.drawing import draw
-from gaussmix.em import EMResult, Printer, em
+from gaussmix.em import Callback, EMResult, EMState, Printer
 from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
-from gaussmix.estimator import Estimator
+from gaussmix.estimator import Estimator, Names
+from gaussmix.fingerprint import DigestPass, options_of
 from gaussmix.hierarchy import Hierarchy, nest
+from gaussmix.incremental import SWEEPS_BEFORE_JUMPS, sweep
+from gaussmix.online import Seen, check_pace, online_step
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters
 from gaussmix.queries import Queries
+from gaussmix.runs import Run, Runs, Search
+from gaussmix.scoring import LikelihoodPass, Score, UncertaintyPass
 from gaussmix.starts import (
     METHOD_NAMES,
     Given,
@@ -30,23 +39,31 @@ from gaussmix.starts import (
     initial_parameters,
     promising,
 )
-from gaussmix.statistics import collect, pass_flops
+from gaussmix.statistics import Statistics, StatisticsPass, pass_flops
 from gaussmix.validation import (
     check_boolean,
     check_choice,
     check_integer,
     check_n_threads,
     check_numbers,
+    check_path,
     check_random_state,
     check_real,
-    check_sample_weight,
     check_verbose,
 )
 
-SCORE_ROWS = 1 << 18  # rows whose log-likelihoods are held at a time: 2 MB
 NAMED_COMPONENTS = 10  # collapsed components that a warning lists
+ALGORITHMS = ("em", "incremental")
+WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
+    "half_life",
+    "learning_decay",
+    "verbose",
+    "verbose_interval",
+}
+"""Parameters that may change while a fit is interrupted: they do not change what it comes to."""
 
 Labels: TypeAlias = NDArray[np.int32]
+PathLike: TypeAlias = str | os.PathLike[str]
 Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
 
 
@@ -73,6 +90,10 @@ class GaussianMixture(Queries, Estimator):
         Jump ahead of EM, where that gains likelihood, to need fewer passes: by squared
         extrapolation (Varadhan & Roland, 2008), careful, or by Anderson acceleration (Henderson &
         Varadhan, 2019), faster where EM is very slow. None is EM, as in scikit-learn.
+    algorithm : {'em', 'incremental'}, default='em'
+        'incremental' opens a fit with sweeps over blocks of rows and an M-step after each block
+        (Neal & Hinton, 1998), until one gains no more than `tol`, or after 8 with `accelerate`.
+        EM then takes it to the end. It needs some two thirds of EM's passes where `tol` is small.
     n_init : int, default=1
         Number of starts, of which the one that ends with the largest likelihood is kept; one whose
         components collapsed only if all did. Where X has at least eight times the rows that a
@@ -102,6 +123,20 @@ class GaussianMixture(Queries, Estimator):
         Iterations between printed lines.
     n_threads : int, optional
         Number of threads; by default as many as `gaussmix.show_config` shows.
+    learning_decay : float, default=0.75
+        How fast `partial_fit` forgets what it saw under poorer parameters: the n-th row enters
+        the averages with :math:`n^{-learning\_decay}` (Cappé & Moulines, 2009). More than 0.5, for
+        the quickest, and at most 1, for the exact running average.
+    half_life : float or None, default=None
+        Summed weight of rows after which `partial_fit` has forgotten half of what was before, to
+        follow a stream that changes; None forgets ever more slowly.
+    checkpoint : path-like or None, default=None
+        File for the fit's progress, written whole or not at all. If it is there, `fit` goes on
+        from it, to the same bits as if it had never stopped, or at once to the result if that was
+        reached; it refuses the file of another fit. `max_iter` may grow from fit to fit. Delete
+        the file to begin anew.
+    checkpoint_interval : float, default=30.0
+        Seconds between writings, at least; 0 writes after every iteration.
 
     Attributes
     ----------
@@ -124,6 +159,10 @@ class GaussianMixture(Queries, Estimator):
     lower_bounds_ : list of float
         Mean log-likelihood before each M-step. With `accelerate` it has a dip wherever a jump
         was not worth it and was undone.
+    n_samples_seen_ : int
+        Number of rows that the parameters come from.
+    weight_seen_ : float
+        Their summed weight: how much the parameters count in `partial_fit`.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, if X was a frame whose names are strings.
@@ -162,6 +201,7 @@ class GaussianMixture(Queries, Estimator):
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         accelerate: str | None = None,
+        algorithm: str = "em",
         n_init: int = 1,
         init_params: str = "kmeans",
         weights_init: ArrayLike | None = None,
@@ -172,6 +212,10 @@ class GaussianMixture(Queries, Estimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         n_threads: int | None = None,
+        learning_decay: float = 0.75,
+        half_life: float | None = None,
+        checkpoint: PathLike | None = None,
+        checkpoint_interval: float = 30.0,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -179,6 +223,7 @@ class GaussianMixture(Queries, Estimator):
         self.reg_covar = reg_covar
         self.max_iter = max_iter
         self.accelerate = accelerate
+        self.algorithm = algorithm
         self.n_init = n_init
         self.init_params = init_params
         self.weights_init = weights_init
@@ -189,6 +234,10 @@ class GaussianMixture(Queries, Estimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_threads = n_threads
+        self.learning_decay = learning_decay
+        self.half_life = half_life
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
 
     @classmethod
     def from_parameters(
@@ -255,9 +304,15 @@ class GaussianMixture(Queries, Estimator):
         ValueError
             If a parameter, X or the weights are not acceptable, or there are fewer rows than
             components.
+        CheckpointError
+            If `checkpoint` is damaged, or was written by a fit with other parameters or data.
+        OSError
+            If `checkpoint` cannot be read, or there can be no file there.
 
         Warns
         -----
+        CheckpointWarning
+            If `checkpoint` could not be written.
         ConvergenceWarning
             If `max_iter` iterations were not enough.
         CollapseWarning
@@ -271,38 +326,119 @@ class GaussianMixture(Queries, Estimator):
 
         The parameters are those of `fit`.
         """
-        return self._assign(self._fit(X, sample_weight))
+        data = self._fit(X, sample_weight)
+        return self._assign(data.rows) if isinstance(data, InMemory) else self.predict(X)
 
-    def predict(self, X: object) -> Labels:
+    def partial_fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+        r"""Move the parameters by one step of online EM towards a batch of rows.
+
+        The averages over rows that the parameters maximise become
+        :math:`(1 - \gamma) s + \gamma \bar s(X)` (Cappé & Moulines, 2009), where
+        :math:`\bar s(X)` is the E-step's for the batch under the present parameters. The step
+        size :math:`\gamma` follows from `learning_decay`, `half_life` and the summed weights of
+        the batch and of all rows before, `weight_seen_`: see `gaussmix.online.step_size`. It does
+        not matter how a stream is cut into batches, but that an E-step sees the parameters before
+        its batch.
+
+        The first batch of a new model is its start as well, by `init_params`, and needs as many
+        rows as there are components, better a few hundred for each. If it is the whole data set
+        the result is that of one iteration of `fit`. A fitted or loaded model goes on from its
+        parameters, which count as the rows they were fitted to; parameters that were set by hand,
+        or given to `from_parameters`, count for no rows unless `weight_seen_` is set too, and
+        serve the E-step of the first batch alone.
+
+        Afterwards `lower_bound_` is the mean log-likelihood of a row of the batch before the step,
+        `n_iter_` has grown by one, and `converged_` is False.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The batch, of any number of rows.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or the weights are not acceptable, or there are fewer rows than
+            components in the first batch.
+
+        Warns
+        -----
+        CollapseWarning
+            If a component shrank onto too few distinct rows and had to be regularised: once for
+            each component.
+
+        References
+        ----------
+        Cappé & Moulines (2009), On-line expectation-maximization algorithm for latent data
+        models, Journal of the Royal Statistical Society B 71, 593-613.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> rng = np.random.default_rng(0)
+        >>> mixture = GaussianMixture(n_components=2, random_state=0)
+        >>> for _ in range(50):
+        ...     batch = rng.normal(size=(200, 1)) + rng.choice([0, 9], size=(200, 1))
+        ...     mixture = mixture.partial_fit(batch)
+        >>> mixture.n_samples_seen_
+        10000
+        >>> np.sort(mixture.means_, axis=0).round()
+        array([[0.],
+               [9.]])
+        """
+        if hasattr(self, "means_"):
+            self._check_settings()
+            data = self._data(X, sample_weight, self.n_threads)
+            self._step(data, self._parameters_for(data, "partial_fit"))
+        else:
+            data, names = self._training_data(X, sample_weight)
+            self._step(data, self._start(data, check_random_state(self.random_state)))
+            self._remember_features(data.n_features, names)
+        return self
+
+    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
         """Return the most probable component of each row of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
         Returns
         -------
         ndarray of shape (n_samples,), int32
+            Of a Dask collection a lazy dask array; with `out` its path.
         """
-        return self._assign(self._rows(X))
+        return self._by_row("predict", self._assign, X, out, ["component"])
 
-    def predict_proba(self, X: object) -> Rows:
+    def predict_proba(self, X: object, *, out: PathLike | None = None) -> Any:
         """Return the posterior probability of each component given each row of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            float32 for float32 rows, else float64.
+            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
+            `out` its path.
         """
-        rows, parameters = self._rows(X), self._parameters()
-        resp = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
-        count = self._thread_count(rows, parameters)
-        dispatch.kernels(rows).responsibilities(rows, parameters.density(rows.dtype), resp, count)
-        return resp
+        names = None
+        if out is not None:
+            names = [f"component {k}" for k in range(self._parameters().n_components)]
+        return self._by_row("predict_proba", self._responsibilities, X, out, names)
 
     def hierarchy(
         self, X: object = None, sample_weight: object = None, criterion: str = "entropy"
@@ -359,25 +495,22 @@ class GaussianMixture(Queries, Estimator):
         frozen = copy(self)
         return nest(frozen._parameters(), frozen._rows, self.n_threads, X, sample_weight, criterion)
 
-    def score_samples(self, X: object) -> Rows:
+    def score_samples(self, X: object, *, out: PathLike | None = None) -> Any:
         """Return the log-likelihood of each row of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            float32 for float32 rows, else float64.
+            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
+            `out` its path.
         """
-        rows, parameters = self._rows(X), self._parameters()
-        log_likelihood = np.empty(len(rows), dtype=rows.dtype)
-        count = self._thread_count(rows, parameters)
-        dispatch.kernels(rows).log_likelihood(
-            rows, parameters.density(rows.dtype), log_likelihood, count
-        )
-        return log_likelihood
+        return self._by_row("score_samples", self._log_likelihoods, X, out, ["log-likelihood"])
 
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Return the mean log-likelihood of the rows of X.
@@ -389,9 +522,7 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the mean.
         """
-        rows = self._rows(X)
-        weight = check_sample_weight(sample_weight, len(rows))
-        return self._mean_log_likelihood(rows, weight, self._parameters())
+        return self._likelihood(X, sample_weight).mean
 
     def sample(
         self, n_samples: int = 1, random_state: Seed = None
@@ -462,23 +593,21 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
         """
-        rows = self._rows(X)
-        weight = check_sample_weight(sample_weight, len(rows))
-        parameters = self._parameters()
-        total = _total(rows, weight)
-        deviance = -2 * total * self._mean_log_likelihood(rows, weight, parameters)
-        uncertainty = self._uncertainty(rows, weight, parameters)
-        return deviance + parameters.n_free() * float(np.log(total)) + 2 * uncertainty
+        data, parameters = self._data(X, sample_weight, self.n_threads), self._parameters()
+        score = data.total(partial(LikelihoodPass, parameters))
+        uncertainty = data.total(partial(UncertaintyPass, parameters)).total
+        size = parameters.n_free() * float(np.log(score.weight))
+        return -2 * score.total + size + 2 * uncertainty
 
-    def _training_data(self, X: object, sample_weight: object) -> tuple[Rows, FloatArray | None]:
+    def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
         self._check_settings()
-        rows = self._rows_for_fit(X)
-        if len(rows) < self.n_components:
+        data, names = self._data_for_fit(X, sample_weight, self.n_threads)
+        if data.n_samples < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
-                f"n_samples = {len(rows)}"
+                f"n_samples = {data.n_samples}"
             )
-        return rows, check_sample_weight(sample_weight, len(rows))
+        return data, names
 
     def _check_settings(self) -> None:
         check_integer("n_components", self.n_components, 1)
@@ -488,62 +617,98 @@ class GaussianMixture(Queries, Estimator):
         check_integer("max_iter", self.max_iter, 0)
         if self.accelerate is not None:
             check_choice("accelerate", self.accelerate, tuple(METHODS))
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
         check_integer("n_init", self.n_init, 1)
         check_choice("init_params", self.init_params, METHOD_NAMES)
         check_boolean("warm_start", self.warm_start)
         check_verbose(self.verbose)
         check_integer("verbose_interval", self.verbose_interval, 1)
         check_n_threads(self.n_threads)
+        check_pace(self.learning_decay, self.half_life)
+        if self.checkpoint is not None:
+            check_path("checkpoint", self.checkpoint)
+        check_real("checkpoint_interval", self.checkpoint_interval, 0)
 
-    def _fit(self, X: object, sample_weight: object) -> Rows:
-        """Fit to X and return its rows. Nothing that was fitted before changes if this fails."""
-        rows, weight = self._training_data(X, sample_weight)
-        best = self._best_run(rows, weight)
+    def _fit(self, X: object, sample_weight: object) -> Data:
+        """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
+        data, names = self._training_data(X, sample_weight)
+        best = self._best_run(data)
+        seen = data.n_samples, data.weight
         self._keep(best)
-        self._remember_features(X, rows)
+        self.n_samples_seen_, self.weight_seen_ = seen
+        self._remember_features(data.n_features, names)
         self._warn(best.result)
-        return rows
+        return data
 
-    def _best_run(self, X: Rows, weight: FloatArray | None) -> "_Run":
-        if self.warm_start and hasattr(self, "means_"):
-            starts: Sequence[Parameters] = [self._parameters_for(X)]
-            previous = (getattr(self, "lower_bounds_", None) or [-np.inf])[-1]
-        else:
-            starts, previous = self._starts(X, weight), -np.inf
-        printer = Printer(int(self.verbose), int(self.verbose_interval))
-        runs = (
-            self._run(X, weight, start, previous, printer, run) for run, start in enumerate(starts)
+    def _step(self, data: Data, parameters: Parameters) -> None:
+        """Take a step of online EM from the parameters."""
+        seen = Seen(
+            check_integer("n_samples_seen_", getattr(self, "n_samples_seen_", 0), 0),
+            check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
         )
-        # a run with a regularised component owes its likelihood to a few rows, so it comes last
-        return max(runs, key=lambda run: (not run.result.collapsed, run.lower_bound))
+        pace = check_pace(self.learning_decay, self.half_life)
+        batch = data.total(partial(StatisticsPass, parameters))
+        parameters, collapsed = online_step(parameters, batch, seen, pace, self.reg_covar)
+        self._set_parameters(parameters)
+        self.n_samples_seen_ = seen.n_samples + data.n_samples
+        self.weight_seen_ = seen.weight + data.weight
+        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
+        self.converged_ = False
+        self.lower_bound_ = batch.mean_log_likelihood
+        self.lower_bounds_ = [self.lower_bound_]
+        warned = getattr(self, "_warned", frozenset())
+        self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
 
-    def _starts(self, X: Rows, weight: FloatArray | None) -> Sequence[Parameters]:
+    def _best_run(self, data: Data) -> Run:
+        present, previous = self._present(data)
+
+        def begin(start: Parameters) -> EMState:
+            tol, reg_covar = float(self.tol), float(self.reg_covar)
+            return EMState(start, tol, previous, strategy_of(self.accelerate, reg_covar, tol))
+
+        def runs() -> Runs:
+            starts = self._starts(data) if present is None else [present]
+            return tuple(Run(number, begin(start)) for number, start in enumerate(starts))
+
+        search = self._search(data)
+        if self.checkpoint is None:
+            return search.best(runs())
+        options = options_of(self.get_params(deep=False), WITHOUT_EFFECT)
+        options["warm_start"] = False if present is None else origin(present, previous)
+        identity = Identity(
+            options,
+            max_iter_may_grow=self.algorithm == "em",  # sweeps that it ended would have gone on
+            digest=lambda: data.total(DigestPass),
+            blank=begin,
+            random_state=self.random_state,
+        )
+        with Checkpoint(self.checkpoint, float(self.checkpoint_interval), identity) as checkpoint:
+            return search.best(checkpoint.read() or runs(), checkpoint.note)
+
+    def _present(self, data: Data) -> tuple[Parameters | None, float]:
+        """Return where a warm start begins, and the mean log-likelihood before."""
+        if not (self.warm_start and hasattr(self, "means_")):
+            return None, -np.inf
+        parameters = self._parameters_for(data, "warm_start")
+        return parameters, (getattr(self, "lower_bounds_", None) or [-np.inf])[-1]
+
+    def _starts(self, data: Data) -> Sequence[Parameters]:
         """Return the starts to run to the end. None is dropped of those that are not run at all."""
         random_state = check_random_state(self.random_state)
-        given = self._given(X.shape[1])
-        starts = [
-            initial_parameters(
-                X,
-                weight,
-                structure=self._structure,
-                n_components=int(self.n_components),
-                method=self.init_params,
-                reg_covar=self.reg_covar,
-                random_state=random_state,
-                n_threads=self.n_threads,
-                given=given,
-            )
-            for _ in range(self.n_init)
-        ]
+        starts = [self._start(data, random_state) for _ in range(self.n_init)]
         if self.max_iter == 0:
             return starts
-        return promising(
-            starts,
-            X,
-            weight,
+        return promising(starts, data, reg_covar=self.reg_covar, random_state=random_state)
+
+    def _start(self, data: Data, random_state: np.random.RandomState) -> Parameters:
+        return initial_parameters(
+            data,
+            structure=self._structure,
+            n_components=int(self.n_components),
+            method=self.init_params,
             reg_covar=self.reg_covar,
             random_state=random_state,
-            n_threads=self.n_threads,
+            given=self._given(data.n_features),
         )
 
     def _given(self, n_features: int) -> Given:
@@ -557,36 +722,32 @@ class GaussianMixture(Queries, Estimator):
             else check_matrices("precisions_init", precisions, structure, k, n_features),
         )
 
-    def _run(
-        self,
-        X: Rows,
-        weight: FloatArray | None,
-        start: Parameters,
-        previous: float,
-        printer: Printer,
-        number: int,
-    ) -> "_Run":
-        printer.start(number)
-        result = em(
-            start,
-            lambda parameters: collect(X, weight, parameters, self.n_threads),
-            lambda statistics: m_step(statistics, self.reg_covar),
-            tol=float(self.tol),
-            max_iter=int(self.max_iter),
-            callback=printer.step,
-            previous=previous,
-            strategy=strategy_of(self.accelerate, float(self.reg_covar), float(self.tol)),
-        )
-        lower_bound = self._mean_log_likelihood(X, weight, result.parameters)
-        printer.end(lower_bound, result.converged)
-        return _Run(result, lower_bound)
+    def _search(self, data: Data) -> Search:
+        def to_parameters(statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+            return m_step(statistics, self.reg_covar)
 
-    def _keep(self, run: "_Run") -> None:
+        def opening(state: EMState, callback: Callback) -> None:
+            if self.algorithm == "incremental":
+                most = int(self.max_iter)
+                most = most if self.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
+                sweep(state, data, to_parameters, max_iter=most, callback=callback)
+
+        return Search(
+            e_step=lambda parameters: data.total(partial(StatisticsPass, parameters)),
+            m_step=to_parameters,
+            score=lambda parameters: data.total(partial(LikelihoodPass, parameters)).mean,
+            max_iter=int(self.max_iter),
+            printer=Printer(int(self.verbose), int(self.verbose_interval)),
+            opening=opening,
+        )
+
+    def _keep(self, run: Run) -> None:
         self._set_parameters(run.result.parameters)
         self.converged_ = run.result.converged
         self.n_iter_ = run.result.n_iter
         self.lower_bound_ = run.lower_bound
         self.lower_bounds_ = run.result.lower_bounds
+        vars(self).pop("_warned", None)
         vars(self).pop("_sampler", None)  # sampling starts again from random_state
 
     def _warn(self, result: EMResult) -> None:
@@ -596,9 +757,13 @@ class GaussianMixture(Queries, Estimator):
                 f"iterations to a change below tol={float(self.tol):g}. Increase max_iter or tol, "
                 "try other init_params, or check for degenerate data."
             )
-        if result.collapsed:
+        self._warn_collapsed(result.collapsed)
+
+    def _warn_collapsed(self, collapsed: tuple[int, ...]) -> None:
+        if collapsed:
+            self._warned = getattr(self, "_warned", frozenset[int]()).union(collapsed)
             warn(
-                f"{_listed(result.collapsed)} collapsed: too few distinct rows, or features that "
+                f"{_listed(collapsed)} collapsed: too few distinct rows, or features that "
                 "are constant or combinations of others, so that covariances had to be "
                 f"regularised. Reduce n_components={self.n_components}, increase "
                 f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
@@ -655,21 +820,35 @@ class GaussianMixture(Queries, Estimator):
             )
         return cast(Structure, check_choice("covariance_type", structure, STRUCTURES))
 
-    def _parameters_for(self, X: Rows) -> Parameters:
-        """Return the present parameters, if a fit to X can continue from them."""
+    def _parameters_for(self, data: Data, name: str) -> Parameters:
+        """Return the present parameters, if what has this name can continue from them."""
         parameters = self._parameters()
-        wanted = (int(self.n_components), X.shape[1])
+        wanted = (int(self.n_components), data.n_features)
         if parameters.means.shape != wanted:
             raise ValueError(
-                f"warm_start cannot continue from means_ of shape {parameters.means.shape}: "
-                f"n_components={self.n_components} and X with {X.shape[1]} features need {wanted}"
+                f"{name} cannot continue from means_ of shape {parameters.means.shape}: "
+                f"n_components={self.n_components} and {data.n_features} features need {wanted}"
             )
         return parameters
 
-    def _rows(self, X: object) -> Rows:
-        if not hasattr(self, "n_features_in_") and self.__sklearn_is_fitted__():  # set by hand
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        if not hasattr(self, "n_features_in_"):  # set by hand
             self.n_features_in_ = self._parameters().n_features
-        return super()._rows(X)
+
+    def _responsibilities(self, X: Rows) -> Rows:
+        parameters = self._parameters()
+        resp = np.empty((len(X), parameters.n_components), dtype=X.dtype)
+        count = self._thread_count(X, parameters)
+        dispatch.kernels(X).responsibilities(X, parameters.density(X.dtype), resp, count)
+        return resp
+
+    def _log_likelihoods(self, X: Rows) -> Rows:
+        parameters = self._parameters()
+        log_likelihood = np.empty(len(X), dtype=X.dtype)
+        count = self._thread_count(X, parameters)
+        dispatch.kernels(X).log_likelihood(X, parameters.density(X.dtype), log_likelihood, count)
+        return log_likelihood
 
     def _thread_count(self, X: Rows, parameters: Parameters) -> int:
         return threads.for_work(check_n_threads(self.n_threads), pass_flops(X, parameters))
@@ -681,40 +860,14 @@ class GaussianMixture(Queries, Estimator):
         dispatch.kernels(X).assign(X, parameters.density(X.dtype), labels, None, count)
         return labels
 
-    def _mean_log_likelihood(
-        self, X: Rows, weight: FloatArray | None, parameters: Parameters
-    ) -> float:
-        density, count = parameters.density(X.dtype), self._thread_count(X, parameters)
-        log_likelihood = np.empty(min(len(X), SCORE_ROWS), dtype=X.dtype)
-        total = 0.0
-        for start in range(0, len(X), SCORE_ROWS):
-            rows = slice(start, start + SCORE_ROWS)
-            values = log_likelihood[: len(X[rows])]
-            dispatch.kernels(X).log_likelihood(X[rows], density, values, count)
-            weighted = values if weight is None else values * weight[rows]
-            total += float(weighted.sum(dtype=np.float64))
-        return total / _total(X, weight)
-
-    def _uncertainty(self, X: Rows, weight: FloatArray | None, parameters: Parameters) -> float:
-        """- sum of the logarithms of each row's largest responsibility, a block at a time."""
-        density, count = parameters.density(X.dtype), self._thread_count(X, parameters)
-        n_rows = max(1, SCORE_ROWS // parameters.n_components)
-        resp = np.empty((min(len(X), n_rows), parameters.n_components), dtype=X.dtype)
-        total = 0.0
-        for start in range(0, len(X), n_rows):
-            rows = slice(start, start + n_rows)
-            values = resp[: len(X[rows])]
-            dispatch.kernels(X).responsibilities(X[rows], density, values, count)
-            logs = np.log(values.max(axis=1), dtype=np.float64)
-            total -= float((logs if weight is None else logs * weight[rows]).sum())
-        return total
-
     def _deviance(self, X: object, sample_weight: object) -> tuple[float, float]:
         """-2 log-likelihood of X, and the weight of its rows."""
-        rows = self._rows(X)
-        weight = check_sample_weight(sample_weight, len(rows))
-        total = _total(rows, weight)
-        return -2 * total * self._mean_log_likelihood(rows, weight, self._parameters()), total
+        score = self._likelihood(X, sample_weight)
+        return -2 * score.total, score.weight
+
+    def _likelihood(self, X: object, sample_weight: object) -> Score:
+        data = self._data(X, sample_weight, self.n_threads)
+        return data.total(partial(LikelihoodPass, self._parameters()))
 
     def _sampling_state(self) -> Seed:
         """Return what `sample` draws from: the state of an integer seed is kept between calls."""
@@ -726,23 +879,12 @@ class GaussianMixture(Queries, Estimator):
         return self._sampler[1]
 
 
-class _Run(NamedTuple):
-    """One EM run and the mean log-likelihood where it ended."""
-
-    result: EMResult
-    lower_bound: float
-
-
 def _is_upper(structure: Structure, factors: FloatArray) -> bool:
     """Whether factors are as the kernels need them: upper, with a positive diagonal."""
     if structure in ("diag", "spherical"):
         return bool((factors > 0).all())
     diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
     return bool((diagonal > 0).all()) and not np.tril(factors, -1).any()
-
-
-def _total(X: Rows, weight: FloatArray | None) -> float:
-    return float(len(X)) if weight is None else float(weight.sum())
 
 
 def _table_shape(name: str, values: object) -> tuple[int, int]:

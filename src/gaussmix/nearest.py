@@ -4,7 +4,9 @@ The nearest centre is the most probable of unit Gaussians with equal weights:
 l_k(x) = -1/2 |x - center_k|^2.
 """
 
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,13 +18,139 @@ from gaussmix._core.interface import Rows
 Labels: TypeAlias = NDArray[np.int32]
 
 
-class HardSums(NamedTuple):
+@dataclass(frozen=True)
+class HardSums:
     """What an assignment to the nearest centre adds up, with z = x - density.center."""
 
     density: Density
     n_k: FloatArray  # (K,), summed weight
     first: FloatArray  # (K, D), weighted sums of z - means_k
     inertia: float  # weighted sum of squared distances
+    labels_digest: bytes
+    """The same for the same labels, and for no others; empty if the labels are kept."""
+
+    def __add__(self, other: "HardSums") -> "HardSums":
+        if not isinstance(other, HardSums):
+            return NotImplemented
+        # a part may be of another dtype, and its centre rounded to that
+        step = other.density.center - self.density.center
+        step = step + (other.density.means - self.density.means)
+        return HardSums(
+            self.density,
+            self.n_k + other.n_k,
+            self.first + other.first + other.n_k[:, None] * step,
+            self.inertia + other.inertia,
+            blake2b(self.labels_digest + other.labels_digest).digest(),
+        )
+
+
+class HardPass:
+    """Assigns every row to its nearest centre and adds up the rows of each.
+
+    Labels (N,) are kept if there is an array for them, and else only their digest.
+    """
+
+    def __init__(
+        self, centers: FloatArray, n_threads: int | None = None, labels: Labels | None = None
+    ) -> None:
+        self._centers = centers
+        self._n_threads = n_threads
+        self._labels = labels
+        self._density: Density | None = None
+        self._n_k, self._first = np.zeros(len(centers)), np.zeros_like(centers)
+        self._totals = np.zeros(2)
+        self._n_samples = 0
+        self._digests: list[bytes] = []
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Assign the next rows."""
+        if self._density is None:
+            self._density = nearest_density(self._centers, rows.dtype)
+        start, self._n_samples = self._n_samples, self._n_samples + len(rows)
+        if self._labels is None:
+            labels = np.empty(len(rows), dtype=np.int32)
+        else:
+            labels = self._labels[start : self._n_samples]
+        count = _thread_count(rows, self._centers, self._n_threads)
+        dispatch.kernels(rows).accumulate_hard(
+            rows, weight, self._density, labels, self._n_k, self._first, self._totals, count
+        )
+        if self._labels is None:
+            self._digests.append(blake2b(labels.data).digest())
+
+    def result(self) -> HardSums:
+        """Return the sums over all rows."""
+        density = self._density or nearest_density(self._centers)
+        inertia = max(0.0, -2.0 * float(self._totals[0]))
+        return HardSums(density, self._n_k, self._first, inertia, b"".join(self._digests))
+
+
+class Farthest(NamedTuple):
+    """Rows of positive weight that lie farthest from their centres, farthest first."""
+
+    closeness: NDArray[np.floating]  # (n,), -1/2 the squared distance
+    places: NDArray[np.int64]  # (n,), numbers of the rows
+    rows: Rows  # (n, D)
+    weight: FloatArray  # (n,)
+    labels: Labels  # (n,)
+
+
+class FarthestPass:
+    """Finds the rows that lie farthest from their centres: `most` of them, which must be >= 1."""
+
+    def __init__(self, centers: FloatArray, most: int, n_threads: int | None = None) -> None:
+        self._centers = centers
+        self._most = most
+        self._n_threads = n_threads
+        self._n_samples = 0
+        self._found: Farthest | None = None
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Look through the next rows."""
+        best = np.empty(len(rows), dtype=rows.dtype)
+        labels = np.empty(len(rows), dtype=np.int32)
+        assign(rows, nearest_density(self._centers, rows.dtype), labels, best, self._n_threads)
+        weights = np.ones(len(rows)) if weight is None else weight
+        best[weights == 0] = 0
+        chosen = np.arange(len(rows))
+        if len(rows) > self._most:
+            chosen = np.argpartition(best, self._most - 1)[: self._most]
+        chosen = chosen[best[chosen] < 0]
+        found = Farthest(
+            best[chosen],
+            self._n_samples + chosen,
+            rows[chosen],
+            weights[chosen],
+            labels[chosen],
+        )
+        self._n_samples += len(rows)
+        self._found = found if self._found is None else _joined(self._found, found)
+
+    def result(self) -> "FarthestPass":
+        """Return this pass: passes over the parts of data add up, by +."""
+        return self
+
+    def __add__(self, other: "FarthestPass") -> "FarthestPass":
+        merged = FarthestPass(self._centers, self._most, self._n_threads)
+        merged._n_samples = self._n_samples + other._n_samples
+        if self._found is not None and other._found is not None:
+            later = other._found._replace(places=other._found.places + self._n_samples)
+            merged._found = _joined(self._found, later)
+        else:
+            merged._found = self._found or other._found
+        return merged
+
+    @property
+    def found(self) -> Farthest:
+        """The rows, farthest first."""
+        assert self._found is not None, "no rows were added"
+        order = np.lexsort((self._found.places, self._found.closeness))[: self._most]
+        return Farthest(*(part[order] for part in cast(tuple[Any, ...], self._found)))
+
+
+def _joined(one: Farthest, other: Farthest) -> Farthest:
+    pairs = zip(cast(tuple[Any, ...], one), cast(tuple[Any, ...], other), strict=True)
+    return Farthest(*(np.concatenate(pair) for pair in pairs))
 
 
 def nearest_density(centers: FloatArray, dtype: DTypeLike = np.float64) -> Density:
@@ -36,23 +164,6 @@ def nearest_density(centers: FloatArray, dtype: DTypeLike = np.float64) -> Densi
     means = np.ascontiguousarray((centers - center).astype(dtype), np.float64)
     n_clusters = len(centers)
     return Density("spherical", center, means, np.ones(n_clusters), np.zeros(n_clusters))
-
-
-def hard_pass(
-    X: Rows,
-    sample_weight: FloatArray | None,
-    centers: FloatArray,
-    labels: Labels | None,
-    n_threads: int | None,
-) -> HardSums:
-    """Assign every row to its nearest centre, in one pass, and write its label if wanted."""
-    density = nearest_density(centers, X.dtype)
-    n_k, first, totals = np.zeros(len(centers)), np.zeros_like(centers), np.zeros(2)
-    count = _thread_count(X, centers, n_threads)
-    dispatch.kernels(X).accumulate_hard(
-        X, sample_weight, density, labels, n_k, first, totals, count
-    )
-    return HardSums(density, n_k, first, max(0.0, -2.0 * float(totals[0])))
 
 
 def check_squares(squares: float, dtype: np.dtype[np.floating], what: str) -> None:

@@ -13,7 +13,7 @@ from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
 from gaussmix.divergences import DISTANCES
 from gaussmix.errors import ParameterError
-from gaussmix.estimator import Estimator, _feature_names
+from gaussmix.estimator import Estimator, feature_names
 from gaussmix.features import Indices, check_features, check_some_features, check_targets
 from gaussmix.levels import LEVEL_SAMPLES
 from gaussmix.parameters import Parameters
@@ -168,7 +168,7 @@ class Queries(Estimator):
         """
         check_boolean("return_std", return_std)
         parameters = self._parameters()
-        self._check_feature_names(_feature_names(X))
+        self._check_feature_names(feature_names(X))
         values = check_numbers(X, "X")
         missing = np.isnan(values)
         filled = check_rows(
@@ -343,6 +343,6 @@ def _check_spreads(return_std: object, return_cov: object) -> None:
 
 def _check_columns(X: object, wanted: list[str] | None) -> None:
     """Raise if X is a frame whose columns are not the known features, in their order."""
-    names = _feature_names(X)
+    names = feature_names(X)
     if names is not None and wanted is not None and list(names) != wanted:
         raise ValueError(f"X must have the columns {wanted}, as features says, got {list(names)}")

@@ -1,16 +1,15 @@
 """One case of the benchmark: its contenders take turns, and their answers are checked.
 
 An EM iteration is the difference between two fits that differ in nothing but `max_iter`, divided
-by the difference in iterations: what comes before and after the iterations drops out. The best
-time of each length of fit counts, for all contenders alike. An answer is correct if it is
-scikit-learn's, or the NumPy reference's where scikit-learn is missing. Rows in float32 are those
-in float64, so what was right for these is right for them. A rate is 4 N K F over the time, F the
-terms of a row and a component.
+by the difference in iterations: what comes before and after the iterations drops out.
+`gaussmix.timing` says how often each is timed. An answer is correct if it is scikit-learn's, or the
+NumPy reference's where scikit-learn is missing. Rows in float32 are those in float64, so what was
+right for these is right for them. A rate is 4 N K F over the time, F the terms of a row and a
+component.
 """
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from math import isnan
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -21,6 +20,8 @@ from gaussmix import machine, progress
 from gaussmix._core import dispatch
 from gaussmix.contenders import (
     EM,
+    FROM_FILES,
+    ITERATED,
     Answer,
     Case,
     Contender,
@@ -31,15 +32,11 @@ from gaussmix.contenders import (
     make_problem,
 )
 from gaussmix.statistics import pass_flops
+from gaussmix.timing import FIRST_FIT, Timing
 
 # Relative. In float32 rounding may decide a tie, which moves a count of 10^4 rows by one.
 TOLERANCES = {"float64": 1e-8, "float32": 1e-4}
 LIKELIHOOD_MARGIN = 1e-3  # the default tol: fits from different starts end so near the optimum
-
-LONG_FIT = 0.5  # seconds that the longer of two fits should take
-MOST_ITERATIONS = 50
-SLOW = 2.0  # seconds of a call so slow that its first run counts, and one more iteration has to do
-PATIENCE = 5.0  # seconds of timed runs after which a contender of a case starts no more
 
 Truths = dict[tuple[object, ...], Answer]
 """Cases, but for precision and threads -> the right answer."""
@@ -54,8 +51,11 @@ class Row(NamedTuple):
     isa: str
     threads: int
     seconds: float
+    """NaN if other work on the machine hid it."""
+    uncertainty: float
+    """How far off the seconds may be, as a part of them."""
     ratio: float
-    """Seconds over those of gaussmix in the same case of the same run."""
+    """Seconds over those of the first contender in the same case of the same run."""
     gflops: float | None
     gemm_gflops: float | None
     """Rate of a large matrix product just before or after, with the same dtype and threads."""
@@ -79,13 +79,12 @@ def run_case(
         problem = make_problem(case)
         races = list(_warmed_up(problem, entrants, n_threads))
         gemm = machine.gemm_rate(case.dtype) if case.task == EM else None
-        for _ in range(case.repeats):
-            for race in races:
-                race.lap()
+        while sum(race.lap() for race in races):  # all take their turn, so not any()
+            pass
         if gemm:  # once more, in case other work got in its way
             gemm = max(gemm, machine.gemm_rate(case.dtype))
         truth = _truth(problem, races, truths)
-    return [_row(problem, race, races[0].seconds, n_threads, gemm, truth) for race in races]
+    return [_row(problem, race, races[0].timing.seconds, n_threads, gemm, truth) for race in races]
 
 
 def _warmed_up(problem: Problem, entrants: Sequence[Contender], n_threads: int) -> Iterable["Race"]:
@@ -123,43 +122,21 @@ class Race:
         self.case = case
         self.peak_bytes: int | None = None
         self._run = run
-        self._times: dict[int, list[float]] = {1: []}  # EM iterations -> seconds
 
     def warm_up(self) -> None:
-        """Run once, to warm up, keep the answer, and see how long the longer fits may be.
-
-        A run as slow as `SLOW` is not slower for being the first, so it counts.
-        """
+        """Run once, and keep the answer."""
         before = machine.reset_peak()
-        seconds, self.answer = self._timed(2)
+        seconds, self.answer = self._timed(FIRST_FIT)
         if before is not None:
             self.peak_bytes = max(0, machine.peak() - before)
-        slow = [seconds] if seconds >= SLOW else []
-        if self.case.task != EM:
-            self._times[1] += slow
-            return
-        longer = 2 if slow else 1 + int(np.clip(2 * LONG_FIT / seconds, 2, MOST_ITERATIONS))
-        self._times[longer] = slow
+        self.timing = Timing(self.case.repeats, self.case.task in ITERATED, seconds)
 
-    def lap(self) -> None:
-        """Time each length of fit once more, unless that was done often enough."""
-        for n_iter, times in self._times.items():
-            if not times or (len(times) < self.case.repeats and not self._has_enough()):
-                times.append(self._timed(n_iter)[0])
-
-    def _has_enough(self) -> bool:
-        spent = sum(map(sum, self._times.values()))
-        return spent >= PATIENCE and all(self._times.values()) and not isnan(self.seconds)
-
-    @property
-    def seconds(self) -> float:
-        """Best time of the call or of an iteration, NaN if other work on the machine hid it."""
-        best = {n_iter: min(times) for n_iter, times in self._times.items()}
-        longer = max(best)
-        if longer == 1:
-            return best[1]
-        difference = (best[longer] - best[1]) / (longer - 1)
-        return difference if difference > 0 else float("nan")
+    def lap(self) -> bool:
+        """Run each length of fit once more, unless enough is known; tell whether it was not."""
+        wanted = self.timing.wanted()
+        for n_iter in wanted:
+            self.timing.note(n_iter, self._timed(n_iter)[0])
+        return bool(wanted)
 
     def _timed(self, n_iter: int) -> tuple[float, Answer]:
         with warnings.catch_warnings():
@@ -172,7 +149,7 @@ class Race:
 def _row(
     problem: Problem, race: Race, first: float, n_threads: int, gemm: float | None, truth: Answer
 ) -> Row:
-    contender, case, seconds = race.contender, problem.case, race.seconds
+    contender, case, seconds = race.contender, problem.case, race.timing.seconds
     tolerance = max(TOLERANCES[case.dtype], contender.tolerance)
     return Row(
         case=case,
@@ -181,6 +158,7 @@ def _row(
         isa=contender.isa,
         threads=n_threads,
         seconds=seconds,
+        uncertainty=race.timing.uncertainty,
         ratio=seconds / first,
         gflops=pass_flops(problem.X, problem.start) / seconds / 1e9 if gemm else None,
         gemm_gflops=gemm,
@@ -197,10 +175,21 @@ def _value(answer: Answer) -> float | None:
     return answer if isinstance(answer, float) else None
 
 
+def truths_of(rows: Iterable[Row]) -> Truths:
+    """Return what the EM iterations of earlier rows tell."""
+    return {
+        (EM, *row.case.shape, row.case.structure): {FIRST_FIT: row.value}
+        for row in rows
+        if row.library == "scikit-learn" and row.case.task == EM and row.case.dtype == "float64"
+        if row.value is not None
+    }
+
+
 def _truth(problem: Problem, races: Iterable[Race], truths: Truths) -> Answer:
     """scikit-learn's answer or the reference's; what double rows reached serves single ones."""
     case = problem.case
-    key = (case.task, *case.shape, case.structure)
+    task = EM if case.task == FROM_FILES else case.task  # the same rows
+    key = (task, *case.shape, case.structure)
     double = case.dtype == "float64"
     answers = [race.answer for race in races if race.contender.library == "scikit-learn"]
     if answers and double:
@@ -212,7 +201,7 @@ def _truth(problem: Problem, races: Iterable[Race], truths: Truths) -> Answer:
     return answer
 
 
-def reference_answer(problem: Problem, n_iter: int = 2) -> Answer:
+def reference_answer(problem: Problem, n_iter: int = FIRST_FIT) -> Answer:
     """Return what the NumPy reference makes of a problem, in as many EM iterations."""
     with dispatch.using("reference"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -232,8 +221,11 @@ def difference(answer: Answer, truth: Answer) -> float:
     """Relative difference between answers; of arrays by their largest element.
 
     Values reached after iterations agree only if as many were made, and more than one: the first
-    says nothing of the M-step. A likelihood alone may be any better than the true one.
+    says nothing of the M-step. A likelihood alone may be any better than the true one. What has
+    no answer is not wrong.
     """
+    if answer is None:
+        return 0.0
     if isinstance(answer, tuple) and isinstance(truth, tuple):
         if len(answer) != len(truth):
             return float("inf")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gaussmix.atomic import replacing
+from gaussmix.contenders import Case
 from gaussmix.efficiency import Grid, pairs
 from gaussmix.machine import Ceilings
 from gaussmix.race import Row
@@ -14,10 +15,11 @@ from gaussmix.targets import Target, summary
 
 COLUMNS = {
     "case": 52,
-    "library": 13,
+    "library": 18,
     "isa": 11,
     "threads": 8,
-    "time": 10,
+    "time": 14,
+    "+-": 6,
     "ratio": 8,
     "of gemm": 8,
     "memory": 8,
@@ -26,8 +28,9 @@ COLUMNS = {
     "correct": 8,
 }
 """Headings, and widths in characters."""
-TARGET_COLUMNS = ("shape", "target", "wanted", "measured", "met", "")
+TARGET_COLUMNS = ("shape", "target", "wanted", "measured", "met", "", "bound by")
 VERDICTS = {True: "yes", False: "NO", None: ""}
+WRONG = "our answer is wrong, or worse"
 
 
 class Report(NamedTuple):
@@ -54,9 +57,10 @@ def cells(row: Row) -> list[str]:
         row.library,
         row.isa,
         str(row.threads),
-        f"{row.seconds:.2f} s" if row.seconds >= 1 else f"{row.seconds * 1e3:.2f} ms",
-        f"{row.ratio:.2f}",
-        "" if rate is None else f"{rate:.2f}",
+        _time(row.seconds),
+        f"{row.uncertainty:.0%}" if isfinite(row.uncertainty) else "",
+        f"{row.ratio:.2f}" if isfinite(row.ratio) else "",
+        "" if rate is None or not isfinite(rate) else f"{rate:.2f}",
         "" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f} MB",
         "" if row.value is None else f"{row.value:.9g}",
         f"{row.error:.0e}",
@@ -64,12 +68,19 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+def _time(seconds: float) -> str:
+    if not isfinite(seconds):
+        return "not resolved"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.2f} ms"
+
+
 def target_cells(target: Target) -> list[str]:
     """Return what stands under `TARGET_COLUMNS` for a target."""
     measured = "not measured" if target.measured is None else f"{target.measured:.2f}"
     wanted = "" if target.least is None else f"{target.least:g}"
-    note = target.note if target.correct else "the answer is wrong"
-    return [target.shape, target.what, wanted, measured, VERDICTS[target.met], note]
+    note = "; ".join(filter(None, ("" if target.correct else WRONG, target.note)))
+    bound = target.bound if target.met is False else ""
+    return [target.shape, target.what, wanted, measured, VERDICTS[target.met], note, bound]
 
 
 def target_lines(targets: Sequence[Target]) -> list[str]:
@@ -128,6 +139,43 @@ def as_dict(report: Report) -> dict[str, Any]:
         "rows": [_plain({**row._asdict(), **_case(row)}) for row in report.rows],
         "efficiency": None if report.grid is None else _grid(report.grid),
     }
+
+
+def read(folder: Path) -> Report:
+    """Read what `save` wrote to a folder, but for the targets, which follow from the rest.
+
+    Raises
+    ------
+    ValueError
+        If the folder has no ``benchmark.json``, or it is not as this version writes it.
+    """
+    path = folder / "benchmark.json"
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        ceilings = [Ceilings(**found) for found in saved["ceilings"]]
+        rows = [_row(found) for found in saved["rows"]]
+        return Report(saved["machine"], ceilings, rows, [], _read_grid(saved["efficiency"]))
+    except FileNotFoundError:
+        raise ValueError(f"there is no run to resume: {path} is missing") from None
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is not from this version of the benchmark ({reason})") from None
+
+
+def _row(saved: dict[str, Any]) -> Row:
+    fields = {name: saved[name] for name in Row._fields if name != "case"}
+    for name in ("seconds", "uncertainty", "ratio"):  # null is what is not a finite number
+        fields[name] = float("nan") if fields[name] is None else fields[name]
+    settings = {name: saved[name] for name in Case._fields if name != "repeats"}
+    return Row(Case(**settings), **fields)
+
+
+def _read_grid(saved: dict[str, Any] | None) -> Grid | None:
+    if saved is None:
+        return None
+    shapes = saved["shapes"]
+    rates = {(shape["n_features"], shape["n_components"]): shape["gflops"] for shape in shapes}
+    return Grid(saved["threads"], rates)
 
 
 def _case(row: Row) -> dict[str, Any]:

@@ -39,16 +39,104 @@ def subsample(
     step exactly would fall in with data that have a period. By default `most` is the larger of
     START_ROWS and START_ROWS_PER_CLUSTER for each cluster.
     """
-    n_rows = most or max(START_ROWS, START_ROWS_PER_CLUSTER * n_clusters)
+    n_rows = most or most_rows(n_clusters)
     if len(X) <= n_rows:
         return Sample(X, sample_weight)
+    rows, counts = stratified(len(X), sample_weight, n_clusters, random_state, n_rows)
+    return Sample(X[rows], counts)
+
+
+def most_rows(n_clusters: int) -> int:
+    """Return how many rows a start looks at, at most."""
+    return max(START_ROWS, START_ROWS_PER_CLUSTER * n_clusters)
+
+
+def stratified(
+    n_samples: int,
+    sample_weight: FloatArray | None,
+    n_clusters: int,
+    random_state: np.random.RandomState,
+    n_rows: int,
+) -> tuple[NDArray[np.int64], FloatArray | None]:
+    """Return which rows a stratified sample takes, in order, and their weights in it."""
     if sample_weight is None:
-        return Sample(X[_strided(len(X), n_rows, random_state)], None)
+        return _strided(n_samples, n_rows, random_state), None
     drawn = _drawn_by_weight(sample_weight, n_rows, random_state)
-    spare = _strided(len(X), n_clusters, random_state)
+    spare = _strided(n_samples, n_clusters, random_state)
     rows, position = np.unique(np.concatenate([drawn, spare]), return_inverse=True)
     counts = np.bincount(position[: len(drawn)], minlength=len(rows))
-    return Sample(X[rows], counts.astype(np.float64))
+    return rows, counts.astype(np.float64)
+
+
+class Reservoir:
+    r"""A random sample of rows of which nobody knows how many there are, from one reading.
+
+    It is priority sampling (Duffield, Lund & Thorup, 2007): row i gets the priority
+    :math:`w_i / u_i` with a uniform :math:`u_i`; the `most` rows of the largest ones are kept, with
+    weights :math:`\max(w_i, \tau)`, :math:`\tau` being the largest priority that was not. Sums over
+    the sample are then unbiased estimates of those over all rows. Reservoirs add up, by +, to
+    one of all their rows. Rows of weight 0 are kept only if there are too few others.
+    """
+
+    def __init__(self, most: int, seed: int) -> None:
+        self._most = most
+        self._random_state = np.random.RandomState(seed)
+        self._parts: list[tuple[Rows, FloatArray, FloatArray]] = []
+        self._weighted = False
+        self._n_waiting = self.n_samples = 0
+        self._floor = -1.0  # rows of smaller priority have lost already
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Let the next rows take part."""
+        uniform = 1.0 - self._random_state.uniform(size=len(rows))  # never 0
+        self._weighted |= weight is not None
+        weights = np.ones(len(rows)) if weight is None else weight
+        priority = weights / uniform
+        chosen = np.flatnonzero(priority > self._floor)
+        self._take(rows[chosen], weights[chosen], priority[chosen])
+        self.n_samples += len(rows)
+
+    def __add__(self, other: "Reservoir") -> "Reservoir":
+        merged = Reservoir(self._most, 0)
+        merged._weighted = self._weighted or other._weighted
+        merged.n_samples = self.n_samples + other.n_samples
+        for part in (*self._parts, *other._parts):
+            merged._take(*part)
+        return merged.result()
+
+    def result(self) -> "Reservoir":
+        """Return this reservoir, with no rows to spare: with `add` it is a pass over rows."""
+        if self._n_waiting > self._most + 1:
+            self._shrink()
+        return self
+
+    def sample(self) -> Sample:
+        """Return the rows kept; their weights are None if all rows had the same."""
+        self._shrink()
+        rows, weights, priority = self._parts[0]
+        if len(rows) > self._most:
+            smallest = priority.argmin()
+            weights = np.maximum(weights, priority[smallest])
+            kept = np.arange(len(rows)) != smallest
+            rows, weights = rows[kept], weights[kept]
+        return Sample(rows, weights if self._weighted else None)
+
+    def _take(self, rows: Rows, weights: FloatArray, priority: FloatArray) -> None:
+        self._parts.append((rows, weights, priority))
+        self._n_waiting += len(rows)
+        if self._n_waiting > 2 * self._most:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Keep one row more than wanted: its priority is the threshold, in their order."""
+        rows, weights, priority = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        if len(rows) > self._most + 1:
+            kept = np.argpartition(-priority, self._most)[: self._most + 1]
+            kept.sort()
+            rows, weights, priority = rows[kept], weights[kept], priority[kept]
+            self._floor = priority.min()
+        self._parts = [(rows, weights, priority)]
+        self._n_waiting = len(rows)
 
 
 def _strided(n_samples: int, n_rows: int, random_state: np.random.RandomState) -> NDArray[np.int64]:

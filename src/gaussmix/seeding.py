@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
 from gaussmix.nearest import closeness
-from gaussmix.sampling import subsample
+from gaussmix.sampling import Sample
 
 
 def plus_plus(
-    X: Rows,
+    sample: Sample,
     n_clusters: int,
-    sample_weight: FloatArray | None,
     random_state: np.random.RandomState,
     n_threads: int | None,
     n_trials: int | None = None,
@@ -24,11 +23,8 @@ def plus_plus(
     Each next centre is the best of n_trials candidates, drawn with probability proportional to
     weight times squared distance from the nearest centre so far (Arthur & Vassilvitskii, 2007,
     sections 2.2 and 5). By default there are 2 + log K: scikit-learn's draws, and so its centres.
-
-    Of more than max(16384, 256 K) rows it looks at a stratified sample of that many, so that a
-    start costs no more than a few of Lloyd's passes, however many rows there are.
     """
-    rows, weights = subsample(X, sample_weight, n_clusters, random_state)
+    rows, weights = sample
     weight = np.ones(len(rows)) if weights is None else weights
     chosen = [random_state.choice(len(rows), p=weight / weight.sum())]
     closest = closeness(rows, _centers(rows, chosen), n_threads)[:, 0]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
+from functools import partial
 from numbers import Integral
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -15,9 +16,12 @@ from gaussmix._core import threads
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix._core.interface import Rows
 from gaussmix.candidates import CRITERIA, Candidate, Selection
+from gaussmix.data import InMemory
 from gaussmix.errors import ParameterError
+from gaussmix.estimator import Names
 from gaussmix.mixture import GaussianMixture, Seed
 from gaussmix.parameters import Parameters
+from gaussmix.scoring import LikelihoodPass, UncertaintyPass
 from gaussmix.statistics import pass_flops
 from gaussmix.validation import (
     check_boolean,
@@ -25,7 +29,6 @@ from gaussmix.validation import (
     check_integer,
     check_n_threads,
     check_random_state,
-    check_sample_weight,
 )
 
 DEFAULTS: dict[str, Any] = {
@@ -55,11 +58,16 @@ class _Data(NamedTuple):
     rows: Rows
     weight: FloatArray | None
     folds: NDArray[np.int32] | None
+    names: Names | None
 
     @property
     def n_features(self) -> int:
         """D."""
         return int(self.rows.shape[1])
+
+    def weighted(self, weight: FloatArray | None, n_threads: int | None) -> InMemory:
+        """Return the rows with other weights."""
+        return InMemory(self.rows, weight, n_threads)
 
 
 class _Fit(NamedTuple):
@@ -150,7 +158,7 @@ def select(
     best = min(fits.values(), key=lambda fit: fit.row.loss(criterion))
     if best.model is None:
         raise ValueError(_nothing_fitted(table))
-    best.model._remember_features(X, data.rows)
+    best.model._remember_features(data.n_features, data.names)
     best.model.set_params(n_threads=n_threads)
     return Selection(best.model, table, criterion)
 
@@ -190,6 +198,8 @@ def _models(keys: Sequence[Key], params: dict[str, Any]) -> list[GaussianMixture
     for name in GIVEN_STARTS:
         if name in params:
             raise ParameterError(f"{name} cannot be given: select chooses the starts of its fits")
+    if params.get("checkpoint") is not None:
+        raise ParameterError("checkpoint cannot be given: it holds one fit, and select makes many")
     models = [GaussianMixture(k, covariance_type=s, **params) for k, s in keys]
     models[0]._check_settings()
     for model in models:
@@ -206,15 +216,17 @@ def _data(
     n_splits: object,
 ) -> _Data:
     """Check the rows once for all fits, and deal them out to the folds."""
-    rows = model._rows_for_fit(X)
-    weight = check_sample_weight(sample_weight, len(rows))
+    data, names = model._data_for_fit(X, sample_weight)
+    if not isinstance(data, InMemory):
+        raise ParameterError(f"X must be rows in memory for select, got {type(X).__name__}")
+    rows, weight = data.rows, data.sample_weight
     if not held_out:
-        return _Data(rows, weight, None)
+        return _Data(rows, weight, None, names)
     n_splits = check_integer("n_splits", n_splits, 2)
     if n_splits > len(rows):
         raise ParameterError(f"n_splits must be at most the {len(rows)} rows of X, got {n_splits}")
     order = check_random_state(model.random_state).permutation(len(rows))
-    return _Data(rows, weight, (order % n_splits).astype(np.int32))
+    return _Data(rows, weight, (order % n_splits).astype(np.int32), names)
 
 
 def _distinct(models: Sequence[GaussianMixture], n_features: int) -> dict[Key, GaussianMixture]:
@@ -288,7 +300,7 @@ def _fit(model: GaussianMixture, data: _Data, n_threads: int | None) -> _Fit:
     model.set_params(n_threads=n_threads)
     size = int(model.n_components), model.covariance_type, _outline(model, data).n_free()
     try:
-        parameters = _keep_best_run(model, data.rows, data.weight)
+        parameters = _keep_best_run(model, data.weighted(data.weight, n_threads))
         criteria = _criteria(model, data, parameters)
         if data.folds is not None:
             criteria["cv"] = _cross_validated(model, data, data.folds)
@@ -299,12 +311,13 @@ def _fit(model: GaussianMixture, data: _Data, n_threads: int | None) -> _Fit:
     return _Fit(row._replace(seconds=perf_counter() - start), model)
 
 
-def _keep_best_run(model: GaussianMixture, rows: Rows, weight: FloatArray | None) -> Parameters:
+def _keep_best_run(model: GaussianMixture, data: InMemory) -> Parameters:
     """Fit without a word: what `GaussianMixture.fit` warns of ends up in the table."""
-    n_rows = len(rows) if weight is None else np.count_nonzero(weight)
+    weight = data.sample_weight
+    n_rows = data.n_samples if weight is None else np.count_nonzero(weight)
     if n_rows < model.n_components:
         raise _UnfitError(f"fewer rows ({n_rows}) than components")
-    run = model._best_run(rows, weight)
+    run = model._best_run(data)
     if run.result.collapsed:
         raise _UnfitError("singular: a component collapsed onto too few distinct rows")
     model._keep(run)
@@ -312,15 +325,15 @@ def _keep_best_run(model: GaussianMixture, rows: Rows, weight: FloatArray | None
 
 
 def _criteria(model: GaussianMixture, data: _Data, parameters: Parameters) -> dict[str, Any]:
-    rows, weight = data.rows, data.weight
-    total = float(len(rows)) if weight is None else float(weight.sum())
-    log_likelihood, n_free = total * model.lower_bound_, parameters.n_free()
-    bic = -2 * log_likelihood + n_free * float(np.log(total))
+    weighted = data.weighted(data.weight, model.n_threads)
+    uncertainty = weighted.total(partial(UncertaintyPass, parameters)).total
+    log_likelihood, n_free = weighted.weight * model.lower_bound_, parameters.n_free()
+    bic = -2 * log_likelihood + n_free * float(np.log(weighted.weight))
     return {
         "log_likelihood": log_likelihood,
         "bic": bic,
         "aic": -2 * log_likelihood + 2 * n_free,
-        "icl": bic + 2 * model._uncertainty(rows, weight, parameters),
+        "icl": bic + 2 * uncertainty,
     }
 
 
@@ -334,11 +347,11 @@ def _cross_validated(model: GaussianMixture, data: _Data, folds: NDArray[np.int3
             continue
         other = GaussianMixture(**model.get_params())
         try:
-            parameters = _keep_best_run(other, data.rows, weight - held_out)
+            parameters = _keep_best_run(other, data.weighted(weight - held_out, other.n_threads))
         except (_UnfitError, ValueError) as error:
             raise _UnfitError(f"{error} (without part {fold + 1} of {n_splits})") from None
-        mean = other._mean_log_likelihood(data.rows, held_out, parameters)
-        log_likelihood += mean * float(held_out.sum())
+        seen = data.weighted(held_out, other.n_threads)
+        log_likelihood += seen.total(partial(LikelihoodPass, parameters)).total
     return log_likelihood / float(weight.sum())
 
 

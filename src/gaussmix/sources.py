@@ -1,38 +1,71 @@
-"""Rows in files: `.npy`, `.csv` and `.tsv`, read for the command line and written back."""
+"""Rows of any kind, block by block: what `scan` makes of files, arrays, frames and functions."""
 
-import csv
-import itertools
+import numbers
+import os
 import stat
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix.atomic import replacing, shown_ending
+from gaussmix import arrow, frames, sinks
+from gaussmix.atomic import shown_ending
+from gaussmix.data import Block
+from gaussmix.errors import ParameterError
+from gaussmix.frames import ArrayReader
+from gaussmix.npy import NpyReader, read_layout
+from gaussmix.readahead import read_ahead
+from gaussmix.readers import Array, Choice, DataError, Reader, take
+from gaussmix.text import TextReader
+from gaussmix.validation import check_numbers
 
-ENDINGS = (".npy", ".csv", ".tsv")
-BLOCK_ROWS = 1 << 17  # rows worked on at once: enough for all threads, a few MB each
+FILE_READERS: dict[str, Callable[[Path], Reader]] = {
+    ".npy": NpyReader,
+    ".csv": TextReader,
+    ".tsv": TextReader,
+    **dict.fromkeys(arrow.PARQUET_ENDINGS, arrow.ParquetReader),
+    **dict.fromkeys(arrow.IPC_ENDINGS, arrow.IpcReader),
+}
+SHOWN_COLUMNS = 20  # names of columns listed in an error
 
-Array = NDArray[Any]
 
+@runtime_checkable
+class Source(Protocol):
+    """Rows that can be read again and again, in blocks of bounded size."""
 
-class DataFileError(ValueError):
-    """A data file cannot be read or written as asked; the message names the file and the place."""
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the features, if they have names."""
+
+    @property
+    def n_samples(self) -> int | None:
+        """Number of rows, if it is known without reading them."""
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Precision of the rows, float32 or float64."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the rows, at every call from the first one on."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows (N, D) of a file and, when it has a header, the names of its columns.
+    """Rows (n, D), and the names of their columns and their weights (n,) if they have any.
 
     It is a frame of sorts: estimators find its names in `columns`, and its rows by `np.asarray`.
     """
 
     rows: Array
     columns: tuple[str, ...] | None
+    weight: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -45,46 +78,414 @@ class Table:
         return (Table(part, self.columns) for part in blocks(self.rows))
 
 
-def read_table(path: Path) -> Table:
-    """Read the rows of a `.npy` file, memory-mapped, or of a `.csv` or `.tsv` file, as float64.
+class Scan:
+    """Chosen columns of a table, read block by block: what `scan` returns.
 
-    A 1-dimensional `.npy` array is one column. A text file may start with a header: a first row
-    in which no field is a number.
+    To iterate over it gives tables, read ahead in a thread, that every method of an estimator takes
+    in the place of an array: their `columns` are the names of the features, `rows` an array
+    (n, n_features), `weight` the weights (n,) or None.
+
+    Attributes
+    ----------
+    n_features : int
+    columns : tuple of str, or None
+        Names of the features.
+    n_samples : int or None
+        Number of rows; None if it is not known without reading.
+    dtype : numpy dtype
+        float32 if all features are, otherwise float64.
+    """
+
+    def __init__(self, reader: Reader, choice: Choice, weights: Reader | None) -> None:
+        self._reader = reader
+        self._choice = choice
+        self._weights = weights
+        self.n_features = len(choice.features)
+        self.n_samples = reader.n_samples
+        self.dtype = choice.dtype
+        names = reader.columns
+        self.columns = None if names is None else tuple(names[j] for j in choice.features)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the rows from the first one on, and their weights."""
+        blocks = self._reader.read(self._choice)
+        return blocks if self._weights is None else _with_weights(blocks, self._weights)
+
+    def __iter__(self) -> Iterator[Table]:
+        with read_ahead(self.blocks()) as blocks:
+            for rows, weight in blocks:
+                yield Table(rows, self.columns, weight)
+
+    def __str__(self) -> str:
+        return self._reader.name
+
+    def __repr__(self) -> str:
+        n_samples = "?" if self.n_samples is None else self.n_samples
+        return f"<Scan of {self}: {n_samples} x {self.n_features} {self.dtype}>"
+
+
+class SourceReader(Reader):
+    """A source, anybody's."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = str(source)
+        self.columns, self.n_columns = source.columns, source.n_features
+        self.n_samples = source.n_samples
+        self._source = source
+
+    def dtype(self, _column: int) -> np.dtype[np.floating]:
+        """Return the precision, that of all columns."""
+        return self._source.dtype
+
+    def read(self, choice: Choice) -> Iterator[Block]:
+        """Read chosen columns; the source's own weights stay, unless a column has others."""
+        for rows, weight in self._source.blocks():
+            block = take(rows, choice)
+            yield block if block.weight is not None else Block(block.rows, weight)
+
+
+class Chain(Reader):
+    """Tables one below the other: of a list, or what a function's iterator yields."""
+
+    def __init__(self, name: str, parts: Callable[[], Iterable[object]]) -> None:
+        self.name = name
+        self._parts = parts
+        readers = self._readers()
+        first = next(readers, None)
+        readers.close()
+        if first is None:
+            raise ParameterError(f"{name}: at least one block of rows is wanted, got none")
+        self.columns, self.n_columns = first.columns, first.n_columns
+        self.weighted = first.weighted
+        self.n_samples = None
+        self._first = first
+
+    def dtype(self, column: int) -> np.dtype[np.floating]:
+        """Return the precision of a column of the first table; others must have the same."""
+        return self._first.dtype(column)
+
+    def read(self, choice: Choice) -> Iterator[Block]:
+        """Read chosen columns of all tables."""
+        for number, reader in enumerate(self._readers()):
+            self._check(number, reader, choice)
+            yield from reader.read(choice)
+
+    def _readers(self) -> Generator[Reader, None, None]:
+        for number, part in enumerate(self._parts()):
+            yield _part_reader(part, f"{self.name}, block {number}")
+
+    def _check(self, number: int, reader: Reader, choice: Choice) -> None:
+        if reader.columns != self.columns or reader.n_columns != self.n_columns:
+            self._refuse(number, _shown_columns(self), _shown_columns(reader))
+        if reader.weighted != self.weighted:
+            shown = {True: "weights", False: "no weights"}
+            self._refuse(number, shown[self.weighted], shown[reader.weighted])
+        found = _precision(reader, choice.features)
+        if found != choice.dtype:
+            self._refuse(number, str(choice.dtype), str(found))
+
+    def _refuse(self, number: int, wanted: str, found: str) -> None:
+        raise DataError(f"{self.name}, block {number}: {wanted} as in block 0 wanted, got {found}")
+
+
+def scan(
+    data: object,
+    columns: Sequence[str | int] | str | int | None = None,
+    weights: object = None,
+) -> "Scan":
+    """Prepare to read rows block by block, as often as is needed, in memory that stays bounded.
+
+    Parameters
+    ----------
+    data : path, array-like, list, function, frame or pyarrow object
+        - A path to a .npy, .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or to a folder of
+          .parquet files, which are read in the order of their names.
+        - An array, a memory-mapped one too, or a data frame of pandas or polars.
+        - A list of arrays (n, D), frames or paths, whose rows follow each other.
+        - A function without arguments that returns an iterator of arrays or frames, or of pairs
+          (array, weights); it is called anew for every reading, and once by `scan`.
+        - A pyarrow Table, RecordBatch, Dataset or ParquetFile.
+        - What `scan` returned, or any other `Source`.
+    columns : sequence of str or int, optional
+        Columns to read, in this order, by name or index; all if not given.
+    weights : str, int, path or array-like of shape (n_samples,), optional
+        Weights of the rows: a column, which is no feature then, numbers, or a file with one column.
+
+    Returns
+    -------
+    Scan
+        A `Source`, accepted wherever estimators take rows. To iterate over it gives tables of
+        bounded size, so that ``map(model.predict_proba, scan(path))`` works.
 
     Raises
     ------
-    DataFileError
-        If the ending is not one of those, the path is not a regular file, or the file holds
-        anything but a table of numbers.
+    ParameterError
+        If there is no way to read such data again and again, or no such column.
+    DataError
+        If a file or a chosen column holds anything but numbers.
     OSError
-        If the file cannot be opened.
+        If a file cannot be opened.
     """
-    ending = check_ending(path)
-    if not stat.S_ISREG(path.stat().st_mode):  # it is opened twice
-        raise DataFileError(f"{path}: a file is wanted, not a folder, a pipe or a device")
-    if ending == ".npy":
-        return Table(_read_npy(path), None)
-    try:
-        return _read_text(path)
-    except csv.Error as error:
-        raise DataFileError(f"{path}: not a table of numbers ({error})") from None
-    except UnicodeDecodeError as error:
-        raise DataFileError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    if isinstance(data, Scan) and columns is None and weights is None:
+        return data
+    reader = _reader(data, "data")
+    weight = None if weights is None else _weight_column(reader, weights)
+    features = _features(reader, columns, weight)
+    choice = Choice(features, weight, _precision(reader, features))
+    if weight is not None:
+        reader.dtype(weight)
+    if weights is None or weight is not None:
+        return Scan(reader, choice, None)
+    return Scan(reader, choice, _weight_reader(reader, weights))
+
+
+def streams(data: object) -> bool:
+    """Whether such data is for `scan`: all but arrays, frames and nested numbers."""
+    return (
+        isinstance(data, str | os.PathLike | Source)
+        or _once(data)
+        or arrow.is_arrow(data)
+        or _is_list_of_tables(data)
+        or (callable(data) and not hasattr(data, "__array__"))
+    )
+
+
+def _reader(data: object, name: str) -> Reader:
+    if isinstance(data, str | os.PathLike):
+        return _path_reader(Path(data))
+    if isinstance(data, Source):
+        return SourceReader(data)
+    known = arrow.reader(data) or frames.reader(data)
+    if known is not None:
+        return known
+    if _once(data):
+        raise ParameterError(
+            f"{name} is a {type(data).__name__}, which can be read only once; pass a function that "
+            "returns a new one at every call"
+        )
+    if _is_list_of_tables(data):
+        return _chain(name, data)  # type: ignore[arg-type]
+    if callable(data) and not hasattr(data, "__array__"):
+        return Chain(f"function {getattr(data, '__name__', 'of data')!r}", _Repeated(data))
+    return ArrayReader(_table(data, name), name=name)
+
+
+def _path_reader(path: Path) -> Reader:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        found = sorted(path.glob("*.parquet"))
+        if not found:
+            raise DataError(f"{path}: a folder without .parquet files; there is nothing to read")
+        return _chain(str(path), found)
+    ending = path.suffix.lower()
+    if ending not in FILE_READERS:
+        raise DataError(
+            f"{path}: the ending must be one of {', '.join(FILE_READERS)}, got {shown_ending(path)}"
+        )
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path}: a file is wanted, not a pipe or a device, to read it again")
+    return FILE_READERS[ending](path)
+
+
+def _chain(name: str, parts: Sequence[object]) -> Chain:
+    readers = [_part_reader(part, f"{name}, block {number}") for number, part in enumerate(parts)]
+    chain = Chain(name, lambda: readers)
+    counts = [reader.n_samples for reader in readers]
+    known = [count for count in counts if count is not None]
+    chain.n_samples = sum(known) if len(known) == len(counts) else None
+    return chain
+
+
+def _part_reader(part: object, name: str) -> Reader:
+    """Return the reader of a table of a list or function."""
+    if isinstance(part, Reader):
+        return part
+    if isinstance(part, tuple):
+        if len(part) != 2:
+            raise ParameterError(f"{name}: a table, or a pair of one and weights, is wanted")
+        rows, weight = _table(part[0], name), part[1]
+        if weight is not None:
+            weight = _weight_values(weight, len(rows), f"weights of {name}")
+        return ArrayReader(rows, weight, name)
+    reader = _reader(part, name)
+    if not isinstance(part, str | os.PathLike):
+        reader.name = name
+    return reader
+
+
+class _Repeated:
+    """Calls a function for an iterator, which must be another one every time."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._last: object = None
+
+    def __call__(self) -> Iterator[object]:
+        items = self._function()
+        if not isinstance(items, Iterable):
+            raise ParameterError(
+                f"a function of data must return an iterator of arrays, got {type(items).__name__}"
+            )
+        if items is self._last and isinstance(items, Iterator):
+            raise ParameterError(
+                "a function of data must return a new iterator at every call, got the same one"
+            )
+        self._last = items
+        return iter(items)
+
+
+def _once(data: object) -> bool:
+    """Whether something can be read only once."""
+    return isinstance(data, Iterator) or hasattr(data, "read_next_batch")
+
+
+def _is_list_of_tables(data: object) -> bool:
+    return isinstance(data, list | tuple) and len(data) > 0 and _is_table(data[0])
+
+
+def _is_table(item: object) -> bool:
+    if isinstance(item, tuple):  # rows and weights; tuples of numbers are rows of an array-like
+        return len(item) == 2 and _is_table(item[0])
+    two_dimensional = len(getattr(item, "shape", ())) == 2
+    return two_dimensional or isinstance(item, str | os.PathLike) or arrow.is_arrow(item)
+
+
+def _table(data: object, name: str) -> Array:
+    array = check_numbers(data, name)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ParameterError(f"{name} must have shape (n_rows, n_columns), got {array.shape}")
+    return array
+
+
+def _precision(reader: Reader, features: Sequence[int]) -> np.dtype[np.floating]:
+    """Return float32 if all features are, float64 otherwise."""
+    return max((reader.dtype(column) for column in features), key=lambda dtype: dtype.itemsize)
+
+
+def _features(reader: Reader, columns: Any, weight: int | None) -> tuple[int, ...]:
+    if columns is None:
+        features = tuple(j for j in range(reader.n_columns) if j != weight)
+    else:
+        listed = [columns] if isinstance(columns, str | numbers.Integral) else list(columns)
+        features = tuple(_column(reader, column) for column in listed)
+    if not features:
+        raise ParameterError(f"columns must be at least one column of {reader.name}, got none")
+    for j, column in enumerate(features):
+        if column == weight or column in features[:j]:
+            also = "the weights too" if column == weight else "there twice"
+            raise ParameterError(
+                f"columns must be different features, but {reader.column_name(column)} is {also}"
+            )
+    return features
+
+
+def _column(reader: Reader, column: object) -> int:
+    if isinstance(column, str) and reader.columns is not None and column in reader.columns:
+        return reader.columns.index(column)
+    if isinstance(column, numbers.Integral) and 0 <= int(column) < reader.n_columns:
+        return int(column)
+    raise ParameterError(
+        f"{reader.name} has no column {column!r}; there are {_shown_columns(reader)}"
+    )
+
+
+def _shown_columns(reader: Reader) -> str:
+    if reader.columns is None:
+        return f"{reader.n_columns} columns without names"
+    more = ", ..." if reader.n_columns > SHOWN_COLUMNS else ""
+    listed = ", ".join(map(repr, reader.columns[:SHOWN_COLUMNS]))
+    return f"{reader.n_columns} columns {listed}{more}"
+
+
+def _weight_column(reader: Reader, weights: object) -> int | None:
+    """Return the column that holds the weights; None if it is none."""
+    if reader.weighted:
+        raise ParameterError(f"weights are given, but {reader.name} has weights of its own")
+    if isinstance(weights, numbers.Integral):
+        return _column(reader, weights)
+    if not isinstance(weights, str):
+        return None
+    names = reader.columns or ()
+    is_file = weights not in names and Path(weights).suffix.lower() in FILE_READERS
+    return None if is_file else _column(reader, weights)
+
+
+def _weight_reader(reader: Reader, weights: Any) -> Reader:
+    if not isinstance(weights, str | os.PathLike):
+        values = _weight_values(weights, reader.n_samples, "weights")
+        return ArrayReader(values[:, None], name="weights")
+    found = _path_reader(Path(weights))
+    if found.n_columns != 1:
+        raise DataError(f"{weights}: one column of numbers is wanted, got {found.n_columns}")
+    if None not in (found.n_samples, reader.n_samples) and found.n_samples != reader.n_samples:
+        raise _uneven(found.name, f"{found.n_samples}", reader.n_samples)
+    return found
+
+
+def _weight_values(weights: object, n_rows: int | None, name: str) -> NDArray[np.float64]:
+    values = check_numbers(weights, name)
+    if values.ndim != 1 or n_rows not in (None, len(values)):
+        wanted = "n_rows" if n_rows is None else n_rows
+        raise ParameterError(f"{name} must have shape ({wanted},), got {values.shape}")
+    return np.asarray(values, dtype=np.float64)
+
+
+def _with_weights(blocks: Iterator[Block], weights: Reader) -> Iterator[Block]:
+    """Give blocks the weights that a table of one column holds for them."""
+    read = weights.read(Choice((0,), None, np.dtype(np.float64)))
+    left: NDArray[Any] = np.empty(0)
+    row = 0
+    for rows, weight in blocks:
+        if weight is not None:
+            raise ParameterError("weights are given, but the data has weights of its own")
+        while len(left) < len(rows):
+            part = next(read, None)
+            if part is None:
+                raise _uneven(weights.name, f"{row + len(left)}", f"{row + len(rows)} or more")
+            left = np.concatenate([left, part.rows[:, 0]]) if len(left) else part.rows[:, 0]
+        yield Block(rows, left[: len(rows)])
+        left, row = left[len(rows) :], row + len(rows)
+    if len(left) or next(read, None) is not None:
+        raise _uneven(weights.name, f"more than {row}", row)
+
+
+def _uneven(name: str, found: str, wanted: object) -> DataError:
+    return DataError(f"{name}: one weight per row is wanted, got {found} for {wanted} rows")
+
+
+# what the command line reads as a whole
+
+ENDINGS = (".npy", ".csv", ".tsv")
+BLOCK_ROWS = 1 << 17  # rows worked on at once: enough for all threads, a few MB each
+DataFileError = DataError
+
+
+def read_table(path: Path) -> Table:
+    """Read the rows of a `.npy` file, memory-mapped, or of a `.csv` or `.tsv` file, as float64."""
+    check_ending(path)
+    if not path.is_file() and path.exists():
+        raise DataError(f"{path}: a file is wanted, not a folder, a pipe or a device")
+    if path.suffix.lower() == ".npy":
+        read_layout(path)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return Table(array.reshape(len(array), -1), None)
+    source = scan(path)
+    return Table(np.concatenate([block.rows for block in source.blocks()]), source.columns)
 
 
 def read_column(path: Path) -> NDArray[np.float64]:
     """Read the single column (N,) of a file, as float64: row weights."""
     rows = read_table(path).rows
     if rows.shape[1] != 1:
-        raise DataFileError(f"{path}: one column of numbers is wanted, got {rows.shape[1]}")
+        raise DataError(f"{path}: one column of numbers is wanted, got {rows.shape[1]}")
     return np.ascontiguousarray(rows[:, 0], dtype=np.float64)
 
 
 def check_ending(path: Path) -> str:
-    """Return a path's ending in lower case; DataFileError unless it is an accepted one."""
+    """Return a path's ending in lower case; DataError unless it is an accepted one."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
-        raise DataFileError(
+        raise DataError(
             f"{path}: the ending must be one of {', '.join(ENDINGS)}, got {shown_ending(path)}"
         )
     return ending
@@ -98,180 +499,9 @@ def blocks(rows: Array) -> Iterator[Array]:
 def write_blocks(
     path: Path,
     parts: Iterable[Array],
-    shape: tuple[int, ...],
+    _shape: tuple[int, ...],
     names: Sequence[str] | None = None,
 ) -> None:
-    """Write an array of that shape, given in parts along its first axis, whole or not at all.
-
-    Parts are written as they come, so memory stays bounded however long the array is. Numbers are
-    written so that they read back the same. Text files start with a header when names are given
-    that would read back as one.
-    """
-    ending = check_ending(path)
-    with replacing(path) as file:
-        if ending == ".npy":
-            _write_npy(file, parts, shape)
-        else:
-            _write_text(file, parts, names, _delimiter(ending))
-
-
-def _read_npy(path: Path) -> Array:
-    array = _map_npy(path)
-    if array.dtype.names is not None:
-        fields = ", ".join(array.dtype.names)
-        raise DataFileError(
-            f"{path}: a structured array with fields {fields}; a plain array of numbers is wanted"
-        )
-    if array.dtype.kind not in "fiub":
-        raise DataFileError(f"{path}: real numbers are wanted, got dtype {array.dtype}")
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise DataFileError(f"{path}: rows and columns are wanted, got shape {array.shape}")
-    return array[:, None] if array.ndim == 1 else array
-
-
-def _map_npy(path: Path) -> Array:
-    with path.open("rb") as file:
-        magic = file.read(len(np.lib.format.MAGIC_PREFIX))
-    if magic != np.lib.format.MAGIC_PREFIX:
-        raise DataFileError(f"{path}: not a .npy file: it starts with {magic!r}")
-    try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # on a damaged header the parsers raise errors of many kinds
-        raise DataFileError(f"{path}: not a .npy array of numbers ({error})") from None
-    return array
-
-
-def _read_text(path: Path) -> Table:
-    delimiter = _delimiter(path.suffix.lower())
-    with _open_text(path) as file:
-        first = next((row for _, row in _rows(file, delimiter)), None)
-    if first is None:
-        raise DataFileError(f"{path}: the file is empty; rows of numbers are wanted")
-    header = all(_number(field) is None for field in first)
-    rows = _parse(path, delimiter, header)
-    if rows is not None and len(rows) == 0:
-        raise DataFileError(f"{path}: no rows below the header; rows of numbers are wanted")
-    if rows is None or rows.shape[1] != len(first) or not np.isfinite(rows).all():
-        raise DataFileError(_first_fault(path, delimiter, header))
-    return Table(rows, _names(path, first) if header else None)
-
-
-def _names(path: Path, header: list[str]) -> tuple[str, ...]:
-    names = tuple(field.strip() for field in header)
-    for column, name in enumerate(names, 1):
-        if not name:
-            raise DataFileError(
-                f"{path}, line 1, column {column}: the column has no name; name it, or remove it "
-                "if it is a row index"
-            )
-        if name in names[: column - 1]:
-            raise DataFileError(f"{path}, line 1, column {column}: the name {name!r} occurs twice")
-    return names
-
-
-def _parse(path: Path, delimiter: str, header: bool) -> NDArray[np.float64] | None:
-    """All rows by NumPy's fast reader; None if it meets anything but equally long rows."""
-    with _open_text(path) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no data: the caller says so
-        lines = (line for line in file if delimiter in line or not line.isspace())
-        if header:
-            next(lines)
-        try:
-            rows: NDArray[np.float64] = np.loadtxt(
-                lines, delimiter=delimiter, comments=None, quotechar='"', ndmin=2
-            )
-        except UnicodeDecodeError:
-            raise
-        except ValueError:
-            return None
-    return rows
-
-
-def _first_fault(path: Path, delimiter: str, header: bool) -> str:
-    """Says where the first field or row is that is not as it should be."""
-    with _open_text(path) as file:
-        rows = _rows(file, delimiter)
-        start = next(rows)
-        first = start[1]
-        for line, row in rows if header else itertools.chain([start], rows):
-            if len(row) != len(first):
-                return (
-                    f"{path}, line {line}: {len(row)} {_separated(delimiter)} fields, "
-                    f"where {len(first)} are wanted"
-                )
-            for column, field in enumerate(row, 1):
-                if _number(field) is None or not np.isfinite(float(field)):
-                    name = f" ({first[column - 1].strip()})" if header else ""
-                    return (
-                        f"{path}, line {line}, column {column}{name}: "
-                        f"a finite number is wanted, got {_shown_field(field, delimiter)}"
-                    )
-    return f"{path}: not a table of numbers"
-
-
-def _rows(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and fields of the rows that are not blank."""
-    reader = csv.reader(file, delimiter=delimiter)
-    return ((reader.line_num, row) for row in reader if len(row) > 1 or "".join(row).strip())
-
-
-def _shown_field(field: str, delimiter: str) -> str:
-    """Show a field that is no number, and what separates fields if it holds something that may."""
-    separators = set(" ,;\t") & set(field.strip())
-    return f"{field!r}" + (f"; {_separated(delimiter)} fields are wanted" if separators else "")
-
-
-def _number(field: str) -> float | None:
-    try:
-        return None if "_" in field else float(field)  # Python alone reads 1_000 as a number
-    except ValueError:
-        return None
-
-
-def _open_text(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _delimiter(ending: str) -> str:
-    return "\t" if ending == ".tsv" else ","
-
-
-def _separated(delimiter: str) -> str:
-    return "tab-separated" if delimiter == "\t" else "comma-separated"
-
-
-def _is_header(names: Sequence[str]) -> bool:
-    """Whether the names, written as a first row, would be read as the same names."""
-    return len(set(names)) == len(names) and all(
-        name.strip().splitlines() == [name] and _number(name) is None for name in names
-    )
-
-
-def _header_line(names: Sequence[str], delimiter: str) -> str:
-    quoted = ('"' + n.replace('"', '""') + '"' if set(n) & {delimiter, '"'} else n for n in names)
-    return delimiter.join(quoted)
-
-
-def _text_format(dtype: np.dtype[Any]) -> str:
-    if dtype.kind in "iub":
-        return "%d"
-    return "%.9g" if dtype == np.float32 else "%.17g"
-
-
-def _write_npy(file: BinaryIO, parts: Iterable[Array], shape: tuple[int, ...]) -> None:
-    # written and not memory-mapped: a full disk is then an error and not a SIGBUS
-    for i, part in enumerate(parts):
-        if i == 0:
-            descr = np.lib.format.dtype_to_descr(part.dtype)
-            header = {"descr": descr, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-        file.write(np.ascontiguousarray(part).data)
-
-
-def _write_text(
-    file: BinaryIO, parts: Iterable[Array], names: Sequence[str] | None, delimiter: str
-) -> None:
-    if names is not None and _is_header(names):
-        file.write((_header_line(names, delimiter) + "\n").encode())
-    for part in parts:
-        np.savetxt(file, part, fmt=_text_format(part.dtype), delimiter=delimiter)
+    """Write an array, given in parts along its first axis, whole or not at all."""
+    check_ending(path)
+    sinks.write(path, parts, names)

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from gaussmix._core.constants import FloatArray, Structure, factors_shape
-from gaussmix._core.interface import Rows
 from gaussmix.agglomeration import ward
 from gaussmix.covariance import RESOLUTION, m_step
+from gaussmix.data import Data, InMemory
 from gaussmix.emem import emem
 from gaussmix.lloyd import lloyd
 from gaussmix.nearest import Labels, nearest_labels
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters, factors_of_precisions
-from gaussmix.sampling import Sample, subsample
+from gaussmix.sampling import Sample
 from gaussmix.seeding import distinct_rows, plus_plus
 from gaussmix.statistics import Statistics, collect
 from gaussmix.trials import Round, best_trials
@@ -62,15 +62,13 @@ NOTHING_GIVEN = Given()
 
 @np.errstate(over="ignore", invalid="ignore")  # a moment may overflow: the M-step says so
 def initial_parameters(
-    X: Rows,
-    sample_weight: FloatArray | None,
+    data: Data,
     *,
     structure: Structure,
     n_components: int,
     method: str,
     reg_covar: float,
     random_state: np.random.RandomState,
-    n_threads: int | None,
     given: Given = NOTHING_GIVEN,
 ) -> Parameters:
     """Parameters for EM to begin with.
@@ -80,16 +78,13 @@ def initial_parameters(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
-        C-contiguous, float32 or float64.
-    sample_weight : ndarray of shape (n_samples,) or None
+    data : Data
     structure : {'full', 'tied', 'diag', 'spherical'}
     n_components : int
         At most n_samples.
     method : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', 'emem'}
     reg_covar : float
     random_state : RandomState
-    n_threads : int or None
     given : Given
         Checked parameters that take the place of the start's. Where all are given nothing is
         computed.
@@ -97,7 +92,7 @@ def initial_parameters(
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
         return Parameters.from_precisions(structure, weights, means, precisions)
-    sample = subsample(X, sample_weight, n_components, random_state)
+    sample, n_threads = data.sample(n_components, random_state), data.n_threads
     if method == "random":
         statistics = random_statistics(sample, structure, n_components, random_state)
         start, _ = m_step(statistics, reg_covar)
@@ -108,7 +103,7 @@ def initial_parameters(
     else:
         scaled = Sample(scaled_rows(sample), sample.weight)
         starts = []
-        for _ in range(_n_groupings(method, len(X))):
+        for _ in range(_n_groupings(method, data.n_samples)):
             labels = GROUPINGS[method](scaled, n_components, random_state, n_threads)
             statistics = hard_statistics(sample, labels, structure, n_components)
             starts.append(m_step(statistics, reg_covar)[0])
@@ -125,26 +120,24 @@ def initial_parameters(
 
 def promising(
     starts: Sequence[Parameters],
-    X: Rows,
-    sample_weight: FloatArray | None,
+    data: Data,
     *,
     reg_covar: float,
     random_state: np.random.RandomState,
-    n_threads: int | None,
 ) -> Sequence[Parameters]:
     """Return those of many starts that are worth a run to the end, the best first.
 
     After some EM iterations on the sample that a start looks at, the best third and no fewer than
     FEW_STARTS go on, from where they started. So few are returned as they are, and so are all if
-    X has less than TRIALS_PAY times the rows of the sample.
+    there are less than TRIALS_PAY times the rows of the sample.
     """
     kept = max(FEW_STARTS, -(-len(starts) // 3))
     if len(starts) <= kept:
         return starts
-    sample = subsample(X, sample_weight, starts[0].n_components, random_state)
-    if len(X) < TRIALS_PAY * len(sample.rows):
+    sample = data.sample(starts[0].n_components, random_state)
+    if data.n_samples < TRIALS_PAY * len(sample.rows):
         return starts
-    return _best(starts, sample, (Round(TRIAL_ITERATIONS, kept),), reg_covar, n_threads)
+    return _best(starts, sample, (Round(TRIAL_ITERATIONS, kept),), reg_covar, data.n_threads)
 
 
 def _best(
@@ -261,19 +254,18 @@ def _kmeans(
 ) -> Labels:
     rows, weight = scaled
     n_trials = max(2 + int(np.log(n_components)), min(n_components, MOST_CANDIDATES))
-    centers = plus_plus(rows, n_components, weight, random_state, n_threads, n_trials)
+    centers = plus_plus(scaled, n_components, random_state, n_threads, n_trials)
     threshold = LLOYD_TOL * float(np.einsum("nd,nd->", rows, rows)) / rows.size
-    return lloyd(
-        rows, weight, centers, max_iter=LLOYD_ITERATIONS, threshold=threshold, n_threads=n_threads
-    ).labels
+    data = InMemory(rows, weight, n_threads)
+    found = lloyd(data, centers, max_iter=LLOYD_ITERATIONS, threshold=threshold)
+    return cast(Labels, found.labels)
 
 
 def _plus_plus(
     scaled: Sample, n_components: int, random_state: np.random.RandomState, n_threads: int | None
 ) -> Labels:
-    rows, weight = scaled
-    centers = plus_plus(rows, n_components, weight, random_state, n_threads)
-    return nearest_labels(rows, centers, n_threads)
+    centers = plus_plus(scaled, n_components, random_state, n_threads)
+    return nearest_labels(scaled.rows, centers, n_threads)
 
 
 def _random_from_data(

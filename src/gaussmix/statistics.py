@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import FloatArray, Structure, factors_shape
+from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape
 from gaussmix._core.interface import Rows
 from gaussmix.parameters import Parameters
 
@@ -83,27 +83,53 @@ class Statistics:
         return self if other == 0 else NotImplemented  # so that sum() works
 
 
+class StatisticsPass:
+    """The pass of an E-step: adds up statistics of rows (N, D) under the parameters.
+
+    Rows are finite C-contiguous float32 or float64 arrays of one dtype, weights (N,) finite
+    non-negative float64 or None. Shapes and dtypes are checked here, but values are not: what is
+    not finite ends up in the statistics. `gaussmix.validation.check_rows` and
+    `check_sample_weight` check all.
+    """
+
+    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+        self._parameters = parameters
+        self._n_threads = n_threads
+        self._density: Density | None = None
+        self._sums = Statistics.zeros(parameters.structure, parameters.means)
+        self._totals = np.zeros(2)
+        self._n_samples = 0
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Add the statistics of the next rows."""
+        if self._density is None:
+            self._density = density = self._parameters.density(rows.dtype)
+            self._sums = replace(self._sums, shift=density.center + density.means)
+        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
+        n_k, first, second = self._sums.n_k, self._sums.first, self._sums.second
+        dispatch.kernels(rows).accumulate(
+            rows, weight, self._density, n_k, first, second, self._totals, count
+        )
+        self._n_samples += len(rows)
+
+    def result(self) -> Statistics:
+        """Return the statistics of all rows."""
+        log_likelihood, weight = self._totals.tolist()
+        return replace(
+            self._sums, log_likelihood=log_likelihood, weight=weight, n_samples=self._n_samples
+        )
+
+
 def collect(
     X: Rows,
     sample_weight: FloatArray | None,
     parameters: Parameters,
     n_threads: int | None = None,
 ) -> Statistics:
-    """One pass over the data: the statistics of X (N, D) under the parameters (the E-step).
-
-    X is a finite C-contiguous float32 or float64 array, sample_weight (N,) finite non-negative
-    float64 or None. Shapes and dtypes are checked here, but values are not: what is not finite
-    ends up in the statistics. `gaussmix.validation.check_rows` and `check_sample_weight` check all.
-    """
-    density = parameters.density(X.dtype)
-    blank = Statistics.zeros(parameters.structure, density.center + density.means)
-    totals = np.zeros(2)
-    count = threads.for_work(n_threads, pass_flops(X, parameters))
-    dispatch.kernels(X).accumulate(
-        X, sample_weight, density, blank.n_k, blank.first, blank.second, totals, count
-    )
-    log_likelihood, weight = totals.tolist()
-    return replace(blank, log_likelihood=log_likelihood, weight=weight, n_samples=len(X))
+    """Return the statistics of rows that are all in memory: see `StatisticsPass`."""
+    running = StatisticsPass(parameters, n_threads)
+    running.add(X, sample_weight)
+    return running.result()
 
 
 def pass_flops(X: Rows, parameters: Parameters) -> float:

@@ -2,28 +2,25 @@
 
 import json
 import os
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix import archive
 from gaussmix._core.constants import FloatArray, Structure, factors_shape
+from gaussmix.archive import Arrays
 from gaussmix.atomic import replacing, shown_ending
-from gaussmix.config import version
 from gaussmix.errors import ModelFileError
 from gaussmix.kmeans import KMeans
 from gaussmix.mixture import GaussianMixture
 from gaussmix.parameters import Parameters
 from gaussmix.starts import check_matrices, check_means, check_weights
 
-FORMAT = "gaussmix-model"
 FORMAT_VERSION = 1
 
 Model: TypeAlias = GaussianMixture | KMeans
-Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 # how a fit went: attributes, and what NumPy makes of them, (kind of dtype, number of dimensions)
 HISTORY: dict[type, dict[str, tuple[str, int]]] = {
@@ -32,6 +29,8 @@ HISTORY: dict[type, dict[str, tuple[str, int]]] = {
         "n_iter_": ("i", 0),
         "lower_bound_": ("f", 0),
         "lower_bounds_": ("f", 1),
+        "n_samples_seen_": ("i", 0),
+        "weight_seen_": ("f", 0),
     },
     KMeans: {"inertia_": ("f", 0), "n_iter_": ("i", 0)},
 }
@@ -73,7 +72,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     entries = _entries(model)
     _model({name: np.asarray(value) for name, value in entries.items()})  # what load would refuse
     with replacing(path) as file:
-        np.savez(file, allow_pickle=False, **entries)
+        archive.write(file, "model", FORMAT_VERSION, entries)
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -98,9 +97,9 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     with _as_path(path).open("rb") as file:
         try:
-            return _model(_read(file))
+            return _model(archive.read(file, "model", FORMAT_VERSION))
         except Exception as error:  # on damaged bytes the parsers raise errors of many kinds
-            raise ModelFileError(f"{os.fspath(path)}: {_reason(error)}") from None
+            raise ModelFileError(f"{os.fspath(path)}: {archive.reason(error)}") from None
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
@@ -117,21 +116,10 @@ def _as_path(path: str | os.PathLike[str]) -> Path:
         raise TypeError(f"path must be a str or path-like, got {path!r}") from None
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"it lacks {error}"
-    if isinstance(error, ValueError | TypeError):
-        return str(error)
-    return f"the file is damaged ({type(error).__name__}: {error})"
-
-
 def _entries(model: Model) -> dict[str, Any]:
     history = {name: getattr(model, name) for name in HISTORY[type(model)] if hasattr(model, name)}
     names = getattr(model, "feature_names_in_", None)
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "gaussmix_version": version(),
         "class": type(model).__name__,
         "params": json.dumps(_plain_params(model)),
         **_fitted_arrays(model),
@@ -145,6 +133,7 @@ def _plain_params(model: Model) -> dict[str, Any]:
     plain = {}
     for name, value in model.get_params(deep=False).items():
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
         try:
             json.dumps(value)
         except TypeError:
@@ -163,28 +152,6 @@ def _fitted_arrays(model: Model) -> dict[str, NDArray[Any]]:
         "covariances_": parameters.covariances,
         "precisions_cholesky_": parameters.precisions_cholesky,
     }
-
-
-def _read(file: BinaryIO) -> Arrays:
-    """All arrays of a model file, once it is known to be one and of a version read here."""
-    if not zipfile.is_zipfile(file):
-        _refuse("not a gaussmix model, or one that was cut short")
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as archive:
-        _check_format(archive)
-        return {name: archive[name] for name in archive.files}
-
-
-def _check_format(archive: Mapping[str, NDArray[Any]]) -> None:
-    if str(archive.get("format")) != FORMAT or "format_version" not in archive:
-        _refuse("not a gaussmix model: the archive was written by something else")
-    found = int(archive["format_version"])
-    if found > FORMAT_VERSION:
-        writer = archive.get("gaussmix_version", "a newer version")
-        _refuse(
-            f"a model of format version {found}, written by gaussmix {writer}; gaussmix "
-            f"{version()} reads up to version {FORMAT_VERSION}: upgrade gaussmix to read it"
-        )
 
 
 def _model(arrays: Arrays) -> Model:

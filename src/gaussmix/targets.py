@@ -1,7 +1,8 @@
 """The speeds that the library is held to, and whether a run of the benchmark found them.
 
 Unless it is said, a target is for all threads, full covariances and float64. The rate of an EM
-iteration is a part of that of a large matrix product of NumPy, measured in the same case.
+iteration is a part of that of a large matrix product of NumPy, measured in the same case. Beside
+what is measured stands what bounds it, by `gaussmix.bounds`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,15 +10,19 @@ from math import isnan
 from typing import NamedTuple
 
 from gaussmix._core.constants import Structure
+from gaussmix.bounds import Bound, bound, milliseconds
 from gaussmix.contenders import (
     EM,
     FIT,
+    FIT_FROM_START,
+    FROM_FILES,
     KMEANS,
     PREDICTIONS,
     SHAPES,
     Case,
 )
 from gaussmix.efficiency import LEAST_OF_NEIGHBOUR, Grid, pairs
+from gaussmix.from_files import MAPPED, NPY, PARQUET, READING
 from gaussmix.machine import Ceilings
 from gaussmix.race import Row
 
@@ -50,8 +55,12 @@ SMALL_FIT = (1_000, 4, 3)
 SMALL_FIT_GAIN = 10.0
 SMALL_FIT_THREADS = 0.9  # of the speed on one thread: that starting threads costs nothing
 FIT_GAIN = 30.0
+AS_GOOD = 1e-3  # below the other's mean log-likelihood: the default tol
 KMEANS_SHAPES = ((1_000_000, 8, 64), (1_000_000, 32, 64))
 KMEANS_GAIN = 1.0
+FILES_SHAPE = SHAPES["S2"]
+FILES_PART = {MAPPED: 0.9, NPY: 0.9}  # of the speed in memory
+PARQUET_PART = 0.5  # of the slower of reading alone and rows in memory
 
 
 class Target(NamedTuple):
@@ -66,6 +75,8 @@ class Target(NamedTuple):
     correct: bool = True
     """Whether the answer was right; a wrong one meets nothing."""
     note: str = ""
+    bound: str = ""
+    """What it is bound by, and what would be measured if nothing else took time."""
 
     @property
     def met(self) -> bool | None:
@@ -86,6 +97,16 @@ class Results:
         self.n_threads = max(ceilings)
         self._rows = {(str(row.case), row.library, row.threads): row for row in rows}
 
+    @property
+    def exp_rate(self) -> float:
+        """Exponentials in 1e9/s of a thread: NumPy's, or those of the log-sum-exp if faster."""
+        return max(self.ceilings[self.n_threads].exp, log_sum_exp_rate(self) or 0.0)
+
+    def bound(self, case: Case, n_threads: int = 0) -> Bound | None:
+        """Return what a case takes at least, None if nothing tells."""
+        ceilings = self.ceilings.get(n_threads or self.n_threads)
+        return bound(case, ceilings, self.exp_rate) if ceilings else None
+
     def row(self, case: Case, library: str = "gaussmix", n_threads: int = 0) -> Row | None:
         """Return a row, None if there is none; without a number of threads, that of all."""
         return self._rows.get((str(case), library, n_threads or self.n_threads))
@@ -103,6 +124,7 @@ def judge(results: Results) -> list[Target]:
         *_fits(results),
         *_predictions(results),
         *_kmeans(results),
+        *_files(results),
     ]
 
 
@@ -114,8 +136,29 @@ def compare(
     for against, least in wanted.items():
         rival = results.row(case, LIBRARIES[against]) if against in LIBRARIES else None
         measured = _part_of_gemm(ours) if against == GEMM else _over(rival, ours)
-        note = "their answer differs" if rival and not rival.correct else ""
-        yield Target(_name(case), f"{what} {against}", least, measured, _right(ours), note)
+        notes = ["their answer differs"] if rival and not rival.correct else []
+        if ours and measured and _in_doubt(measured, least, ours, rival):
+            notes.append("the times are not sure enough to tell")
+        note = "; ".join(notes)
+        target = Target(_name(case), f"{what} {against}", least, measured, _right(ours), note)
+        yield _bounded(target, results.bound(case), ours)
+
+
+def _in_doubt(measured: float, least: float, ours: Row, rival: Row | None) -> bool:
+    uncertainty = ours.uncertainty + (rival.uncertainty if rival else 0.0)
+    return abs(measured - least) <= uncertainty * measured
+
+
+def _bounded(target: Target, least: Bound | None, ours: Row | None) -> Target:
+    """Add what binds the figure of a row, and the figure at these rates and nothing else."""
+    if least is None or ours is None or target.measured is None or least.total > ours.seconds:
+        return target  # without the log-sum-exp's rate NumPy's exponentials may be the slower ones
+    reachable = target.measured * ours.seconds / least.total
+    text = (
+        f"{least.binding}: {least} = {milliseconds(least.total)} "
+        f"of {milliseconds(ours.seconds)}; without the rest {reachable:.2f}"
+    )
+    return target._replace(bound=text)
 
 
 def _iterations(results: Results) -> Iterator[Target]:
@@ -129,43 +172,43 @@ def _bounds(results: Results) -> Iterator[Target]:
 
 
 def _log_sum_exp(results: Results) -> Target:
-    """The log-sum-exp of S1 on one thread, as what `log_likelihood` takes longer than `assign`.
+    """The log-sum-exp of S1 on one thread, beside numpy's exponential."""
+    what = "log-sum-exp, of numpy's exp"
+    likelihood = results.row(Case("log_likelihood", *SHAPES["S1"]), n_threads=1)
+    rate = log_sum_exp_rate(results)
+    if not likelihood or rate is None:
+        return Target("S1", what, EXP_PART, None)
+    n, _, k = SHAPES["S1"]
+    numpys = results.ceilings[results.n_threads].exp
+    whole = 1e-9 * n * k / likelihood.seconds / numpys
+    note = f"one thread; {whole:.2f} with the log-densities counted in"
+    return Target("S1", what, EXP_PART, rate / numpys, likelihood.correct, note)
 
-    Both compute the log-densities and the largest of a row; the one then takes the exponentials,
-    their sum and its logarithm, the other the place of the largest.
+
+def log_sum_exp_rate(results: Results) -> float | None:
+    """Return exponentials in 1e9/s, None if the run does not tell.
+
+    They take what `log_likelihood` takes longer than `assign`. Both compute the log-densities and
+    the largest of a row; the one then takes the exponentials, their sum and its logarithm, the
+    other the place of the largest.
     """
     n, _, k = SHAPES["S1"]
-    likelihood = results.row(Case("log_likelihood", *SHAPES["S1"]), n_threads=1)
-    assign = results.row(Case("assign", *SHAPES["S1"]), n_threads=1)
-    what = "log-sum-exp, of numpy's exp"
+    likelihood, assign = (
+        results.row(Case(task, *SHAPES["S1"]), n_threads=1) for task in ("log_likelihood", "assign")
+    )
     if not likelihood or not assign or not likelihood.seconds > assign.seconds:
-        return Target("S1", what, EXP_PART, None)
-    rate = 1e9 * results.ceilings[results.n_threads].exp
-    whole = n * k / likelihood.seconds / rate
-    measured = n * k / (likelihood.seconds - assign.seconds) / rate
-    note = f"one thread; {whole:.2f} with the log-densities counted in"
-    return Target("S1", what, EXP_PART, measured, likelihood.correct, note)
+        return None
+    return 1e-9 * n * k / (likelihood.seconds - assign.seconds)
 
 
 def _smallest_shape(results: Results) -> Target:
-    """How near S6 comes to what binds it: reading the rows, or taking the exponentials.
-
-    The rate of these is numpy's or, where that is higher, that of the log-sum-exp of S1.
-    """
+    """How near S6 comes to what binds it: reading the rows, or taking the exponentials."""
     case = Case(EM, *SHAPES["S6"])
-    ours = results.row(case)
-    if ours is None:
+    ours, least = results.row(case), results.bound(case)
+    if ours is None or least is None:
         return Target("S6", "EM, of its bound", None, None)
-    found = results.ceilings[results.n_threads]
-    rate = 1e9 * found.exp * max(1.0, _log_sum_exp(results).measured or 0.0)
-    bounds = {
-        "memory": case.n_samples * case.n_features * 8 / (1e9 * found.memory),
-        "exp": case.n_samples * case.n_components / (rate * found.threads),
-    }
-    binding = max(bounds, key=lambda name: bounds[name])
-    parts = ", ".join(f"{name} {1e3 * seconds:.2f} ms" for name, seconds in bounds.items())
-    note = f"bound by {binding}: {parts}, measured {1e3 * ours.seconds:.2f} ms"
-    measured = _known(bounds[binding] / ours.seconds)
+    measured = _known(max(least) / ours.seconds)
+    note = f"bound by {least.binding}: {least}, measured {milliseconds(ours.seconds)}"
     return Target("S6", "EM, of its bound", None, measured, True, note)
 
 
@@ -182,7 +225,8 @@ def _single(results: Results) -> Iterator[Target]:
             results.row(Case(EM, *SHAPES[name], dtype=dtype)) for dtype in ("float64", "float32")
         )
         what = "EM float32 against float64"
-        yield Target(name, what, SINGLE_GAIN, _over(double, single), _right(single))
+        target = Target(name, what, SINGLE_GAIN, _over(double, single), _right(single))
+        yield _bounded(target, results.bound(single.case) if single else None, single)
     name, least = SINGLE_ONEDAL
     case = Case(EM, *SHAPES[name], dtype="float32")
     yield from compare(results, case, "EM float32", {ONEDAL: least})
@@ -198,39 +242,75 @@ def _odd_shapes(results: Results) -> Iterator[Target]:
     short = sum(pair.ratio < LEAST_OF_NEIGHBOUR for pair in found)
     (d, k), (near_d, near_k) = worst.odd, worst.neighbour
     note = f"worst: D={d} K={k} beside D={near_d} K={near_k}; {short} of {len(found)} fall short"
-    yield Target("D x K", what, LEAST_OF_NEIGHBOUR, worst.ratio, True, note)
+    target = Target("D x K", what, LEAST_OF_NEIGHBOUR, worst.ratio, True, note)
+    odd, near = (
+        results.bound(Case(EM, 1, *shape), results.grid.threads)
+        for shape in (worst.odd, worst.neighbour)
+    )
+    if not odd or not near:
+        yield target
+        return
+    allowed = (odd.products / odd.total) / (near.products / near.total)
+    yield target._replace(bound=f"{odd.binding}: by what cannot be left out {allowed:.2f}")
 
 
 def _threads(results: Results) -> Iterator[Target]:
     """The gain from one thread to all, as a part of a matrix product's gain."""
+    if results.n_threads > 1:
+        for name, shape in SHAPES.items():
+            yield _gain_of_threads(results, name, Case(EM, *shape))
+
+
+def _gain_of_threads(results: Results, name: str, case: Case) -> Target:
     count = results.n_threads
-    if count == 1:
-        return
-    for name, shape in SHAPES.items():
-        one, all_ = (results.row(Case(EM, *shape), n_threads=number) for number in (1, count))
-        what = f"gain of {count} threads, of gemm's"
-        if not one or not all_ or not one.gemm_gflops or not all_.gemm_gflops:
-            yield Target(name, what, THREADS_GAIN, None)
-            continue
-        gain, of_gemm = one.seconds / all_.seconds, all_.gemm_gflops / one.gemm_gflops
-        note = f"{gain:.2f} against {of_gemm:.2f}"
-        yield Target(name, what, THREADS_GAIN, _known(gain / of_gemm), _right(all_), note)
+    what = f"gain of {count} threads, of gemm's"
+    one, all_ = (results.row(case, n_threads=number) for number in (1, count))
+    if not one or not all_ or not one.gemm_gflops or not all_.gemm_gflops:
+        return Target(name, what, THREADS_GAIN, None)
+    gain, of_gemm = one.seconds / all_.seconds, all_.gemm_gflops / one.gemm_gflops
+    note = f"{gain:.2f} against {of_gemm:.2f}"
+    target = Target(name, what, THREADS_GAIN, _known(gain / of_gemm), _right(all_), note)
+    alone, together = results.bound(case, 1), results.bound(case, count)
+    if not alone or not together:
+        return target
+    allowed = alone.total / together.total
+    return target._replace(bound=f"{together.binding}: {together}, a gain of {allowed:.2f}")
 
 
 def _fits(results: Results) -> Iterator[Target]:
-    small = Case(FIT, *SMALL_FIT)
-    yield from compare(results, small, "default fit", {SCIKIT_LEARN: SMALL_FIT_GAIN})
+    yield _small_fit(results)
     if results.n_threads > 1:
+        small = Case(FIT, *SMALL_FIT)
         ours, one = results.row(small), results.row(small, n_threads=1)
         what = f"default fit, {results.n_threads} threads against one"
         yield Target(_name(small), what, SMALL_FIT_THREADS, _over(one, ours), _right(ours))
-    large = Case(FIT, *SHAPES["S2"])
-    (target,) = compare(results, large, "default fit", {SCIKIT_LEARN: FIT_GAIN})
-    ours, theirs = results.row(large), results.row(large, "scikit-learn")
-    if ours and theirs:
-        note = f"log-likelihood {ours.value:.6f}, scikit-learn's {theirs.value:.6f}"
-        target = target._replace(note=note)
-    yield target
+    yield _large_fit(results)
+
+
+def _small_fit(results: Results) -> Target:
+    case = Case(FIT, *SMALL_FIT)
+    (target,) = compare(results, case, "default fit", {SCIKIT_LEARN: SMALL_FIT_GAIN})
+    ours, from_start = results.row(case), results.row(Case(FIT_FROM_START, *SMALL_FIT))
+    if not ours or not from_start:
+        return target
+    parts = f"{milliseconds(from_start.seconds)} of {milliseconds(ours.seconds)}"
+    return target._replace(bound=f"Python around short passes: from a given start {parts}")
+
+
+def _large_fit(results: Results) -> Target:
+    """A default fit, which is to end as well as the other's: its start and EM, not EM alone."""
+    case = Case(FIT, *SHAPES["S2"])
+    (target,) = compare(results, case, "default fit", {SCIKIT_LEARN: FIT_GAIN})
+    ours, theirs = results.row(case), results.row(case, "scikit-learn")
+    if not ours or not theirs or ours.value is None or theirs.value is None:
+        return target
+    note = f"log-likelihood {ours.value:.6f}, scikit-learn's {theirs.value:.6f}"
+    as_good = ours.value >= theirs.value - AS_GOOD
+    target = target._replace(correct=target.correct and as_good, note=note)
+    if not (iteration := results.row(Case(EM, *SHAPES["S2"]))):
+        return target
+    passes = ours.seconds / iteration.seconds
+    return target._replace(bound=f"passes: as long as {passes:.0f} EM iterations")
 
 
 def _predictions(results: Results) -> Iterator[Target]:
@@ -243,6 +323,28 @@ def _predictions(results: Results) -> Iterator[Target]:
 def _kmeans(results: Results) -> Iterator[Target]:
     for shape in KMEANS_SHAPES:
         yield from compare(results, Case(KMEANS, *shape), "K-means", {SCIKIT_LEARN: KMEANS_GAIN})
+
+
+def _files(results: Results) -> Iterator[Target]:
+    case = Case(FROM_FILES, *FILES_SHAPE)
+    memory, reading = results.row(case), results.row(case, READING)
+    for library, least in FILES_PART.items():
+        row = results.row(case, library)
+        what = f"EM iteration, {library.removeprefix('gaussmix ')}, of the speed in memory"
+        target = Target(_name(case), what, least, _over(memory, row), _right(row))
+        yield target._replace(note=_times({"memory": memory, "file": row}))
+    row = results.row(case, PARQUET)
+    slower = max((memory, reading), key=lambda found: found.seconds if found else float("inf"))
+    what = "EM iteration, Parquet, of the slower of memory and reading"
+    target = Target(_name(case), what, PARQUET_PART, _over(slower, row), _right(row))
+    if memory and reading:
+        in_turn = milliseconds(memory.seconds + reading.seconds)
+        target = target._replace(bound=f"reading: it and a pass, one after the other, {in_turn}")
+    yield target._replace(note=_times({"memory": memory, "reading": reading, "file": row}))
+
+
+def _times(rows: Mapping[str, Row | None]) -> str:
+    return ", ".join(f"{name} {milliseconds(row.seconds)}" for name, row in rows.items() if row)
 
 
 def _name(case: Case) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,7 +22,6 @@ def check_rows(
     *,
     name: str = "X",
     n_features: int | None = None,
-    min_samples: int = 1,
     estimator: str = "",
 ) -> Rows:
     """Return X as a finite, C-contiguous float32 or float64 table of rows.
@@ -37,8 +37,6 @@ def check_rows(
         What to call X in errors.
     n_features : int, optional
         Number of columns that X must have.
-    min_samples : int
-        Number of rows that X must have at least.
     estimator : str
         Name of the estimator, for errors.
 
@@ -50,10 +48,19 @@ def check_rows(
         If X is not a table, is too small, or holds complex numbers, text, NaN or infinity.
     """
     array = check_numbers(X, name)
-    _check_shape(array, X, name, n_features, min_samples, estimator)
+    _check_shape(array, X, name, n_features, estimator)
     array = _contiguous(array)
     _check_finite(array, name)
     return array
+
+
+def check_n_features(found: int, wanted: int, name: str, estimator: str = "") -> None:
+    """Raise ValueError unless rows have as many features as the model."""
+    if found != wanted:
+        raise ValueError(
+            f"{name} has {found} features, but {estimator or 'the model'} is expecting "
+            f"{wanted} features as input."
+        )
 
 
 def check_numbers(values: object, name: str) -> NDArray[np.generic]:
@@ -91,6 +98,28 @@ def check_sample_weight(sample_weight: object, n_samples: int) -> FloatArray | N
     _check_finite(checked, "sample_weight")
     _check_weight_values(checked)
     return checked
+
+
+def check_block(rows: Rows, weight: FloatArray | None, name: str, first_row: int) -> None:
+    """Raise unless a part of a table, from row `first_row` on, and its weights are as they must be.
+
+    Raises
+    ------
+    ValueError
+        At the first NaN or infinity, and at a weight that is negative.
+    """
+    _check_finite(rows, name, first_row)
+    if weight is not None and len(weight):
+        _check_finite(weight, f"weights of {name}", first_row)
+        _check_not_negative(weight, first_row)
+
+
+def check_total_weight(total: float) -> None:
+    """Raise unless the sum of weights lies where weighted squares do."""
+    low, high = WEIGHT_RANGE
+    if not low <= total <= high:
+        seen = "all weights are zero" if total == 0 else f"got {total:g}"
+        raise ValueError(f"sample_weight must have a sum from {low:g} to {high:g}, but {seen}")
 
 
 def check_random_state(seed: object) -> np.random.RandomState:
@@ -149,6 +178,13 @@ def check_boolean(name: str, value: object) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ParameterError(f"{name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def check_path(name: str, value: object) -> str | os.PathLike[str]:
+    """Return a path."""
+    if not isinstance(value, str | os.PathLike):
+        raise ParameterError(f"{name} must be a str or path-like, got {value!r}")
+    return value
 
 
 def check_verbose(value: object) -> int:
@@ -244,27 +280,23 @@ def _check_shape(
     X: object,
     name: str,
     n_features: int | None,
-    min_samples: int,
     estimator: str,
 ) -> None:
     if array.ndim != 2:
         raise ValueError(_dimension_message(array, X, name))
     by = f" by {estimator}" if estimator else ""
-    if len(array) < min_samples:
+    if len(array) < 1:
         raise ValueError(
-            f"Found array with {len(array)} sample(s) (shape={array.shape}) while a minimum of "
-            f"{min_samples} is required{by}."
+            f"Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is "
+            f"required{by}."
         )
     if array.shape[1] < 1:
         raise ValueError(
             f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is "
             f"required{by}."
         )
-    if n_features is not None and array.shape[1] != n_features:
-        raise ValueError(
-            f"{name} has {array.shape[1]} features, but {estimator or 'the model'} is expecting "
-            f"{n_features} features as input."
-        )
+    if n_features is not None:
+        check_n_features(array.shape[1], n_features, name, estimator)
 
 
 def _dimension_message(array: NDArray[np.generic], X: object, name: str) -> str:
@@ -284,7 +316,7 @@ def _contiguous(array: NDArray[np.generic]) -> Rows:
         return np.ascontiguousarray(array, dtype=np.float32 if single else np.float64)
 
 
-def _check_finite(array: Rows, name: str) -> None:
+def _check_finite(array: Rows, name: str, first_row: int = 0) -> None:
     """Raise at the first NaN or infinity. A finite sum has neither, so most data is only added."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum()):
@@ -292,8 +324,9 @@ def _check_finite(array: Rows, name: str) -> None:
     for start, block in _blocks(array.reshape(-1)):
         bad = np.flatnonzero(~np.isfinite(block))
         if len(bad):
-            index = np.unravel_index(start + bad[0], array.shape)
-            raise ValueError(_not_finite_message(block[bad[0]], name, _place(index)))
+            row, *column = np.unravel_index(start + bad[0], array.shape)
+            place = _place((first_row + row, *column))
+            raise ValueError(_not_finite_message(block[bad[0]], name, place))
 
 
 def _not_finite_message(value: np.floating, name: str, place: str) -> str:
@@ -317,14 +350,15 @@ def _place(index: Sequence[int | np.integer]) -> str:
 
 
 def _check_weight_values(weights: FloatArray) -> None:
+    _check_not_negative(weights)
+    with np.errstate(over="ignore"):
+        check_total_weight(float(weights.sum()))
+
+
+def _check_not_negative(weights: FloatArray, first_row: int = 0) -> None:
     lowest = int(weights.argmin())
     if weights[lowest] < 0:
         raise ValueError(
-            f"sample_weight must not be negative, got {weights[lowest]:g} at row {lowest}"
+            f"sample_weight must not be negative, got {weights[lowest]:g} at row "
+            f"{first_row + lowest}"
         )
-    with np.errstate(over="ignore"):
-        total = weights.sum()
-    low, high = WEIGHT_RANGE
-    if not low <= total <= high:
-        seen = "all weights are zero" if total == 0 else f"got {total:g}"
-        raise ValueError(f"sample_weight must have a sum from {low:g} to {high:g}, but {seen}")

@@ -15,6 +15,10 @@ LOG_LOWEST: dict[np.dtype[np.floating], float] = {
 """Log-densities are kept above this, in each precision, where they are compared or added up: a row
 that is impossible under every component belongs to all alike."""
 
+GROUP_ROWS = 1024
+"""Kernels add up groups of so many rows, and then the groups in order. So the parts of a data set,
+given to them one after the other, lead to the bits of the whole if they are whole groups."""
+
 STRUCTURES: tuple[Structure, ...] = ("full", "tied", "diag", "spherical")
 
 

@@ -19,9 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.checks import check_array, check_pass, check_sums
-from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray
-
-BLOCK_ROWS = 1024  # the compiled builds add up groups of as many rows
+from gaussmix._core.constants import GROUP_ROWS, LOG_LOWEST, Density, FloatArray
 
 Rows = NDArray[np.floating]
 
@@ -130,7 +128,7 @@ def accumulate_hard(
 
 
 def _blocks(X: Rows) -> Iterator[slice]:
-    return (slice(i, i + BLOCK_ROWS) for i in range(0, len(X), BLOCK_ROWS))
+    return (slice(i, i + GROUP_ROWS) for i in range(0, len(X), GROUP_ROWS))
 
 
 def _centred(rows: Rows, density: Density) -> FloatArray:

@@ -1,0 +1,48 @@
+"""What users pass as X, turned into data for a fit."""
+
+from typing import Any, NamedTuple
+
+from gaussmix.data import Data, InMemory
+from gaussmix.distributed import DaskData, is_dask
+from gaussmix.sources import scan, streams
+from gaussmix.streamed import Streamed
+from gaussmix.validation import check_n_threads, check_rows, check_sample_weight
+
+
+class Input(NamedTuple):
+    """Checked data, and what may have names for its columns, as `columns`."""
+
+    data: Data
+    named: object
+
+
+def in_memory(X: object) -> bool:
+    """Whether X is an array or becomes one, rather than read or asked for block by block."""
+    return not is_dask(X) and not streams(X)
+
+
+def as_data(X: Any, sample_weight: object, n_threads: object, estimator: str) -> Input:
+    """Return rows and weights to fit.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features), Dask collection, or what `scan` takes
+    sample_weight : array-like of shape (n_samples,) or None
+    n_threads : int or None
+    estimator : str
+        Name of the estimator, for errors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `check_rows`, `check_sample_weight` and `scan`. Of rows that are read block by block
+        the values are checked by the first pass.
+    """
+    count = check_n_threads(n_threads)
+    if is_dask(X):
+        return Input(DaskData(X, sample_weight, count), X)
+    if streams(X):
+        source = scan(X)
+        return Input(Streamed(source, sample_weight, count), source)
+    rows = check_rows(X, estimator=estimator)
+    return Input(InMemory(rows, check_sample_weight(sample_weight, len(rows)), count), X)
