@@ -18,10 +18,14 @@ PACKAGE = Path(gaussmix.__file__).parent
 # each other. A new file must be given its place here.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"_core"}),
-    frozenset({"atomic", "config", "errors", "nearest", "parallel", "parameters", "sampling"}),
+    frozenset(
+        {"atomic", "config", "errors", "nearest", "parallel", "parameters", "printing", "sampling"}
+    ),
     frozenset({"agglomeration", "archive", "coordinates", "data", "divergences", "drawing"})
     | {"features", "fingerprint", "seeding", "statistics", "univariate", "validation"},
-    frozenset({"conditioning", "covariance", "distributed", "levels", "lloyd", "merging", "scoring"})
+    frozenset(
+        {"conditioning", "covariance", "distributed", "levels", "lloyd", "merging", "scoring"}
+    )
     | {"readahead", "readers"},
     frozenset({"arrow", "frames", "npy", "text"}),
     frozenset({"sinks"}),

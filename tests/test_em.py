@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core.constants import STRUCTURES, Structure, factors_shape
 from gaussmix.covariance import m_step
-from gaussmix.em import EMResult, Monitor, Printer, Step, em
+from gaussmix.em import EMResult, Monitor, Step, em
 from gaussmix.parameters import Parameters
 from gaussmix.statistics import Statistics, collect
 
@@ -231,38 +231,3 @@ def test_the_likelihood_itself_may_fall_with_reg_covar() -> None:
     statistics = collect(X, None, best)
     blurred, _ = m_step(statistics, 1.0)
     assert collect(X, None, blurred).log_likelihood < statistics.log_likelihood - 0.1
-
-
-def run(printer: Printer) -> None:
-    printer.start(0)
-    for n_iter in range(1, 5):
-        printer.step(n_iter, -2.0, 0.25)
-    printer.end(-2.0, True)
-
-
-def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
-    run(Printer(0, 1))
-    assert capsys.readouterr().out == ""
-
-
-def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    run(Printer(1, 2))
-    assert capsys.readouterr().out.splitlines() == [
-        "Initialization 0",
-        "  Iteration 2",
-        "  Iteration 4",
-        "Initialization converged.",
-    ]
-
-
-def test_progress_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
-    printer = Printer(2, 4)
-    run(printer)
-    printer.end(-2.0, False)
-    start, step, end, failed = capsys.readouterr().out.splitlines()
-    assert start == "Initialization 0"
-    assert step.startswith("  Iteration 4\t time lapse 0.")
-    assert step.endswith("s\t ll change 0.25000")
-    assert end.startswith("Initialization converged. time lapse 0.")
-    assert end.endswith("lower bound -2.00000.")
-    assert failed.startswith("Initialization did not converge. time lapse")

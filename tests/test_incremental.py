@@ -14,9 +14,10 @@ from gaussmix import GaussianMixture, incremental
 from gaussmix._core.constants import STRUCTURES, Structure
 from gaussmix.covariance import m_step
 from gaussmix.data import Block, InMemory, MakePass, R
-from gaussmix.em import EMResult, EMState, Printer, em, proceed
+from gaussmix.em import EMResult, EMState, em, proceed
 from gaussmix.incremental import rows_per_block, sweep
 from gaussmix.parameters import Parameters
+from gaussmix.printing import Printer
 from gaussmix.statistics import Statistics, StatisticsPass, collect
 
 Array = NDArray[np.float64]
@@ -278,7 +279,7 @@ def test_an_algorithm_that_is_none(X: Array) -> None:
         GaussianMixture(2, algorithm="sgd").fit(X)
 
 
-@pytest.mark.parametrize("stop", [3, 40])  # in the sweeps, and in EM after them
+@pytest.mark.parametrize("stop", [3, -1])  # in the sweeps, and before the last pass of EM
 def test_a_fit_that_was_stopped_comes_to_the_same_bits(
     stop: int, X: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,11 +288,10 @@ def test_a_fit_that_was_stopped_comes_to_the_same_bits(
         return model.fit(X)
 
     def interrupt(_self: Printer, n_iter: int, *_args: float) -> None:
-        if n_iter == stop:
+        if n_iter == stop % expected.n_iter_:
             raise KeyboardInterrupt
 
     expected = fit()
-    assert expected.n_iter_ > stop
     how = {"checkpoint": tmp_path / "run.ckpt", "checkpoint_interval": 0}
     with monkeypatch.context() as patch:
         patch.setattr(Printer, "step", interrupt)

@@ -309,7 +309,9 @@ def test_other_sources(X: FloatArray) -> None:
     np.testing.assert_array_equal(rows_of(scan(source, columns=[2], weights=0)), X[:, [2]])
     assert streams(Own(None))
     own = scan(Own(np.ones(2)), columns=["y", "x"])
-    assert (own.columns, own.dtype, str(own)) == (("y", "x"), np.float32, "my data")
+    assert own.columns == ("y", "x")
+    assert own.dtype == np.float32
+    assert str(own) == "my data"
     np.testing.assert_array_equal(rows_of(own), [[0, 1], [1, 0]])
     np.testing.assert_array_equal(weights_of(own), [1, 1])
     with pytest.raises(ParameterError, match="the data has weights of its own"):

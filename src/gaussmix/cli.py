@@ -228,9 +228,7 @@ def bench(arguments: argparse.Namespace) -> int:
     """Measure the speed of kernels and fits, and of other libraries that are installed."""
     from gaussmix import benchmark
 
-    return benchmark.main(
-        arguments.full, arguments.only, arguments.output, resume=arguments.resume
-    )
+    return benchmark.main(arguments.full, arguments.only, arguments.output, resume=arguments.resume)
 
 
 def info(_arguments: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from copy import copy
-from time import perf_counter
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -181,46 +180,6 @@ class EMState:
         parts = {"monitor": copy(self.monitor), "strategy": copy(self.strategy)}
         vars(twin).update(vars(self), **parts)
         return twin
-
-
-class Printer:
-    """Prints the progress of EM runs, in scikit-learn's words.
-
-    Parameters
-    ----------
-    verbose : int
-        0 prints nothing, 1 runs and iterations, 2 also times and changes.
-    interval : int
-        Iterations between lines.
-    """
-
-    def __init__(self, verbose: int, interval: int) -> None:
-        self.verbose = verbose
-        self.interval = interval
-
-    def start(self, run: int) -> None:
-        """Announce a run."""
-        self._start = self._lap = perf_counter()
-        if self.verbose:
-            print(f"Initialization {run}")
-
-    def step(self, n_iter: int, _lower_bound: float, change: float) -> None:
-        """Report an iteration: a callback for `em`."""
-        if not self.verbose or n_iter % self.interval:
-            return
-        now = perf_counter()
-        details = f"\t time lapse {now - self._lap:.5f}s\t ll change {change:.5f}"
-        self._lap = now
-        print(f"  Iteration {n_iter}{details if self.verbose > 1 else ''}")
-
-    def end(self, lower_bound: float, converged: bool) -> None:
-        """Report how a run ended."""
-        if not self.verbose:
-            return
-        seconds = perf_counter() - self._start
-        details = f" time lapse {seconds:.5f}s\t lower bound {lower_bound:.5f}."
-        outcome = "converged" if converged else "did not converge"
-        print(f"Initialization {outcome}.{details if self.verbose > 1 else ''}")
 
 
 def em(

@@ -18,7 +18,7 @@ from gaussmix.checkpoint import Checkpoint, Identity, origin
 from gaussmix.covariance import m_step
 from gaussmix.data import Data, InMemory
 from gaussmix.drawing import draw
-from gaussmix.em import Callback, EMResult, EMState, Printer
+from gaussmix.em import Callback, EMResult, EMState
 from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
 from gaussmix.estimator import Estimator, Names
 from gaussmix.fingerprint import DigestPass, options_of
@@ -26,6 +26,7 @@ from gaussmix.hierarchy import Hierarchy, nest
 from gaussmix.incremental import SWEEPS_BEFORE_JUMPS, sweep
 from gaussmix.online import Seen, check_pace, online_step
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters
+from gaussmix.printing import Extent, Printer
 from gaussmix.queries import Queries
 from gaussmix.runs import Run, Runs, Search
 from gaussmix.scoring import LikelihoodPass, Score, UncertaintyPass
@@ -118,7 +119,8 @@ class GaussianMixture(Queries, Estimator):
     warm_start : bool, default=False
         Continue from the present parameters, if there are any, instead of a new start.
     verbose : int, default=0
-        1 prints runs and iterations, 2 also times and changes.
+        1 prints runs and iterations, 2 also times and changes, 3 also rows per second and the time
+        that is left, if changes go on to shrink as they do.
     verbose_interval : int, default=10
         Iterations between printed lines.
     n_threads : int, optional
@@ -656,7 +658,7 @@ class GaussianMixture(Queries, Estimator):
         self.converged_ = False
         self.lower_bound_ = batch.mean_log_likelihood
         self.lower_bounds_ = [self.lower_bound_]
-        warned = getattr(self, "_warned", frozenset())
+        warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
 
     def _best_run(self, data: Data) -> Run:
@@ -732,12 +734,13 @@ class GaussianMixture(Queries, Estimator):
                 most = most if self.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
                 sweep(state, data, to_parameters, max_iter=most, callback=callback)
 
+        extent = Extent(data.n_samples, int(self.max_iter), float(self.tol))
         return Search(
             e_step=lambda parameters: data.total(partial(StatisticsPass, parameters)),
             m_step=to_parameters,
             score=lambda parameters: data.total(partial(LikelihoodPass, parameters)).mean,
             max_iter=int(self.max_iter),
-            printer=Printer(int(self.verbose), int(self.verbose_interval)),
+            printer=Printer(int(self.verbose), int(self.verbose_interval), extent),
             opening=opening,
         )
 

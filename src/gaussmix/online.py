@@ -121,9 +121,13 @@ def remembered(parameters: Parameters, weight: float, reg_covar: float) -> Stati
     """
     structure, n_features = parameters.structure, parameters.n_features
     n_k: FloatArray = weight * parameters.weights
-    counts = {"full": n_k[:, None, None], "tied": weight, "diag": n_k[:, None]}
-    counts["spherical"] = n_k * n_features
-    unit = np.eye(n_features) if structure in ("full", "tied") else 1.0
-    second = counts[structure] * (parameters.covariances - reg_covar * unit)
+    counts = {
+        "full": n_k[:, None, None],
+        "tied": np.array(weight),
+        "diag": n_k[:, None],
+        "spherical": n_k * n_features,
+    }
+    added = reg_covar * (np.eye(n_features) if structure in ("full", "tied") else np.ones(1))
+    second = counts[structure] * (parameters.covariances - added)
     blank = Statistics.zeros(structure, parameters.means)
     return replace(blank, n_k=n_k, second=second, weight=weight)

@@ -5,8 +5,9 @@ from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from gaussmix.em import Callback, EMResult, EMState, EStep, MStep, Printer, proceed
+from gaussmix.em import Callback, EMResult, EMState, EStep, MStep, proceed
 from gaussmix.parameters import Parameters
+from gaussmix.printing import Printer
 
 
 class Run(NamedTuple):

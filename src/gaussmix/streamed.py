@@ -14,7 +14,6 @@ from gaussmix.sampling import Reservoir, Sample, most_rows, stratified
 from gaussmix.sources import Source
 from gaussmix.validation import check_block, check_sample_weight, check_total_weight
 
-
 HELD_BYTES = 1 << 27
 """Rows that take no more than this stay in memory when they have been read once."""
 
@@ -125,15 +124,16 @@ class Streamed:
         """Read all blocks, and check, count and hold them."""
         held: list[Block] = []
         n_samples, weight = 0, 0.0
-        most_rows = HELD_BYTES // (self.dtype.itemsize * self.n_features)
+        most_held = HELD_BYTES // (self.dtype.itemsize * self.n_features)
+        known = self.source.n_samples
         for block in self._from_source():
             check_block(*block, str(self.source), n_samples)
             n_samples += len(block.rows)
             weight += float(len(block.rows) if block.weight is None else block.weight.sum())
-            held = [*held, block] if n_samples <= most_rows else []
+            held = [*held, block] if max(known or 0, n_samples) <= most_held else []
             yield block
         self._finish(n_samples, weight)
-        if n_samples <= most_rows:
+        if n_samples <= most_held:
             self._held = held
 
     def _read_again(self) -> Iterator[Block]:
