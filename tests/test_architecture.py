@@ -28,15 +28,14 @@ FLOORS: tuple[frozenset[str], ...] = (
     )
     | {"readahead", "readers"},
     frozenset({"arrow", "frames", "npy", "text"}),
-    frozenset({"sinks"}),
-    frozenset({"sources"}),
+    frozenset({"sinks", "sources"}),
     frozenset({"streamed"}),
     frozenset({"em", "imputation", "inputs", "online"}),
     frozenset({"acceleration", "estimator", "incremental", "runs", "trials"}),
     frozenset({"checkpoint", "emem"}),
     frozenset({"hierarchy", "kmeans", "queries", "starts"}),
     frozenset({"mixture"}),
-    frozenset({"contenders", "demo", "machine", "plotting", "progress", "storage"})
+    frozenset({"cluster_files", "contenders", "demo", "machine", "plotting", "progress", "storage"})
     | {"timing", "verification"},
     frozenset({"bounds", "candidates", "efficiency", "from_files", "race", "rivals"}),
     frozenset({"selection", "targets"}),

@@ -104,7 +104,7 @@ def test_wrong_outputs_are_found_before_the_work(
     capsys: pytest.CaptureFixture[str], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.delattr("gaussmix.sources.read_table")
+    monkeypatch.delattr("gaussmix.sources.scan")
     assert "got '.npy'" in error_of(capsys, data, "-o", data)
     assert "there is no folder" in error_of(capsys, data, "-o", data.parent / "no" / "m.npz")
     assert "got '.pdx'" in error_of(capsys, data, "--plot", data.parent / "a.pdx")

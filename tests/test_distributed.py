@@ -512,15 +512,21 @@ def test_predictions_have_no_place_for_tables_without_a_shape() -> None:
 
 
 def test_a_scheduler_is_found_by_its_address(cluster: Any) -> None:
-    with distributed.connect(cluster.scheduler.address) as client:
-        assert dask_distributed.default_client() is client
-        assert_same_bits(fitted(array()), fitted(array()))
+    with (
+        distributed.connect(cluster.scheduler.address) as client,
+        pytest.warns(UserWarning, match="did not converge"),
+    ):
+        there = distributed.fit(mixture(), array(), client=client)
+    assert_same_bits(there, fitted(array()))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "no/such:place", ""])
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "no/such:place", "nonsense://x", ""]
+)
 def test_nobody_there(address: str) -> None:
     with pytest.raises(ConnectionError, match=f"no Dask scheduler answers at '{address}'"):
         distributed.connect(address, timeout=0.2)
+    fitted(array())  # does not wait for who is not there
 
 
 def test_a_scheduler_without_workers() -> None:

@@ -9,7 +9,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 
 from gaussmix._core import reference
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
+from gaussmix._core.constants import GROUP_ROWS, STRUCTURES, FloatArray, Structure, factors_shape
 from gaussmix._core.interface import Rows
 from gaussmix.parameters import Parameters
 
@@ -95,7 +95,7 @@ def assert_close(got: FloatArray, want: FloatArray, tolerance: float) -> None:
 @each_dtype
 def test_densities_are_those_of_scipy(structure: Structure, dtype: str) -> None:
     parameters = mixture(structure)
-    X = rows(parameters, reference.BLOCK_ROWS + 5).astype(dtype)
+    X = rows(parameters, GROUP_ROWS + 5).astype(dtype)
     log_prob = by_scipy(X.astype(np.float64), parameters)
     tolerance = TOLERANCES[dtype]
     assert_close(computed(reference.log_density, X, parameters), log_prob, tolerance)

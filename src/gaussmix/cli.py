@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import atomic, config, progress, selection, sources, storage
+from gaussmix import atomic, config, distributed, progress, selection, sinks, sources, storage
 from gaussmix._core import dispatch
 from gaussmix._core.constants import STRUCTURES
 from gaussmix.acceleration import METHODS as ACCELERATIONS
@@ -30,7 +30,8 @@ DEMO_ROWS, LEAST_DEMO_ROWS, DEMO_SEED = 2_000_000, 1000, 1
 LAST_SEED = 2**32 - 1  # of NumPy's RandomState
 MOST_COUNTS = 1000  # numbers of components to try
 
-FILES = ", ".join(sources.ENDINGS)
+FILES, OUTPUTS = ", ".join(sources.FILE_READERS), ", ".join(sinks.ENDINGS)
+WRITTEN_ROWS = 1 << 17  # of a sample, at a time
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,8 +99,6 @@ def fit(arguments: argparse.Namespace) -> int:
     """Fit a mixture to a file's rows and save it."""
     _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     _check_checkpoint(arguments)
-    table = sources.read_table(arguments.file)
-    weight = None if arguments.weights is None else sources.read_column(arguments.weights)
     model = GaussianMixture(
         arguments.components,
         covariance_type=arguments.covariance,
@@ -111,22 +110,51 @@ def fit(arguments: argparse.Namespace) -> int:
         reg_covar=arguments.reg_covar,
         random_state=arguments.seed,
         n_threads=arguments.threads,
-        verbose=2 * progress.shown(),
+        verbose=3 * progress.shown(),
         verbose_interval=1,
         checkpoint=arguments.checkpoint,
         checkpoint_interval=arguments.checkpoint_interval,
     )
-    with progress.last_line("fitting"):
-        model.fit(table, sample_weight=weight)
+    if arguments.partial:
+        outcome = _fit_batches(model, _scan(arguments))
+    else:
+        outcome = _fit_at_once(model, arguments)
     model.set_params(verbose=0, verbose_interval=10, n_threads=None)
     model.set_params(checkpoint=None, checkpoint_interval=30.0)
     storage.save(model, arguments.output)
-    outcome = "converged" if model.converged_ else "did not converge"
-    print(
-        f"{outcome} after {model.n_iter_} iterations, mean log-likelihood "
-        f"{model.lower_bound_:.6f}; saved to {arguments.output}"
-    )
+    print(f"{outcome} {model.lower_bound_:.6f}; saved to {arguments.output}")
     return 0
+
+
+def _fit_at_once(model: GaussianMixture, arguments: argparse.Namespace) -> str:
+    with progress.last_line("fitting"):
+        if arguments.scheduler is None:
+            model.fit(_scan(arguments))
+        else:
+            _fit_on_cluster(model, arguments)
+    converged = "converged" if model.converged_ else "did not converge"
+    return f"{converged} after {model.n_iter_} iterations, mean log-likelihood"
+
+
+def _fit_on_cluster(model: GaussianMixture, arguments: argparse.Namespace) -> None:
+    from gaussmix import cluster_files
+
+    with distributed.connect(arguments.scheduler) as client:
+        rows, weight = cluster_files.collection(
+            arguments.file, arguments.columns, arguments.weights
+        )
+        distributed.fit(model, rows, weight, client)
+
+
+def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
+    """One step of online EM for each block of the file."""
+    n_rows = n_batches = 0
+    with progress.bar("fitting", "rows") as tell:
+        for table in source:
+            model.partial_fit(table, sample_weight=table.weight)
+            n_rows, n_batches = n_rows + len(table), n_batches + 1
+            tell(n_rows, source.n_samples or n_rows)
+    return f"{n_rows} rows in {n_batches} batches, mean log-likelihood of the last"
 
 
 def select(arguments: argparse.Namespace) -> int:
@@ -139,15 +167,14 @@ def select(arguments: argparse.Namespace) -> int:
         _check_output(arguments.plot, plotting.check_ending, arguments.file, arguments.weights)
     if arguments.output is not None:
         _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
-    table = sources.read_table(arguments.file)
-    weight = None if arguments.weights is None else sources.read_column(arguments.weights)
+    table = sources.read_all(_scan(arguments))
     chosen = selection.select(
         table,
         arguments.components,
         arguments.covariance_types,
         criterion=arguments.criterion,
         n_splits=arguments.splits,
-        sample_weight=weight,
+        sample_weight=table.weight,
         random_state=arguments.seed,
         n_threads=arguments.threads,
         progress=True,
@@ -169,43 +196,52 @@ def select(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Write the component of each row, or the probability of each component."""
-    _check_output(arguments.output, sources.check_ending, arguments.model, arguments.file)
+    _check_output(arguments.output, sinks.check_ending, arguments.model, arguments.file)
     path = arguments.model
     model = _load_mixture(path, "--proba") if arguments.proba else storage.load(path)
     model.set_params(n_threads=arguments.threads)
-    table = sources.read_table(arguments.file)
+    source = _scan_for(model, arguments)
+    method, names = model.predict, ["component"]
     if isinstance(model, GaussianMixture) and arguments.proba:
-        n_components = len(model.weights_)
-        names = [f"component {k}" for k in range(n_components)]
-        _write_predictions(
-            arguments.output, model.predict_proba, table, (len(table), n_components), names
-        )
-    else:
-        _write_predictions(arguments.output, model.predict, table, (len(table),), ["component"])
+        method = model.predict_proba
+        names = [f"component {k}" for k in range(len(model.weights_))]
+    with progress.bar("predicting", "rows") as tell:
+        sinks.write(arguments.output, _by_block(method, source, tell), names)
     return 0
+
+
+def _by_block(
+    function: Callable[[Any], NDArray[Any]], source: sources.Scan, tell: progress.Progress
+) -> Iterator[NDArray[Any]]:
+    done = 0
+    for table in source:
+        yield function(table)
+        done += len(table)
+        tell(done, source.n_samples or done)
 
 
 def score(arguments: argparse.Namespace) -> int:
     """Print how well a mixture describes a file's rows."""
     model = _load_mixture(arguments.model, "score").set_params(n_threads=arguments.threads)
-    table = sources.read_table(arguments.file)
-    mean, bic, aic = model.score(table), model.bic(table), model.aic(table)
-    print(f"rows                 {len(table)}")
-    print(f"mean log-likelihood  {mean:.10g}")
-    print(f"BIC                  {bic:.10g}")
-    print(f"AIC                  {aic:.10g}")
+    scored = model._likelihood(_scan_for(model, arguments), None)
+    n_free = model._parameters().n_free()
+    print(f"rows                 {scored.weight:.0f}")
+    print(f"mean log-likelihood  {scored.mean:.10g}")
+    print(f"BIC                  {n_free * math.log(scored.weight) - 2 * scored.total:.10g}")
+    print(f"AIC                  {2 * n_free - 2 * scored.total:.10g}")
     return 0
 
 
 def sample(arguments: argparse.Namespace) -> int:
     """Draw rows from a mixture, in random order, and write them."""
-    _check_output(arguments.output, sources.check_ending, arguments.model)
+    _check_output(arguments.output, sinks.check_ending, arguments.model)
     model = _load_mixture(arguments.model, "sample")
     random_state = np.random.RandomState(arguments.seed)
     rows, _ = model.sample(arguments.rows, random_state)
     random_state.shuffle(rows)
     names = getattr(model, "feature_names_in_", None)
-    sources.write_blocks(arguments.output, sources.blocks(rows), rows.shape, names)
+    blocks = (rows[start : start + WRITTEN_ROWS] for start in range(0, len(rows), WRITTEN_ROWS))
+    sinks.write(arguments.output, blocks, names)
     return 0
 
 
@@ -245,13 +281,13 @@ def _prepare_output() -> None:
 
 
 def _check_output(
-    output: Path, check_ending: Callable[[Path], object], *inputs: Path | None
+    output: Path, check_ending: Callable[[Path], object], *inputs: str | Path | None
 ) -> None:
     """Raise what writing would raise, before the work."""
     check_ending(output)
     atomic.check_target(output)
     for path in inputs:
-        if path is not None and path.exists() and output.exists() and output.samefile(path):
+        if path is not None and Path(path).exists() and output.exists() and output.samefile(path):
             raise ValueError(f"{output}: the output would replace the input {path}")
 
 
@@ -287,23 +323,19 @@ def _load_mixture(path: Path, purpose: str) -> GaussianMixture:
     return model
 
 
-def _write_predictions(
-    path: Path,
-    function: Callable[[Any], NDArray[Any]],
-    table: sources.Table,
-    shape: tuple[int, ...],
-    names: list[str],
-) -> None:
-    with progress.bar("predicting", "rows") as tell:
+def _scan(arguments: argparse.Namespace) -> sources.Scan:
+    """Return the chosen columns of the file."""
+    weights = getattr(arguments, "weights", None)
+    return sources.scan(arguments.file, arguments.columns, weights)
 
-        def parts() -> Any:
-            done = 0
-            for block in table.blocks():
-                yield function(block)
-                done += len(block)
-                tell(done, len(table))
 
-        sources.write_blocks(path, parts(), shape, names)
+def _scan_for(model: storage.Model, arguments: argparse.Namespace) -> sources.Scan:
+    """Return the file's columns that the model knows, if none are chosen and it has more."""
+    source = _scan(arguments)
+    wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
+    if arguments.columns is None and wanted and {*wanted} < {*(source.columns or ())}:
+        return sources.scan(arguments.file, wanted)
+    return source
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -347,7 +379,11 @@ def _add_fit(commands: Any) -> None:
     add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
     add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
     _add_seed(parser, "of the start; without one, every fit starts elsewhere")
-    add("--weights", type=_file, metavar="FILE", help=f"one column, a weight per row ({FILES})")
+    _add_weights(parser)
+    online = "one step of online EM for each few MB of the file, which is read once"
+    add("--partial", action="store_true", help=online)
+    cluster = "of a Dask cluster whose workers see the file under the same path"
+    add("--scheduler", metavar="ADDRESS", help=cluster)
     progress_file = "go on from this file, if it is there, and keep the fit's progress in it"
     add("--checkpoint", type=_file, metavar="FILE", help=progress_file)
     seconds = "between writings of the checkpoint, at least"
@@ -373,7 +409,7 @@ def _add_select(commands: Any) -> None:
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
     add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
     _add_seed(parser, "of the starts; without one, every run starts elsewhere")
-    add("--weights", type=_file, metavar="FILE", help=f"one column, a weight per row ({FILES})")
+    _add_weights(parser)
     add("--plot", type=_file, metavar="PICTURE", help="curves of the criterion")
     _add_threads(parser)
     add("-o", "--output", type=_file, metavar="OUT", help="the best model (.npz)")
@@ -385,7 +421,7 @@ def _add_predict(commands: Any) -> None:
     _add_file(parser)
     parser.add_argument("--proba", action="store_true", help="probabilities instead of components")
     _add_threads(parser)
-    _add_output(parser, f"predictions ({FILES})")
+    _add_output(parser, f"predictions ({OUTPUTS})")
 
 
 def _add_score(commands: Any) -> None:
@@ -401,7 +437,7 @@ def _add_sample(commands: Any) -> None:
     add = parser.add_argument
     add("-n", "--rows", type=_integer(1), required=True, metavar="N", help="number of rows")
     _add_seed(parser, "repeats the same rows")
-    _add_output(parser, f"rows ({FILES})")
+    _add_output(parser, f"rows ({OUTPUTS})")
 
 
 def _add_bench(commands: Any) -> None:
@@ -423,7 +459,15 @@ def _command(
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=_file, metavar="FILE", help=f"rows ({FILES})")
+    add = parser.add_argument
+    add("file", type=_file, metavar="FILE", help=f"rows ({FILES})")
+    names = "columns to read, by name or number from 0, such as a,b,c; all if not given"
+    add("--columns", type=_columns, metavar="COLUMNS", help=names)
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    text = "weights of the rows: a column of the file, or a file with one"
+    parser.add_argument("--weights", metavar="COLUMN|FILE", help=text)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -474,6 +518,11 @@ def _counts(text: str) -> list[int]:
             )
         found.update(range(first, last + 1))
     return sorted(found)
+
+
+def _columns(text: str) -> list[str | int]:
+    names = [part.strip() for part in text.split(",")]
+    return [int(name) if name.isdecimal() else name for name in names]
 
 
 def _structures(text: str) -> list[str]:

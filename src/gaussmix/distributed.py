@@ -269,7 +269,7 @@ def by_row(model: Any, method: str, X: Any) -> Any:
 
 
 def connect(address: str, timeout: float = ANSWER_SECONDS) -> Any:
-    """Return a client of the Dask scheduler at an address, and make it the current one.
+    """Return a client of the Dask scheduler at an address, to be handed to `fit`.
 
     Parameters
     ----------
@@ -292,12 +292,16 @@ def connect(address: str, timeout: float = ANSWER_SECONDS) -> Any:
     """
     try:
         from distributed import Client
+        from distributed.comm import parse_address
+        from distributed.comm.registry import get_backend
     except ImportError as error:
         raise ImportError(NOT_INSTALLED) from error
     try:
         if not address:  # Dask would start workers of its own
             raise ValueError("no address")
-        client = Client(address, timeout=timeout)
+        get_backend(parse_address(address)[0])  # raises where a client would hang
+        # One that fails would stay the current client, and all later work wait for it.
+        client = Client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConnectionError(
             f"no Dask scheduler answers at {address!r} within {timeout:g} s ({error}). Start one "

@@ -189,12 +189,19 @@ class Estimator:
         The method is the one that a worker of Dask calls for its rows.
         """
         if out is not None:
+            sinks.check_ending(Path(out))
             check_target(out)
         elif is_dask(X):
             self._check_fitted()
+            self._check_feature_names(feature_names(X))
             return by_row(self, method, X)
         elif in_memory(X):
             return function(self._rows(X))
+        if is_dask(X):
+            raise ParameterError(
+                "out must be None where X is a Dask collection, whose results stay with the "
+                f"workers, got {os.fspath(out or '')!r}: write the lazy array that is returned"
+            )
         source = scan(X)
         results = (function(block.rows) for block in self._data(source, None, None).blocks())
         if out is None:

@@ -85,4 +85,5 @@ class UncertaintyPass(LikelihoodPass):
     def _scores(self, rows: Rows, density: Density, n_threads: int) -> Rows:
         resp = np.empty((len(rows), self._parameters.n_components), dtype=rows.dtype)
         dispatch.kernels(rows).responsibilities(rows, density, resp, n_threads)
-        return -np.log(resp.max(axis=1), dtype=np.float64)
+        uncertainty: FloatArray = -np.log(resp.max(axis=1), dtype=np.float64)
+        return uncertainty

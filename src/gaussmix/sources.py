@@ -11,12 +11,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import arrow, frames, sinks
+from gaussmix import arrow, frames
 from gaussmix.atomic import shown_ending
 from gaussmix.data import Block
 from gaussmix.errors import ParameterError
 from gaussmix.frames import ArrayReader
-from gaussmix.npy import NpyReader, read_layout
+from gaussmix.npy import NpyReader
 from gaussmix.readahead import read_ahead
 from gaussmix.readers import Array, Choice, DataError, Reader, take
 from gaussmix.text import TextReader
@@ -72,10 +72,6 @@ class Table:
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
         return np.array(self.rows, dtype=dtype, copy=copy, subok=True)  # type: ignore[call-overload, no-any-return]
-
-    def blocks(self) -> Iterator["Table"]:
-        """Return the table in parts of bounded size, views of it."""
-        return (Table(part, self.columns) for part in blocks(self.rows))
 
 
 class Scan:
@@ -237,6 +233,14 @@ def scan(
     if weights is None or weight is not None:
         return Scan(reader, choice, None)
     return Scan(reader, choice, _weight_reader(reader, weights))
+
+
+def read_all(source: "Scan") -> Table:
+    """Return all rows of a source, in memory."""
+    blocks = list(source.blocks())
+    weights = [block.weight for block in blocks if block.weight is not None]
+    rows = np.concatenate([block.rows for block in blocks])
+    return Table(rows, source.columns, np.concatenate(weights) if weights else None)
 
 
 def streams(data: object) -> bool:
@@ -451,57 +455,3 @@ def _with_weights(blocks: Iterator[Block], weights: Reader) -> Iterator[Block]:
 
 def _uneven(name: str, found: str, wanted: object) -> DataError:
     return DataError(f"{name}: one weight per row is wanted, got {found} for {wanted} rows")
-
-
-# what the command line reads as a whole
-
-ENDINGS = (".npy", ".csv", ".tsv")
-BLOCK_ROWS = 1 << 17  # rows worked on at once: enough for all threads, a few MB each
-DataFileError = DataError
-
-
-def read_table(path: Path) -> Table:
-    """Read the rows of a `.npy` file, memory-mapped, or of a `.csv` or `.tsv` file, as float64."""
-    check_ending(path)
-    if not path.is_file() and path.exists():
-        raise DataError(f"{path}: a file is wanted, not a folder, a pipe or a device")
-    if path.suffix.lower() == ".npy":
-        read_layout(path)
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        return Table(array.reshape(len(array), -1), None)
-    source = scan(path)
-    return Table(np.concatenate([block.rows for block in source.blocks()]), source.columns)
-
-
-def read_column(path: Path) -> NDArray[np.float64]:
-    """Read the single column (N,) of a file, as float64: row weights."""
-    rows = read_table(path).rows
-    if rows.shape[1] != 1:
-        raise DataError(f"{path}: one column of numbers is wanted, got {rows.shape[1]}")
-    return np.ascontiguousarray(rows[:, 0], dtype=np.float64)
-
-
-def check_ending(path: Path) -> str:
-    """Return a path's ending in lower case; DataError unless it is an accepted one."""
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        raise DataError(
-            f"{path}: the ending must be one of {', '.join(ENDINGS)}, got {shown_ending(path)}"
-        )
-    return ending
-
-
-def blocks(rows: Array) -> Iterator[Array]:
-    """Return the rows in views of bounded size."""
-    return (rows[i : i + BLOCK_ROWS] for i in range(0, len(rows), BLOCK_ROWS))
-
-
-def write_blocks(
-    path: Path,
-    parts: Iterable[Array],
-    _shape: tuple[int, ...],
-    names: Sequence[str] | None = None,
-) -> None:
-    """Write an array, given in parts along its first axis, whole or not at all."""
-    check_ending(path)
-    sinks.write(path, parts, names)
