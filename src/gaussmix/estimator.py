@@ -159,8 +159,13 @@ class Estimator:
             del self.feature_names_in_
 
     def _rows(self, X: object) -> Rows:
-        """Check rows for a fitted model: same features, by number and by name."""
+        """Check rows in memory for a fitted model: same features, by number and by name."""
         self._check_fitted()
+        if not in_memory(X):
+            raise ParameterError(
+                f"X must be rows in memory for this, an array or a frame, got {type(X).__name__}; "
+                "gaussmix.scan(X) gives them block by block"
+            )
         self._check_feature_names(feature_names(X))
         return check_rows(X, n_features=self.n_features_in_, estimator=type(self).__name__)
 
