@@ -122,6 +122,33 @@ def test_batches(
     )
 
 
+def test_batches_of_weight_zero_are_passed_over(
+    frame: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)  # blocks of one group
+    frame.loc[:2999, "w"] = 0
+    path = tmp_path / "data.csv"
+    frame.to_csv(path, index=False)
+    model = fitted(path, "--columns", "1,2", "--weights", "3", "--partial")
+    assert capsys.readouterr().out.startswith("5000 rows in 3 batches")
+    assert model.weight_seen_ == frame["w"].sum()
+    frame["w"] = 0
+    frame.to_csv(path, index=False)
+    fit = ("fit", path, "-k", 2, "-o", tmp_path / "m.npz")
+    assert "must not be all zero" in error_of(capsys, *fit, "--weights", "w", "--partial")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--checkpoint", "run.ckpt"), ("--n-init", 3), ("--accelerate", "squarem")],
+)
+def test_batches_have_no_use_for_what_needs_many_passes(
+    parquet: Path, capsys: pytest.CaptureFixture[str], options: tuple[object, ...]
+) -> None:
+    fit = ("fit", parquet, "-k", 2, "-o", parquet.with_name("m.npz"), "--partial")
+    assert f"{options[0]} is for fits in many passes" in error_of(capsys, *fit, *options)
+
+
 def test_wrong_columns_and_weights(parquet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit = ("fit", parquet, "-k", 2, "-o", parquet.with_name("m.npz"))
     assert "has no column 'z'" in error_of(capsys, *fit, "--columns", "a,z")

@@ -521,7 +521,7 @@ def test_a_scheduler_is_found_by_its_address(cluster: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "no/such:place", "nonsense://x", ""]
+    "address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "no/such:place", "nonsense://x", "nowhere", ""]
 )
 def test_nobody_there(address: str) -> None:
     with pytest.raises(ConnectionError, match=f"no Dask scheduler answers at '{address}'"):

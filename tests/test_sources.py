@@ -280,7 +280,7 @@ def test_iterating_gives_tables_that_estimators_take(X: FloatArray, tmp_path: Pa
 
 def test_arrays_are_viewed_and_not_copied(X: FloatArray, tmp_path: Path) -> None:
     weight = np.ones(700)
-    for data in (X, [X], lambda: iter([X]), mapped(X, tmp_path)):
+    for data in (X, [X], mapped(X, tmp_path)):
         for rows, weights in scan(data, weights=weight).blocks():
             assert np.shares_memory(rows, X if not isinstance(data, np.memmap) else data)
             assert weights is not None

@@ -25,6 +25,7 @@ from gaussmix.validation import check_choice
 FORMAT_VERSION = 1
 
 WAY_OUT = "delete the file or choose another path"
+WAY_ROUND = "choose another path, or delete the file if it is no other than a checkpoint"
 PARTS = ("weights", "means", "covariances", "factors")
 
 
@@ -153,7 +154,7 @@ class Checkpoint:
         try:
             yield
         except Exception as error:  # on damaged bytes the parsers raise errors of many kinds
-            self._refuse(archive.reason(error))
+            self._refuse(archive.reason(error), WAY_ROUND)
 
     def _check_options(self, theirs: Mapping[str, Plain]) -> None:
         ours = self._identity.options
@@ -181,9 +182,9 @@ class Checkpoint:
         if found.weights != digest.weights:
             self._refuse("it was written by a fit with another sample_weight")
 
-    def _refuse(self, reason: str) -> NoReturn:
+    def _refuse(self, reason: str, way_out: str = WAY_OUT) -> NoReturn:
         raise CheckpointError(
-            f"{self._name}: cannot go on from this checkpoint: {reason}; {WAY_OUT}"
+            f"{self._name}: cannot go on from this checkpoint: {reason}; {way_out}"
         ) from None
 
     def _warn(self, error: OSError) -> None:

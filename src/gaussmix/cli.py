@@ -99,6 +99,8 @@ def fit(arguments: argparse.Namespace) -> int:
     """Fit a mixture to a file's rows and save it."""
     _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     _check_checkpoint(arguments)
+    if arguments.partial:
+        _check_partial(arguments)
     model = GaussianMixture(
         arguments.components,
         covariance_type=arguments.covariance,
@@ -151,9 +153,13 @@ def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
     n_rows = n_batches = 0
     with progress.bar("fitting", "rows") as tell:
         for table in source:
-            model.partial_fit(table, sample_weight=table.weight)
-            n_rows, n_batches = n_rows + len(table), n_batches + 1
+            n_rows += len(table)
+            if table.weight is None or table.weight.any():
+                model.partial_fit(table)
+                n_batches += 1
             tell(n_rows, source.n_samples or n_rows)
+    if n_batches == 0:
+        raise ValueError(f"--weights must not be all zero, but those of {source} are")
     return f"{n_rows} rows in {n_batches} batches, mean log-likelihood of the last"
 
 
@@ -281,14 +287,23 @@ def _prepare_output() -> None:
 
 
 def _check_output(
-    output: Path, check_ending: Callable[[Path], object], *inputs: str | Path | None
+    output: Path, check_ending: Callable[[Path], object], *inputs: str | int | Path | None
 ) -> None:
     """Raise what writing would raise, before the work."""
     check_ending(output)
     atomic.check_target(output)
-    for path in inputs:
-        if path is not None and Path(path).exists() and output.exists() and output.samefile(path):
+    for path in map(str, filter(None, inputs)):
+        if Path(path).exists() and output.exists() and output.samefile(path):
             raise ValueError(f"{output}: the output would replace the input {path}")
+
+
+def _check_partial(arguments: argparse.Namespace) -> None:
+    """Raise at options that online EM has no use for."""
+    without = {"checkpoint": None, "scheduler": None, "accelerate": None, "n_init": 1}
+    for name, default in without.items():
+        if getattr(arguments, name) != default:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} is for fits in many passes, and has no use with --partial")
 
 
 def _check_checkpoint(arguments: argparse.Namespace) -> None:
@@ -467,7 +482,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:
     text = "weights of the rows: a column of the file, or a file with one"
-    parser.add_argument("--weights", metavar="COLUMN|FILE", help=text)
+    parser.add_argument("--weights", type=_column, metavar="COLUMN|FILE", help=text)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -521,8 +536,11 @@ def _counts(text: str) -> list[int]:
 
 
 def _columns(text: str) -> list[str | int]:
-    names = [part.strip() for part in text.split(",")]
-    return [int(name) if name.isdecimal() else name for name in names]
+    return [_column(part.strip()) for part in text.split(",")]
+
+
+def _column(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
 
 
 def _structures(text: str) -> list[str]:

@@ -292,14 +292,17 @@ def connect(address: str, timeout: float = ANSWER_SECONDS) -> Any:
     """
     try:
         from distributed import Client
-        from distributed.comm import parse_address
+        from distributed.comm.addressing import parse_address, parse_host_port
         from distributed.comm.registry import get_backend
     except ImportError as error:
         raise ImportError(NOT_INSTALLED) from error
     try:
         if not address:  # Dask would start workers of its own
             raise ValueError("no address")
-        get_backend(parse_address(address)[0])  # raises where a client would hang
+        scheme, location = parse_address(address)
+        get_backend(scheme)  # raises, as the next, where a client would hang
+        if scheme != "inproc":
+            parse_host_port(location)
         # One that fails would stay the current client, and all later work wait for it.
         client = Client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -21,12 +21,13 @@ from gaussmix.config import version
 from gaussmix.data import Data, InMemory
 from gaussmix.distributed import by_row, is_dask
 from gaussmix.errors import ParameterError, not_fitted, warn
-from gaussmix.inputs import as_data, in_memory
+from gaussmix.inputs import as_data, in_memory, weight_of
 from gaussmix.sources import scan
 from gaussmix.validation import (
     check_choice,
     check_n_features,
     check_n_threads,
+    check_path,
     check_rows,
     check_sample_weight,
 )
@@ -173,7 +174,7 @@ class Estimator:
         """Check rows and weights for a fitted model, wherever they lie."""
         if in_memory(X):
             rows = self._rows(X)
-            weight = check_sample_weight(sample_weight, len(rows))
+            weight = check_sample_weight(weight_of(X, sample_weight), len(rows))
             return InMemory(rows, weight, check_n_threads(n_threads))
         self._check_fitted()
         data, named = as_data(X, sample_weight, n_threads, type(self).__name__)
@@ -194,6 +195,7 @@ class Estimator:
         The method is the one that a worker of Dask calls for its rows.
         """
         if out is not None:
+            check_path("out", out)
             sinks.check_ending(Path(out))
             check_target(out)
         elif is_dask(X):

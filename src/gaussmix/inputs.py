@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from gaussmix.data import Data, InMemory
 from gaussmix.distributed import DaskData, is_dask
-from gaussmix.sources import scan, streams
+from gaussmix.sources import Table, scan, streams
 from gaussmix.streamed import Streamed
 from gaussmix.validation import check_n_threads, check_rows, check_sample_weight
 
@@ -19,6 +19,11 @@ class Input(NamedTuple):
 def in_memory(X: object) -> bool:
     """Whether X is an array or becomes one, rather than read or asked for block by block."""
     return not is_dask(X) and not streams(X)
+
+
+def weight_of(X: object, sample_weight: object) -> object:
+    """Return the weights that are given, or else those that blocks of a `scan` have."""
+    return X.weight if sample_weight is None and isinstance(X, Table) else sample_weight
 
 
 def as_data(X: Any, sample_weight: object, n_threads: object, estimator: str) -> Input:
@@ -45,4 +50,5 @@ def as_data(X: Any, sample_weight: object, n_threads: object, estimator: str) ->
         source = scan(X)
         return Input(Streamed(source, sample_weight, count), source)
     rows = check_rows(X, estimator=estimator)
-    return Input(InMemory(rows, check_sample_weight(sample_weight, len(rows)), count), X)
+    weight = check_sample_weight(weight_of(X, sample_weight), len(rows))
+    return Input(InMemory(rows, weight, count), X)

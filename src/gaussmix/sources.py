@@ -199,7 +199,8 @@ def scan(
         - An array, a memory-mapped one too, or a data frame of pandas or polars.
         - A list of arrays (n, D), frames or paths, whose rows follow each other.
         - A function without arguments that returns an iterator of arrays or frames, or of pairs
-          (array, weights); it is called anew for every reading, and once by `scan`.
+          (array, weights); it is called anew for every reading, and once by `scan`. Arrays are
+          copied, so that it may fill the same one again.
         - A pyarrow Table, RecordBatch, Dataset or ParquetFile.
         - What `scan` returned, or any other `Source`.
     columns : sequence of str or int, optional
@@ -335,7 +336,14 @@ class _Repeated:
                 "a function of data must return a new iterator at every call, got the same one"
             )
         self._last = items
-        return iter(items)
+        return map(_owned, items)
+
+
+def _owned(part: object) -> object:
+    """Return a copy of an array, or of a pair of arrays: a function may fill the same one again."""
+    if isinstance(part, tuple):
+        return tuple(_owned(item) for item in part)
+    return part.copy() if isinstance(part, np.ndarray) else part
 
 
 def _once(data: object) -> bool:
@@ -370,7 +378,9 @@ def _features(reader: Reader, columns: Any, weight: int | None) -> tuple[int, ..
     if columns is None:
         features = tuple(j for j in range(reader.n_columns) if j != weight)
     else:
-        listed = [columns] if isinstance(columns, str | numbers.Integral) else list(columns)
+        listed = [columns] if isinstance(columns, str | numbers.Integral) else columns
+        if not isinstance(listed, Iterable):
+            raise ParameterError(f"columns must be names or numbers of columns, got {columns!r}")
         features = tuple(_column(reader, column) for column in listed)
     if not features:
         raise ParameterError(f"columns must be at least one column of {reader.name}, got none")
@@ -386,8 +396,9 @@ def _features(reader: Reader, columns: Any, weight: int | None) -> tuple[int, ..
 def _column(reader: Reader, column: object) -> int:
     if isinstance(column, str) and reader.columns is not None and column in reader.columns:
         return reader.columns.index(column)
-    if isinstance(column, numbers.Integral) and 0 <= int(column) < reader.n_columns:
-        return int(column)
+    by_number = isinstance(column, numbers.Integral) and not isinstance(column, bool)
+    if by_number and 0 <= int(column) < reader.n_columns:  # type: ignore[call-overload]
+        return int(column)  # type: ignore[call-overload, no-any-return]
     raise ParameterError(
         f"{reader.name} has no column {column!r}; there are {_shown_columns(reader)}"
     )

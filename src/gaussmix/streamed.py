@@ -12,6 +12,7 @@ from gaussmix.errors import ParameterError
 from gaussmix.readahead import read_ahead
 from gaussmix.sampling import Reservoir, Sample, most_rows, stratified
 from gaussmix.sources import Source
+from gaussmix.statistics import Statistics
 from gaussmix.validation import check_block, check_sample_weight, check_total_weight
 
 HELD_BYTES = 1 << 27
@@ -58,7 +59,10 @@ class Streamed:
         running = make(self.n_threads)
         for rows, weight in self.blocks():
             running.add(rows, weight)
-        return running.result()
+        result = running.result()
+        if isinstance(result, Statistics) and not np.isfinite(result.second).all():
+            self._check_again()
+        return result
 
     def blocks(self) -> Iterator[Block]:
         """Read the rows in order, in blocks of whole groups of GROUP_ROWS but for the last."""
@@ -143,6 +147,13 @@ class Streamed:
             n_samples += len(block.rows)
             yield block
         self._check_length(n_samples, self._counted[0])
+
+    def _check_again(self) -> None:
+        """Raise if there are values now that were not there when they were checked."""
+        n_samples = 0
+        for block in self._read():
+            check_block(*block, str(self.source), n_samples)
+            n_samples += len(block.rows)
 
     def _from_source(self) -> Iterator[Block]:
         n_samples = 0
