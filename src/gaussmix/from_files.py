@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gaussmix import streamed
 from gaussmix._core.interface import Rows
 from gaussmix.contenders import FROM_FILES, Contender, Prepare, Problem, Run, gaussmix, version_of
 
@@ -42,7 +43,7 @@ def _written(write: Write, task: Prepare) -> Prepare:
     def prepare(problem: Problem, n_threads: int) -> Run:
         folder = Path(tempfile.mkdtemp(prefix="gaussmix-"))
         try:
-            run = task(problem._replace(X=write(problem.X, folder)), n_threads)
+            run = _reading_again(task(problem._replace(X=write(problem.X, folder)), n_threads))
         except BaseException:
             shutil.rmtree(folder)
             raise
@@ -50,6 +51,19 @@ def _written(write: Write, task: Prepare) -> Prepare:
         return run
 
     return prepare
+
+
+def _reading_again(run: Run) -> Run:
+    """The same run, in which every pass reads the file, as if it were too large to be held."""
+
+    def again(n_iter: int) -> Any:
+        held, streamed.HELD_BYTES = streamed.HELD_BYTES, 0
+        try:
+            return run(n_iter)
+        finally:
+            streamed.HELD_BYTES = held
+
+    return again
 
 
 def _npy(X: Rows, folder: Path) -> Path:
