@@ -31,6 +31,8 @@ LAST_SEED = 2**32 - 1  # of NumPy's RandomState
 MOST_COUNTS = 1000  # numbers of components to try
 
 FILES, OUTPUTS = ", ".join(sources.FILE_READERS), ", ".join(sinks.ENDINGS)
+OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
+"""Parameters of a fit that a saved model does not keep."""
 WRITTEN_ROWS = 1 << 17  # of a sample, at a time
 
 
@@ -121,8 +123,8 @@ def fit(arguments: argparse.Namespace) -> int:
         outcome = _fit_batches(model, _scan(arguments))
     else:
         outcome = _fit_at_once(model, arguments)
-    model.set_params(verbose=0, verbose_interval=10, n_threads=None)
-    model.set_params(checkpoint=None, checkpoint_interval=30.0)
+    defaults = GaussianMixture().get_params()
+    model.set_params(**{name: defaults[name] for name in OF_THE_RUN})
     storage.save(model, arguments.output)
     print(f"{outcome} {model.lower_bound_:.6f}; saved to {arguments.output}")
     return 0
@@ -233,8 +235,8 @@ def score(arguments: argparse.Namespace) -> int:
     n_free = model._parameters().n_free()
     print(f"rows                 {scored.weight:.0f}")
     print(f"mean log-likelihood  {scored.mean:.10g}")
-    print(f"BIC                  {n_free * math.log(scored.weight) - 2 * scored.total:.10g}")
-    print(f"AIC                  {2 * n_free - 2 * scored.total:.10g}")
+    print(f"BIC                  {scored.bic(n_free):.10g}")
+    print(f"AIC                  {scored.aic(n_free):.10g}")
     return 0
 
 

@@ -35,7 +35,7 @@ def collection(path: Path, columns: list[str | int] | None, weights: str | None)
     source = scan(path, columns, weights)  # what is wrong with the file is said before the work
     path = path.resolve()
     if path.suffix.lower() == ".npy" and weights is None:
-        return _parts(path, columns, source.n_samples or 0), None
+        return _parts(path, columns), None
     frame = _frame(path)
     if weights is not None and weights not in frame.columns:
         raise ParameterError(
@@ -58,13 +58,13 @@ def _frame(path: Path) -> Any:
     )
 
 
-def _parts(path: Path, columns: list[str | int] | None, n_samples: int) -> list[Any]:
+def _parts(path: Path, columns: list[str | int] | None) -> list[Any]:
     from dask import delayed
 
     array = np.load(path, mmap_mode="r")
     step = PART_BLOCKS * block_rows(array[0].size, array.itemsize)
     read = delayed(_read_part, pure=False)
-    return [read(path, columns, start, start + step) for start in range(0, n_samples, step)]
+    return [read(path, columns, start, start + step) for start in range(0, len(array), step)]
 
 
 def _read_part(path: Path, columns: list[int] | None, start: int, stop: int) -> Rows:

@@ -1,6 +1,6 @@
 """What a fit reads: rows, wherever they lie, that passes go over one after the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,6 +18,13 @@ class Block(NamedTuple):
 
     rows: Rows
     weight: FloatArray | None
+
+
+def joined(blocks: Sequence[Block]) -> Block:
+    """Return the rows of blocks, which all have weights or none, in one."""
+    weights = [block.weight for block in blocks if block.weight is not None]
+    rows = np.concatenate([block.rows for block in blocks])
+    return Block(rows, np.concatenate(weights) if weights else None)
 
 
 class Pass(Protocol[R_co]):

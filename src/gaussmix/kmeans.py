@@ -22,6 +22,7 @@ from gaussmix.nearest import (
     closeness,
     nearest_density,
 )
+from gaussmix.sampling import Sample
 from gaussmix.seeding import plus_plus, random_rows
 from gaussmix.validation import (
     check_choice,
@@ -270,10 +271,12 @@ class KMeans(Transformer):
         return centers
 
     def _random_rows(self, data: Data, random_state: np.random.RandomState) -> FloatArray:
+        n_clusters = int(self.n_clusters)
         if isinstance(data, InMemory):
-            return random_rows(data.rows, int(self.n_clusters), data.sample_weight, random_state)
-        sample = data.sample(int(self.n_clusters), random_state)
-        return random_rows(sample.rows, int(self.n_clusters), sample.weight, random_state)
+            sample = Sample(data.rows, data.sample_weight)
+        else:
+            sample = data.sample(n_clusters, random_state)
+        return random_rows(sample, n_clusters, random_state)
 
     def _array(self, data: Data) -> Rows:
         if isinstance(data, InMemory):

@@ -564,8 +564,7 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
         """
-        deviance, _ = self._deviance(X, sample_weight)
-        return deviance + 2 * self._parameters().n_free()
+        return self._likelihood(X, sample_weight).aic(self._parameters().n_free())
 
     def bic(self, X: object, sample_weight: object = None) -> float:
         """Return the Bayesian information criterion on X, lower being better.
@@ -578,8 +577,7 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times: n is their sum.
         """
-        deviance, total = self._deviance(X, sample_weight)
-        return deviance + self._parameters().n_free() * float(np.log(total))
+        return self._likelihood(X, sample_weight).bic(self._parameters().n_free())
 
     def icl(self, X: object, sample_weight: object = None) -> float:
         r"""Return the integrated completed likelihood criterion on X, lower being better.
@@ -598,8 +596,7 @@ class GaussianMixture(Queries, Estimator):
         data, parameters = self._data(X, sample_weight, self.n_threads), self._parameters()
         score = data.total(partial(LikelihoodPass, parameters))
         uncertainty = data.total(partial(UncertaintyPass, parameters)).total
-        size = parameters.n_free() * float(np.log(score.weight))
-        return -2 * score.total + size + 2 * uncertainty
+        return score.bic(parameters.n_free()) + 2 * uncertainty
 
     def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
         self._check_settings()
@@ -862,11 +859,6 @@ class GaussianMixture(Queries, Estimator):
         count = self._thread_count(X, parameters)
         dispatch.kernels(X).assign(X, parameters.density(X.dtype), labels, None, count)
         return labels
-
-    def _deviance(self, X: object, sample_weight: object) -> tuple[float, float]:
-        """-2 log-likelihood of X, and the weight of its rows."""
-        score = self._likelihood(X, sample_weight)
-        return -2 * score.total, score.weight
 
     def _likelihood(self, X: object, sample_weight: object) -> Score:
         data = self._data(X, sample_weight, self.n_threads)

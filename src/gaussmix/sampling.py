@@ -83,7 +83,7 @@ class Reservoir:
         self._random_state = np.random.RandomState(seed)
         self._parts: list[tuple[Rows, FloatArray, FloatArray]] = []
         self._weighted = False
-        self._n_waiting = self.n_samples = 0
+        self._n_waiting = 0
         self._floor = -1.0  # rows of smaller priority have lost already
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
@@ -94,12 +94,10 @@ class Reservoir:
         priority = weights / uniform
         chosen = np.flatnonzero(priority > self._floor)
         self._take(rows[chosen], weights[chosen], priority[chosen])
-        self.n_samples += len(rows)
 
     def __add__(self, other: "Reservoir") -> "Reservoir":
         merged = Reservoir(self._most, 0)
         merged._weighted = self._weighted or other._weighted
-        merged.n_samples = self.n_samples + other.n_samples
         for part in (*self._parts, *other._parts):
             merged._take(*part)
         return merged.result()

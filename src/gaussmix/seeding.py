@@ -39,13 +39,9 @@ def plus_plus(
     return _centers(rows, chosen)
 
 
-def random_rows(
-    X: Rows,
-    n_clusters: int,
-    sample_weight: FloatArray | None,
-    random_state: np.random.RandomState,
-) -> FloatArray:
+def random_rows(sample: Sample, n_clusters: int, random_state: np.random.RandomState) -> FloatArray:
     """Distinct rows drawn with probability proportional to weight: (n_clusters, n_features)."""
+    X, sample_weight = sample
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     chance = weight / weight.sum()  # of the tiniest weights it is zero
     n_positive = np.count_nonzero(chance)

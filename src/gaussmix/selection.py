@@ -21,7 +21,7 @@ from gaussmix.errors import ParameterError
 from gaussmix.estimator import Names
 from gaussmix.mixture import GaussianMixture, Seed
 from gaussmix.parameters import Parameters
-from gaussmix.scoring import LikelihoodPass, UncertaintyPass
+from gaussmix.scoring import LikelihoodPass, Score, UncertaintyPass
 from gaussmix.statistics import pass_flops
 from gaussmix.validation import (
     check_boolean,
@@ -327,13 +327,13 @@ def _keep_best_run(model: GaussianMixture, data: InMemory) -> Parameters:
 def _criteria(model: GaussianMixture, data: _Data, parameters: Parameters) -> dict[str, Any]:
     weighted = data.weighted(data.weight, model.n_threads)
     uncertainty = weighted.total(partial(UncertaintyPass, parameters)).total
-    log_likelihood, n_free = weighted.weight * model.lower_bound_, parameters.n_free()
-    bic = -2 * log_likelihood + n_free * float(np.log(weighted.weight))
+    score = Score(weighted.weight * model.lower_bound_, weighted.weight)
+    n_free = parameters.n_free()
     return {
-        "log_likelihood": log_likelihood,
-        "bic": bic,
-        "aic": -2 * log_likelihood + 2 * n_free,
-        "icl": bic + 2 * uncertainty,
+        "log_likelihood": score.total,
+        "bic": score.bic(n_free),
+        "aic": score.aic(n_free),
+        "icl": score.bic(n_free) + 2 * uncertainty,
     }
 
 

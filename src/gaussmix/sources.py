@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gaussmix import arrow, frames
 from gaussmix.atomic import shown_ending
-from gaussmix.data import Block
+from gaussmix.data import Block, joined
 from gaussmix.errors import ParameterError
 from gaussmix.frames import ArrayReader
 from gaussmix.npy import NpyReader
@@ -238,10 +238,8 @@ def scan(
 
 def read_all(source: "Scan") -> Table:
     """Return all rows of a source, in memory."""
-    blocks = list(source.blocks())
-    weights = [block.weight for block in blocks if block.weight is not None]
-    rows = np.concatenate([block.rows for block in blocks])
-    return Table(rows, source.columns, np.concatenate(weights) if weights else None)
+    rows, weight = joined(list(source.blocks()))
+    return Table(rows, source.columns, weight)
 
 
 def streams(data: object) -> bool:

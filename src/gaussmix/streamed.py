@@ -1,5 +1,6 @@
 """Rows that are read anew for every pass: from files, frames, functions, larger than memory."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core.constants import GROUP_ROWS, FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.data import Block, MakePass, R
+from gaussmix.data import Block, MakePass, R, joined
 from gaussmix.errors import ParameterError
 from gaussmix.readahead import read_ahead
 from gaussmix.sampling import Reservoir, Sample, most_rows, stratified
@@ -61,7 +62,7 @@ class Streamed:
             running.add(rows, weight)
         result = running.result()
         if isinstance(result, Statistics) and not np.isfinite(result.second).all():
-            self._check_again()
+            deque(self._checked(self._read()), 0)  # there may be others than those first checked
         return result
 
     def blocks(self) -> Iterator[Block]:
@@ -80,7 +81,7 @@ class Streamed:
         n_rows = most or most_rows(n_groups)
         n_samples = self.n_samples
         if n_samples <= n_rows:
-            return self._everything()
+            return Sample(*joined(list(self._read())))
         if self._given is None and self._has_weights():
             return self._drawn(n_rows, random_state)
         rows, counts = stratified(n_samples, self._given, n_groups, random_state, n_rows)
@@ -89,12 +90,6 @@ class Streamed:
     def _has_weights(self) -> bool:
         self._count()
         return self._weighted
-
-    def _everything(self) -> Sample:
-        blocks = list(self._read())
-        weights = [block.weight for block in blocks if block.weight is not None]
-        rows = np.concatenate([block.rows for block in blocks])
-        return Sample(rows, np.concatenate(weights) if weights else None)
 
     def _drawn(self, n_rows: int, random_state: np.random.RandomState) -> Sample:
         reservoir = Reservoir(n_rows, int(random_state.randint(2**31)))
@@ -113,8 +108,7 @@ class Streamed:
 
     def _count(self) -> tuple[int, float]:
         if self._counted is None:
-            for _ in self._read():
-                pass
+            deque(self._read(), 0)
         assert self._counted is not None
         return self._counted
 
@@ -130,11 +124,13 @@ class Streamed:
         n_samples, weight = 0, 0.0
         most_held = HELD_BYTES // (self.dtype.itemsize * self.n_features)
         known = self.source.n_samples
-        for block in self._from_source():
-            check_block(*block, str(self.source), n_samples)
+        for block in self._checked(self._from_source()):
             n_samples += len(block.rows)
             weight += float(len(block.rows) if block.weight is None else block.weight.sum())
-            held = [*held, block] if max(known or 0, n_samples) <= most_held else []
+            if max(known or 0, n_samples) <= most_held:
+                held.append(block)
+            else:
+                held.clear()
             yield block
         self._finish(n_samples, weight)
         if n_samples <= most_held:
@@ -148,12 +144,13 @@ class Streamed:
             yield block
         self._check_length(n_samples, self._counted[0])
 
-    def _check_again(self) -> None:
-        """Raise if there are values now that were not there when they were checked."""
-        n_samples = 0
-        for block in self._read():
-            check_block(*block, str(self.source), n_samples)
-            n_samples += len(block.rows)
+    def _checked(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Check the values of blocks, as they come."""
+        row = 0
+        for block in blocks:
+            check_block(*block, str(self.source), row)
+            row += len(block.rows)
+            yield block
 
     def _from_source(self) -> Iterator[Block]:
         n_samples = 0
@@ -217,13 +214,13 @@ def whole_groups(blocks: Iterable[Block]) -> Iterator[Block]:
             n_waiting += len(head.rows)
             if n_waiting < GROUP_ROWS:
                 continue
-            yield _joined(waiting)
+            yield joined(waiting)
         whole, rest = _split(block, len(block.rows) // GROUP_ROWS * GROUP_ROWS)
         if len(whole.rows):
             yield whole
         waiting, n_waiting = [rest], len(rest.rows)
     if n_waiting:
-        yield _joined(waiting)
+        yield joined(waiting)
 
 
 def _split(block: Block, n_rows: int) -> tuple[Block, Block]:
@@ -231,9 +228,3 @@ def _split(block: Block, n_rows: int) -> tuple[Block, Block]:
     if weight is None:
         return Block(rows[:n_rows], None), Block(rows[n_rows:], None)
     return Block(rows[:n_rows], weight[:n_rows]), Block(rows[n_rows:], weight[n_rows:])
-
-
-def _joined(blocks: list[Block]) -> Block:
-    weights = [block.weight for block in blocks if block.weight is not None]
-    rows = np.concatenate([block.rows for block in blocks])
-    return Block(rows, np.concatenate(weights) if weights else None)
