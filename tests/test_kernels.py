@@ -526,10 +526,11 @@ def components(density: Density, indices: NDArray[np.intp]) -> Density:
 @pytest.mark.usefixtures("isa")
 @each_dtype
 @each_structure
+@pytest.mark.parametrize("n_components", [1, 2, 7])
 def test_a_row_absurdly_far_away_has_a_finite_log_likelihood(
-    structure: Structure, dtype: str
+    n_components: int, structure: Structure, dtype: str
 ) -> None:
-    X, weight, density = make_problem(Case(structure, dtype, 5, 7, 300))
+    X, weight, density = make_problem(Case(structure, dtype, 5, n_components, 300))
     far = X.copy()
     far[100] = FAR[dtype]
     far[200, 1] = -FAR[dtype]
@@ -562,10 +563,11 @@ def test_a_row_of_weight_zero_counts_nothing_however_far_away(
 @pytest.mark.usefixtures("isa")
 @each_dtype
 @each_structure
+@pytest.mark.parametrize("n_components", [1, 2, 7])
 def test_a_row_of_the_largest_numbers_has_a_finite_log_likelihood(
-    structure: Structure, dtype: str
+    n_components: int, structure: Structure, dtype: str
 ) -> None:
-    X, _, density = make_problem(Case(structure, dtype, 5, 7, 1))
+    X, _, density = make_problem(Case(structure, dtype, 5, n_components, 1))
     largest = np.finfo(dtype).max * np.array([[1, -1, 1, -1, -1]])
     results = run_all(Problem(largest.astype(X.dtype), None, density))
     assert np.isfinite(results["log_likelihood"]).all()

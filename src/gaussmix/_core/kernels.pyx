@@ -19,10 +19,12 @@ from gaussmix._core.layout cimport (
     DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd, panel_features,
 )
 from gaussmix._core.moments cimport (
-    add_hard, add_moments, add_totals, n_moments, place_moments, scratch_values,
+    add_hard, add_moments, add_totals, centre_moments, moments_order, n_moments, scratch_values,
 )
 from gaussmix._core.packing cimport Constants, pack, packed_size
-from gaussmix._core.posterior cimport find_best, normalise
+from gaussmix._core.posterior cimport (
+    add_logs, add_logs_at_once, find_best, normalise, normalise_one, normalise_two,
+)
 
 from gaussmix._core.checks import check_array, check_pass, check_sums
 
@@ -33,7 +35,7 @@ cdef enum:
     GROUP_ROWS = 1024
     BLOCK_BYTES = 256 * 1024  # of a block's rows and scores: they stay in a core's own cache
     BLOCK_ROWS = 256
-    WAVE_BYTES = 16 * 1024 * 1024  # of the groups' sums
+    WAVE_BYTES = 8 * 1024 * 1024  # of the groups' sums, for each thread
     CACHE_LINE = 64
     FOLD_SUMS = 512  # of a group, added by one thread
 
@@ -78,6 +80,14 @@ cdef class PackedMixture:
         self.mixture.n_components, self.mixture.n_features = density.means.shape
         self.room = np.empty(packed_size(&self.mixture), DTYPE)
         pack(&self.mixture, &given, &self.room[0])
+
+    def order(self, Py_ssize_t n_sums):
+        """Where each sum of a group is among those of the statistics; the totals end both."""
+        cdef Py_ssize_t n = n_moments(&self.mixture)
+        cdef Py_ssize_t[::1] order = np.empty(n + 2, np.intp)
+        moments_order(&self.mixture, &order[0])
+        order[n], order[n + 1] = n_sums - 2, n_sums - 1
+        return np.asarray(order)
 
 
 cdef real* address(real[::1] array) except? NULL:
@@ -171,65 +181,76 @@ def hand_out(sums, *arrays):
 
 
 cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
-    """Do a job for all rows of X, in waves of groups, adding to `sums` if the job has any."""
-    cdef Py_ssize_t n_samples = X.shape[0]
-    if n_samples == 0:
-        return
+    """Do a job for all rows of X, adding to the flat `sums` if the job has any."""
+    cdef PackedMixture packed = PackedMixture(density)
     cdef const real[:, ::1] rows = X
     cdef const double[::1] weights = sample_weight
-    cdef double[::1] total = np.empty(0) if sums is None else sums
-    cdef PackedMixture packed = PackedMixture(density)
-    cdef Mixture* mixture = &packed.mixture
-    job.n_samples = n_samples
+    if X.shape[0] == 0:
+        return
+    job.n_samples = X.shape[0]
     job.X = &rows[0, 0]
     if sample_weight is not None:
         job.sample_weight = &weights[0]
         job.weight_unit = 2.0 ** np.frexp(sample_weight.max())[1]
+    if job.task == ACCUMULATE:
+        order = packed.order(len(sums))
+        sums[order] = run_waves(job, packed, sums[order], n_threads)
+    else:
+        run_waves(job, packed, np.empty(0) if sums is None else sums, n_threads)
 
-    cdef Py_ssize_t n_groups = (n_samples + GROUP_ROWS - 1) // GROUP_ROWS
+
+cdef run_waves(Job* job, PackedMixture packed, sums, Py_ssize_t n_threads):
+    """All groups in waves, whose sums are added to `sums`; return these."""
+    cdef Mixture* mixture = &packed.mixture
+    cdef double[::1] total = sums
     cdef Py_ssize_t width = total.shape[0]
-    cdef Py_ssize_t wave = wave_groups(mixture, width, n_groups, n_threads)
+    cdef Py_ssize_t stride = odd_lines(width)
+    cdef Py_ssize_t n_groups = (job.n_samples + GROUP_ROWS - 1) // GROUP_ROWS
+    cdef Py_ssize_t wave = wave_groups(mixture, stride, n_groups, n_threads)
     cdef int threads = <int>min(n_threads, wave)
-    cdef double[:, ::1] group_sums = np.empty((wave, max(width, 1)))
-    cdef Py_ssize_t block_rows = rows_per_block(mixture, min(n_samples, <Py_ssize_t>GROUP_ROWS))
+    cdef double[:, ::1] group_sums = np.empty((wave, stride))
+    cdef Py_ssize_t block_rows = rows_per_block(mixture, min(job.n_samples, <Py_ssize_t>GROUP_ROWS))
     cdef real[:, ::1] workspace = np.empty(
         (threads, block_size(mixture, block_rows) + CACHE_LINE), DTYPE)
-    # Threads write to their moments all the time, so none may share a cache line.
-    cdef double[:, ::1] moments = np.empty(
-        (threads, (n_moments(mixture) if job.task == ACCUMULATE else 0) + CACHE_LINE))
     cdef Py_ssize_t start, n_here, g, part
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)
         with nogil:
             for g in prange(n_here, num_threads=threads, schedule="dynamic"):
                 do_group(job, mixture, start + g, block_rows, &workspace[threadid(), 0],
-                         &moments[threadid(), 0], &group_sums[g, 0], width)
+                         &group_sums[g, 0], width)
             for part in prange((width + FOLD_SUMS - 1) // FOLD_SUMS, num_threads=threads):
-                fold(&group_sums[0, 0], n_here, width, part * FOLD_SUMS, &total[0])
+                fold(&group_sums[0, 0], n_here, width, stride, part * FOLD_SUMS, &total[0])
         PyErr_CheckSignals()
+    return sums
+
+
+cdef Py_ssize_t odd_lines(Py_ssize_t width) noexcept:
+    """Room for so many sums in cache lines of their own: threads write to them all the time."""
+    cdef Py_ssize_t per_line = CACHE_LINE // sizeof(double)
+    return odd((width + per_line - 1) // per_line + 1) * per_line
 
 
 cdef void fold(
-    const double* group_sums, Py_ssize_t n_groups, Py_ssize_t width, Py_ssize_t first,
-    double* total,
+    const double* group_sums, Py_ssize_t n_groups, Py_ssize_t width, Py_ssize_t stride,
+    Py_ssize_t first, double* total,
 ) noexcept nogil:
     """Add FOLD_SUMS sums, from the one numbered `first`, of all groups in order to the total."""
     cdef Py_ssize_t g, i
     for g in range(n_groups):
         for i in range(first, min(first + FOLD_SUMS, width)):
-            total[i] += group_sums[g * width + i]
+            total[i] += group_sums[g * stride + i]
 
 
 cdef Py_ssize_t wave_groups(
-    const Mixture* mixture, Py_ssize_t width, Py_ssize_t n_groups, Py_ssize_t n_threads
+    const Mixture* mixture, Py_ssize_t stride, Py_ssize_t n_groups, Py_ssize_t n_threads
 ) noexcept:
-    """Groups in a wave: bounded memory, bounded time, and work for every thread."""
+    """Groups in a wave: bounded memory, bounded time, and equal work for every thread."""
     cdef double d = mixture.n_features
     cdef double terms = 1 + d + (d * (d + 1) / 2 if mixture.form == FULL else 0)
     cdef double flops = 4.0 * GROUP_ROWS * mixture.n_components * terms
-    cdef Py_ssize_t groups = <Py_ssize_t>min(
-        WAVE_FLOPS * n_threads / flops, <double>WAVE_BYTES / (8 * width + 1))
-    return min(max(groups, n_threads), n_groups)
+    cdef double groups = min(WAVE_FLOPS / flops, <double>WAVE_BYTES / (8 * stride))  # of a thread
+    return min(max(<Py_ssize_t>groups, 1) * n_threads, n_groups)
 
 
 cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexcept:
@@ -247,7 +268,7 @@ cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nog
 
 cdef void do_group(
     const Job* job, const Mixture* mixture, Py_ssize_t group, Py_ssize_t block_rows,
-    real* workspace, double* moments, double* sums, Py_ssize_t width,
+    real* workspace, double* sums, Py_ssize_t width,
 ) noexcept nogil:
     """One group of rows, block by block; its sums start at zero."""
     cdef Block block
@@ -265,22 +286,20 @@ cdef void do_group(
     block.top = block.weight + panels * VECTORS
     block.scratch = block.top + panels * VECTORS
     memset(sums, 0, width * sizeof(double))
-    if job.task == ACCUMULATE:
-        memset(moments, 0, n_moments(mixture) * sizeof(double))
     while row < end:
         block.n_rows = min(block_rows, end - row)
         block.n_panels = (block.n_rows + PANEL - 1) // PANEL
-        do_block(job, mixture, &block, row, moments, sums, width)
+        do_block(job, mixture, &block, row, sums, width)
         row += block.n_rows
     if job.task == ACCUMULATE:
-        place_moments(mixture, moments, sums)
+        centre_moments(mixture, sums)
     for i in range(width):
         sums[i] *= job.weight_unit
 
 
 cdef void do_block(
-    const Job* job, const Mixture* mixture, Block* block, Py_ssize_t row, double* moments,
-    double* sums, Py_ssize_t width,
+    const Job* job, const Mixture* mixture, Block* block, Py_ssize_t row, double* sums,
+    Py_ssize_t width,
 ) noexcept nogil:
     cdef const real* X = job.X + row * mixture.n_features
     cdef const double* weight = NULL
@@ -297,10 +316,20 @@ cdef void do_block(
         write_scores(block, mixture, job.out + row * mixture.n_components)
     elif job.task == LOG_LIKELIHOOD:
         normalise(block, mixture, False)
+        add_logs(block)
         write_top(block, job.out + row)
     elif job.task == ACCUMULATE:
-        normalise(block, mixture, True)
-        add_moments(block, mixture, moments)
+        if mixture.n_components == 1:
+            normalise_one(block)
+        elif mixture.n_components == 2:
+            normalise_two(block)
+        else:
+            normalise(block, mixture, True)
+        if weight == NULL:
+            add_logs_at_once(block)
+        else:
+            add_logs(block)
+        add_moments(block, mixture, sums)
         add_totals(block, sums + width - 2)
     else:
         if job.labels != NULL:

@@ -77,7 +77,10 @@ cdef inline void load_rows(
     cdef int v
     for p in range(block.n_panels):
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
-        if n_here == PANEL:
+        if n_here == PANEL and d == 1:
+            for v in range(VECTORS):
+                x[v] = gather(X + v * LANES, 1) - mixture.center[0]
+        elif n_here == PANEL:
             for i in range(d):
                 for v in range(VECTORS):
                     x[i * VECTORS + v] = gather(X + v * LANES * d + i, d) - mixture.center[i]

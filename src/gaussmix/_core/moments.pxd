@@ -6,15 +6,13 @@ Rounding then grows with spread / sigma, not with its square, at the price of on
 
 A group's moments are float64, flat: n_k (K), then tile by tile of components what the structure
 needs, [row][column][component of the tile], and a tied structure's triangle at the end.
-`place_moments` puts them in the order of the statistics.
+`moments_order` says where each belongs in the statistics.
 """
-
-from libc.string cimport memcpy
 
 from gaussmix._core.lanes cimport (
     COMPONENTS, REGISTERS, VECTORS, held, real, splat, vec,
 )
-from gaussmix._core.layout cimport FULL, SPHERICAL, TIED, Block, Mixture, panel_features, tile_size
+from gaussmix._core.layout cimport DIAG, FULL, SPHERICAL, TIED, Block, Mixture, panel_features, tile_size
 from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
 
@@ -29,7 +27,17 @@ cdef inline Py_ssize_t moments_per_component(const Mixture* mixture) noexcept no
     cdef Py_ssize_t d = mixture.n_features
     if mixture.form == FULL:
         return d + d * (d + 1) // 2
-    return d if mixture.form == TIED else 2 * d
+    return d + second_moments(mixture)
+
+
+cdef inline Py_ssize_t second_moments(const Mixture* mixture) noexcept nogil:
+    """Second moments of a component in the statistics."""
+    cdef Py_ssize_t d = mixture.n_features
+    if mixture.form == FULL:
+        return d * d
+    if mixture.form == DIAG:
+        return d
+    return 1 if mixture.form == SPHERICAL else 0
 
 
 cdef inline Py_ssize_t n_moments(const Mixture* mixture) noexcept nogil:
@@ -139,7 +147,9 @@ cdef inline void full_components(
 cdef inline void diag_components(
     const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
 ) noexcept nogil:
-    """Sums of r_k (x_j - m_kj), then of its products with (x_j - m_kj), feature by feature."""
+    """Sums of r_k (x_j - m_kj) and of its products with (x_j - m_kj), feature by feature; the
+    products of spherical ones go on over all features."""
+    cdef bint spherical = mixture.form == SPHERICAL
     cdef const vec* x
     cdef const vec* score
     cdef vec acc[2 * COMPONENTS]
@@ -152,7 +162,7 @@ cdef inline void diag_components(
         score = block.score + component * VECTORS
         for k in range(size):
             means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + j])
-        for k in range(2 * size):
+        for k in range(size if spherical and j > 0 else 2 * size):
             acc[k] = splat(0)
         for _ in range(block.n_panels):
             for v in range(VECTORS):
@@ -163,8 +173,14 @@ cdef inline void diag_components(
                     acc[size + k] += weighted * deviation
             x += block.x_stride
             score += block.score_stride
-        add_lane_sums(acc, 2 * size, sums)
-        sums += 2 * size
+        if spherical:
+            add_lane_sums(acc, size, sums)
+            sums += size
+        else:
+            add_lane_sums(acc, 2 * size, sums)
+            sums += 2 * size
+    if spherical:
+        add_lane_sums(acc + size, size, sums)
 
 
 cdef inline void count(
@@ -300,79 +316,94 @@ cdef inline void add_moments(
         all_components(block, mixture, 0, sums)
 
 
-cdef inline void place_moments(
-    const Mixture* mixture, const double* moments, double* sums  # OUT
-) noexcept nogil:
-    """Put a group's moments in the order of the statistics: n_k, first, second."""
+cdef inline void centre_moments(const Mixture* mixture, double* sums) noexcept nogil:
+    """Turn a group's raw second moments into those about the means: take off first_ki m_kj."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef double* first = sums + mixture.n_components
-    cdef double* second = first + mixture.n_components * d
-    cdef Py_ssize_t k, size
-    memcpy(sums, moments, mixture.n_components * sizeof(double))
-    moments += mixture.n_components
+    cdef Py_ssize_t k = 0
+    cdef Py_ssize_t size
+    sums += mixture.n_components
     if mixture.form == TIED:
-        memcpy(first, moments, (mixture.n_components + d) * d * sizeof(double))
         for k in range(mixture.n_components):
-            centre_triangle(mixture, k, first + k * d, second)
-        return
-    k = 0
-    while k < mixture.n_components:
-        size = tile_size(mixture.n_components - k)
-        if mixture.form == FULL:
-            place_full(mixture, k, size, moments, first, second)
-        else:
-            place_diag(mixture, k, size, moments, first, second)
-        moments += size * moments_per_component(mixture)
-        k += size
+            centre_pooled(mixture, k, sums + k * d, sums + mixture.n_components * d)
+    elif mixture.form == FULL:
+        while k < mixture.n_components:
+            size = tile_size(mixture.n_components - k)
+            centre_tile(mixture, k, size, sums)
+            sums += size * moments_per_component(mixture)
+            k += size
 
 
-cdef inline void place_full(
-    const Mixture* mixture, Py_ssize_t component, Py_ssize_t size, const double* moments,
-    double* first, double* second,
+cdef inline void centre_tile(
+    const Mixture* mixture, Py_ssize_t component, Py_ssize_t size, double* sums
 ) noexcept nogil:
+    """Rows of a triangle, each with its first moments at the end."""
     cdef Py_ssize_t d = mixture.n_features
+    cdef const real* means = mixture.means + component * (d + 1)
+    cdef const double* first
     cdef Py_ssize_t i, j, k
-    first += component * d
-    second += component * d * d
     for i in range(d):
+        first = sums + (d - i) * size
         for j in range(i, d):
             for k in range(size):
-                second[(k * d + i) * d + j] = moments[k]
-            moments += size
-        for k in range(size):
-            first[k * d + i] = moments[k]
-        moments += size
-    for k in range(size):
-        centre_triangle(mixture, component + k, first + k * d, second + k * d * d)
+                sums[k] -= first[k] * means[k * (d + 1) + j]
+            sums += size
+        sums += size
 
 
-cdef inline void place_diag(
-    const Mixture* mixture, Py_ssize_t component, Py_ssize_t size, const double* moments,
-    double* first, double* second,
-) noexcept nogil:
-    """Second moments of a spherical structure are summed over the features."""
-    cdef Py_ssize_t d = mixture.n_features
-    cdef Py_ssize_t j, k
-    for j in range(d):
-        for k in range(component, component + size):
-            first[k * d + j] = moments[k - component]
-            if mixture.form == SPHERICAL:
-                second[k] = moments[size + k - component] + (second[k] if j else 0)
-            else:
-                second[k * d + j] = moments[size + k - component]
-        moments += 2 * size
-
-
-cdef inline void centre_triangle(
+cdef inline void centre_pooled(
     const Mixture* mixture, Py_ssize_t k, const double* first, double* second
 ) noexcept nogil:
-    """Turn raw second moments into those about component k's mean: take off first_ki m_kj."""
     cdef Py_ssize_t d = mixture.n_features
     cdef const real* mean = mixture.means + k * (d + 1)
     cdef Py_ssize_t i, j
     for i in range(d):
         for j in range(i, d):
             second[i * d + j] -= first[i] * mean[j]
+
+
+cdef inline void moments_order(const Mixture* mixture, Py_ssize_t* order) noexcept nogil:
+    """Where each sum of a group belongs in n_k, first and second moments, laid end to end."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t first = mixture.n_components
+    cdef Py_ssize_t second = first + mixture.n_components * d
+    cdef Py_ssize_t k = 0
+    cdef Py_ssize_t i, size
+    for i in range(n_moments(mixture) if mixture.form == TIED else mixture.n_components):
+        order[i] = i
+    order += mixture.n_components
+    while mixture.form != TIED and k < mixture.n_components:
+        size = tile_size(mixture.n_components - k)
+        tile_order(mixture, size, first, second, order)
+        order += size * moments_per_component(mixture)
+        first += size * d
+        second += size * second_moments(mixture)
+        k += size
+
+
+cdef inline void tile_order(
+    const Mixture* mixture, Py_ssize_t size, Py_ssize_t first, Py_ssize_t second, Py_ssize_t* order
+) noexcept nogil:
+    """The same for a tile of components, whose moments begin at `first` and `second`."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t step = second_moments(mixture)
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t i, j, k
+    for i in range(d):
+        if mixture.form == FULL:
+            for j in range(i, d):
+                for k in range(size):
+                    order[at + k] = second + k * step + i * d + j
+                at += size
+        for k in range(size):
+            order[at + k] = first + k * d + i
+        at += size
+        if mixture.form == DIAG:
+            for k in range(size):
+                order[at + k] = second + k * step + i
+            at += size
+    if mixture.form == SPHERICAL:
+        for k in range(size):
+            order[at + k] = second + k
 
 
 cdef inline void add_hard(

@@ -5,11 +5,15 @@ from gaussmix._core.layout cimport Block, Mixture
 from gaussmix._core.vector_math cimport larger, vector_exp, vector_log
 
 
+cdef enum:
+    FACTORS = 4  # sums whose product has one logarithm: each at most K, it is no infinity
+
+
 cdef inline void normalise(
     Block* block, const Mixture* mixture, const bint weighted
 ) noexcept nogil:
-    """Replace `score` by responsibilities, times the rows' weights if wanted, and put the rows'
-    log-likelihoods into `top`.
+    """Replace `score` by responsibilities, times the rows' weights if wanted. A row's log-likelihood
+    is then what `top` holds and the logarithm of what the scratch holds.
 
     The largest log-density is taken out first, so the sum of exponentials is at least 1. It is kept
     above LOG_LOWEST; a row impossible under all components, whose sum is 0, belongs to all alike:
@@ -47,19 +51,75 @@ cdef inline void normalise(
             for k in range(mixture.n_components):
                 score[k * VECTORS + v] = score[k * VECTORS + v] * scale + share
         score += block.score_stride
-    add_logs(block)
+
+
+cdef inline void normalise_one(Block* block) noexcept nogil:
+    """`normalise`, weighted, for one component, to which everything belongs."""
+    cdef vec* score = block.score
+    cdef Py_ssize_t p
+    cdef int v
+    for p in range(block.n_panels):
+        for v in range(VECTORS):
+            block.top[p * VECTORS + v] = larger(score[v], splat(LOG_LOWEST))
+            block.scratch[p * VECTORS + v] = splat(1)
+            score[v] = block.weight[p * VECTORS + v]
+        score += block.score_stride
+
+
+cdef inline void normalise_two(Block* block) noexcept nogil:
+    """`normalise`, weighted, for two components; the more probable one's exponential is 1."""
+    cdef vec* score = block.score
+    cdef vec first[VECTORS]
+    cdef vec second[VECTORS]
+    cdef vec term[VECTORS]
+    cdef vec scale
+    cdef Py_ssize_t p
+    cdef int v
+    for p in range(block.n_panels):
+        for v in range(VECTORS):
+            first[v] = larger(score[v], splat(LOG_LOWEST))
+            second[v] = larger(score[VECTORS + v], splat(LOG_LOWEST))
+            term[v] = -larger(first[v] - second[v], second[v] - first[v])
+        vector_exp(term, VECTORS)
+        for v in range(VECTORS):
+            scale = block.weight[p * VECTORS + v] / (1 + term[v])
+            block.top[p * VECTORS + v] = larger(first[v], second[v])
+            block.scratch[p * VECTORS + v] = 1 + term[v]
+            term[v] = term[v] * scale
+            score[v] = where_greater(second[v], first[v], term[v], scale)
+            score[VECTORS + v] = where_greater(second[v], first[v], scale, term[v])
+        score += block.score_stride
 
 
 cdef inline void add_logs(Block* block) noexcept nogil:
     """Add the logarithms of the sums in the scratch to `top`."""
     cdef vec* total = block.scratch
     cdef Py_ssize_t p, i
-    for p in range(block.n_panels // 2):
-        vector_log(total + 2 * p * VECTORS, 2 * VECTORS)
-    if block.n_panels % 2:
-        vector_log(total + (block.n_panels - 1) * VECTORS, VECTORS)
+    for p in range(block.n_panels):
+        vector_log(total + p * VECTORS, VECTORS)
     for i in range(block.n_panels * VECTORS):
         block.top[i] += total[i]
+
+
+cdef inline void add_logs_at_once(Block* block) noexcept nogil:
+    """The same where only their total over the rows, of weight 1 or 0, is wanted: the logarithm of
+    a product goes to the first of its rows."""
+    cdef const vec* weight = block.weight
+    cdef const vec* total = block.scratch
+    cdef vec product[VECTORS]
+    cdef Py_ssize_t p = 0
+    cdef Py_ssize_t i
+    cdef int v
+    while p < block.n_panels:
+        for v in range(VECTORS):
+            product[v] = splat(1)
+        for i in range(p, min(p + <Py_ssize_t>FACTORS, block.n_panels)):
+            for v in range(VECTORS):
+                product[v] *= 1 + weight[i * VECTORS + v] * (total[i * VECTORS + v] - 1)
+        vector_log(product, VECTORS)
+        for v in range(VECTORS):
+            block.top[p * VECTORS + v] += product[v]
+        p += FACTORS
 
 
 cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) noexcept nogil:
