@@ -31,7 +31,7 @@ from gaussmix.starts import (
     scaled_rows,
     standardised,
 )
-from gaussmix.statistics import Statistics
+from gaussmix.statistics import Statistics, collect
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 each_method = pytest.mark.parametrize("method", METHOD_NAMES)
@@ -177,6 +177,27 @@ def test_of_many_rows_the_best_of_several_k_means_is_the_start(
     monkeypatch.setattr(starts, "MOST_KMEANS", 1)
     tries[:] = [0, 0]
     assert_equal(best, start(X, n_components=20))
+
+
+def test_where_the_sample_tells_enough_the_start_is_followed_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(8)
+    means = 1.5 * rng.normal(size=(5, 3))
+    labels = rng.integers(5, size=TRIALS_PAY * START_ROWS)
+    X = means[labels] + rng.normal(size=(len(labels), 3))
+    weights, covariances = np.full(5, 0.2), np.tile(np.eye(3), (5, 1, 1))
+    truth = Parameters.from_covariances("full", weights, means, covariances)
+
+    def behind(parameters: Parameters) -> float:
+        best, found = (collect(X, None, each).mean_log_likelihood for each in (truth, parameters))
+        return best - found
+
+    assert behind(start(X, n_components=5)) < 2e-3
+    assert behind(start(X[:-1], n_components=5)) > 1e-2  # too few rows to be worth it
+    assert_equal(start(X, n_components=5), start(X, n_components=5, n_threads=2))
+    monkeypatch.setattr(starts, "ROWS_PER_PARAMETER", START_ROWS / 49 + 1)  # 49 are free
+    assert behind(start(X, n_components=5)) > 1e-2
 
 
 def test_promising_starts() -> None:

@@ -106,7 +106,8 @@ class GaussianMixture(Queries, Estimator):
         ('hierarchical'), or where the best of many short EM runs from random rows ended ('emem'),
         which takes as long as some 500 iterations on the rows it looks at, and finds better optima
         than the others. Distances are between features standardised and partly decorrelated. Of
-        more than max(16384, 256 n_components) rows a start looks at a sample.
+        more than max(16384, 256 n_components) rows a start looks at a sample; where X has eight
+        times its rows, and it eight for every free parameter, 'kmeans' goes on with EM on it.
     weights_init : array-like of shape (n_components,), optional
         Initial weights, instead of the start's.
     means_init : array-like of shape (n_components, n_features), optional

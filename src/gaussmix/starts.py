@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -32,6 +33,12 @@ ROWS_PER_KMEANS = 1 << 18
 """The start by K-means is the best of several, one more for so many rows: beside passes over all of
 them, K-means and a few EM iterations on a sample cost nothing that shows."""
 KMEANS_ROUNDS = (Round(n_iter=10, kept=1),)
+
+ROWS_PER_PARAMETER = 8
+SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
+"""Where a sample has so many rows for every free parameter, EM by its rows alone comes close to where
+EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
+nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
 
 FEW_STARTS = 3
 TRIAL_ITERATIONS = 20
@@ -74,7 +81,8 @@ def initial_parameters(
     """Parameters for EM to begin with.
 
     Rows are grouped, as `scaled_rows` scales them, and every group becomes a component; or, by
-    'random' and 'emem', belong to components by degrees. Of many rows only a sample is looked at.
+    'random' and 'emem', belong to components by degrees. Of many rows only a sample is looked at,
+    and where that tells enough, 'kmeans' is followed by EM on it.
 
     Parameters
     ----------
@@ -107,7 +115,10 @@ def initial_parameters(
             labels = GROUPINGS[method](scaled, n_components, random_state, n_threads)
             statistics = hard_statistics(sample, labels, structure, n_components)
             starts.append(m_step(statistics, reg_covar)[0])
-        start = _best(starts, sample, KMEANS_ROUNDS, reg_covar, n_threads)[0]
+        if method == "kmeans" and _tells(sample, starts[0], data.n_samples):
+            start = _followed(starts, sample, reg_covar, n_threads)
+        else:
+            start = _best(starts, sample, KMEANS_ROUNDS, reg_covar, n_threads)[0]
     start = replace(
         start,
         weights=start.weights if weights is None else weights,
@@ -152,6 +163,20 @@ def _best(
         return starts
     trials = best_trials(sample, starts, rounds, reg_covar=reg_covar, n_threads=n_threads)
     return [starts[trial.number] for trial in trials]
+
+
+def _tells(sample: Sample, start: Parameters, n_samples: int) -> bool:
+    """Whether EM on a sample is worth its time, and leads where EM on all rows does."""
+    n_rows = len(sample.rows)
+    return n_samples >= TRIALS_PAY * n_rows and n_rows >= ROWS_PER_PARAMETER * start.n_free()
+
+
+def _followed(
+    starts: Sequence[Parameters], sample: Sample, reg_covar: float, n_threads: int | None
+) -> Parameters:
+    """Return where the best of the starts leads on the sample."""
+    trials = best_trials(sample, starts, SAMPLE_ROUNDS, reg_covar=reg_covar, n_threads=n_threads)
+    return trials[0].parameters
 
 
 def _n_groupings(method: str, n_samples: int) -> int:
@@ -200,18 +225,20 @@ def hard_statistics(
     A component without rows is shifted to the mean of all.
     """
     weight = _weights(sample)
-    shift = np.tile(weight @ sample.rows / weight.sum(), (n_components, 1))
+    shift = np.empty((n_components, sample.rows.shape[1]))
+    shift[:] = weight @ sample.rows / weight.sum()
     statistics = Statistics.zeros(structure, shift)
-    order = np.argsort(labels, kind="stable")
-    bounds = np.searchsorted(labels[order], np.arange(n_components + 1))
-    for k in range(n_components):
-        members = order[bounds[k] : bounds[k + 1]]
-        share = weight[members]
+    order = labels.argsort(kind="stable")
+    bounds = labels.take(order).searchsorted(np.arange(n_components + 1)).tolist()
+    rows = sample.rows.take(order, axis=0).astype(np.float64, copy=False)
+    shares = weight.take(order)
+    for k, (start, end) in enumerate(pairwise(bounds)):
+        members, share = rows[start:end], shares[start:end]
         total = share.sum()
         if total > 0:
-            rows = sample.rows[members].astype(np.float64, copy=False)
-            shift[k] = share @ rows / total
-            _add(statistics, k, rows - shift[k], share)
+            shift[k] = share @ members / total
+            members -= shift[k]
+            _add(statistics, k, members, share)
     return replace(statistics, weight=float(weight.sum()), n_samples=len(labels))
 
 

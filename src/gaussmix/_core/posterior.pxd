@@ -12,8 +12,8 @@ cdef enum:
 cdef inline void normalise(
     Block* block, const Mixture* mixture, const bint weighted
 ) noexcept nogil:
-    """Replace `score` by responsibilities, times the rows' weights if wanted. A row's log-likelihood
-    is then what `top` holds and the logarithm of what the scratch holds.
+    """Replace `score` by responsibilities, times the rows' weights if wanted. A row's
+    log-likelihood is then what `top` holds and the logarithm of what the scratch holds.
 
     The largest log-density is taken out first, so the sum of exponentials is at least 1. It is kept
     above LOG_LOWEST; a row impossible under all components, whose sum is 0, belongs to all alike:
