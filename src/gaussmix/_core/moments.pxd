@@ -147,11 +147,11 @@ cdef inline void full_components(
 
 
 cdef inline void diag_components(
-    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
+    const int size, const bint spherical, const Block* block, const Mixture* mixture,
+    Py_ssize_t component, double* sums,
 ) noexcept nogil:
     """Sums of r_k (x_j - m_kj) and of its products with (x_j - m_kj), feature by feature; the
-    products of spherical ones go on over all features."""
-    cdef bint spherical = mixture.form == SPHERICAL
+    products of spherical components go on over all features."""
     cdef const vec* x
     cdef const vec* score
     cdef vec acc[2 * COMPONENTS]
@@ -159,12 +159,13 @@ cdef inline void diag_components(
     cdef vec deviation, weighted
     cdef Py_ssize_t _, j
     cdef int k, v
+    for k in range(size):
+        acc[size + k] = splat(0)
     for j in range(mixture.n_features):
         x = block.x + j * VECTORS
         score = block.score + component * VECTORS
         for k in range(size):
             means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + j])
-        for k in range(size if spherical and j > 0 else 2 * size):
             acc[k] = splat(0)
         for _ in range(block.n_panels):
             for v in range(VECTORS):
@@ -181,6 +182,8 @@ cdef inline void diag_components(
         else:
             add_lane_sums(acc, 2 * size, sums)
             sums += 2 * size
+            for k in range(size):
+                acc[size + k] = splat(0)
     if spherical:
         add_lane_sums(acc + size, size, sums)
 
@@ -253,8 +256,10 @@ cdef inline void component_moments(
         full_components(size, block, mixture, component, own)
     elif mixture.form == TIED:
         pooled_deviations(size, block, mixture, component, i, own)
+    elif mixture.form == DIAG:
+        diag_components(size, False, block, mixture, component, own)
     else:
-        diag_components(size, block, mixture, component, own)
+        diag_components(size, True, block, mixture, component, own)
 
 
 cdef inline void all_components(
