@@ -10,7 +10,7 @@ component.
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,9 @@ from gaussmix.timing import FIRST_FIT, Timing
 
 # Relative. In float32 rounding may decide a tie, which moves a count of 10^4 rows by one.
 TOLERANCES = {"float64": 1e-8, "float32": 1e-4}
+REST = 0.04
+"""Seconds before a contender's turn: after a product threads of BLAS wait busily for the next one,
+and would take time from whoever comes then."""
 LIKELIHOOD_MARGIN = 1e-3  # the default tol: fits from different starts end so near the optimum
 
 Truths = dict[tuple[object, ...], Answer]
@@ -134,6 +137,8 @@ class Race:
     def lap(self) -> bool:
         """Run each length of fit once more, unless enough is known; tell whether it was not."""
         wanted = self.timing.wanted()
+        if wanted:
+            sleep(REST)
         for n_iter in wanted:
             self.timing.note(n_iter, self._timed(n_iter)[0])
         return bool(wanted)
