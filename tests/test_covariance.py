@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gaussmix import covariance
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix.covariance import m_step
 from gaussmix.parameters import Parameters
@@ -222,3 +223,21 @@ def test_where_every_component_is_a_point_the_spread_is_a_part_of_the_data(
     total = X.var(axis=0).mean() if structure == "spherical" else X.var(axis=0)
     variances = np.diagonal(parameters.full_covariances(), axis1=1, axis2=2)
     assert ((variances > 1e-7 * total) & (variances < 1e-5 * total)).all()
+
+
+@each_structure
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+@pytest.mark.parametrize("spread", [1e-12, 1.0, 1e6])
+def test_the_quick_bound_is_above_all_noise(
+    structure: Structure, offset: float, spread: float
+) -> None:
+    X, resp, shift = example()
+    X, shift = X * spread + [offset, 0, -offset], shift * spread + [offset, 0, -offset]
+    statistics = moments(structure, X, resp * [1, 1e-14], shift)
+    parameters, _ = m_step(statistics, 0.0)
+    n_k = statistics.n_k
+    raw = covariance._per_weight(structure, statistics.second, n_k, 3)
+    variances = covariance._variances(structure, parameters.covariances)
+    scale = covariance._scale(structure, n_k / n_k.sum(), parameters.means, raw, variances)
+    most = covariance._most_noise(parameters.means, max(raw.max(), variances.max()))
+    assert scale.noise.max() <= most <= 10 * scale.noise.max()

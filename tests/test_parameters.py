@@ -75,7 +75,7 @@ def test_density_is_that_of_scipy(structure: Structure, offset: float) -> None:
 
 
 @each_structure
-@pytest.mark.parametrize("bad", [-1.0, 0.0])
+@pytest.mark.parametrize("bad", [-1.0, 0.0, np.nan])
 def test_a_matrix_without_a_factor_is_named(structure: Structure, bad: float) -> None:
     matrices = covariances(structure)
     if structure == "tied":

@@ -1,7 +1,9 @@
 """Every kind of input that is taken, and every sentence that refuses one."""
 
+import pickle
 import re
 import tracemalloc
+from copy import deepcopy
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -277,6 +279,17 @@ def test_a_generator_lends_its_stream() -> None:
     generator = np.random.default_rng(3)
     check_random_state(generator).uniform()
     assert check_random_state(generator).uniform() != first
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+def test_a_seed_gives_the_state_of_numpy_which_can_be_copied(seed: int) -> None:
+    state, expected = check_random_state(seed), np.random.RandomState(seed)
+    copies = [pickle.loads(pickle.dumps(state)), deepcopy(state)]
+    for twin in (state, *copies):
+        assert repr(twin.get_state()) == repr(expected.get_state())
+    wanted = expected.normal(size=700)  # more than a state holds
+    for twin in (state, *copies):
+        assert np.array_equal(twin.normal(size=700), wanted)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "seed", [1]])

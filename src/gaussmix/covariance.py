@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.constants import FloatArray, Structure
-from gaussmix.parameters import NotPositiveDefiniteError, Parameters, precision_factors
+from gaussmix.parameters import Parameters, factors_where_definite, precision_factors
 from gaussmix.statistics import Statistics
 from gaussmix.validation import check_real
 
@@ -29,10 +29,20 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 
 class _Scale(NamedTuple):
-    """What is rounding error in a variance, and what a variance should be, if it has to be made."""
+    """What is rounding error in a variance, and the data's spread, by feature."""
 
     noise: FloatArray  # (K or 1, D or 1)
-    typical: FloatArray  # (D or 1,), positive
+    within: FloatArray  # (D or 1,), the components' mean variance
+    total: FloatArray  # (D or 1,), the data's variance
+    center: FloatArray  # (D or 1,), the data's mean
+
+    @property
+    def typical(self) -> FloatArray:
+        """What a variance should be, if it has to be made: positive, (D or 1,)."""
+        # Where no component has any spread the data's own is taken, and 1 where it has none either.
+        spread = np.where(self.within > RESOLUTION**2 * self.total, self.within, self.total)
+        constant = self.total <= (RESOLUTION * self.center) ** 2
+        return np.where(constant, 1.0, spread)
 
 
 def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[int, ...]]:
@@ -75,17 +85,22 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
     n_k = statistics.n_k + 10 * EPS * row_weight
     weights = n_k / n_k.sum()
     empty = statistics.n_k < EMPTY * row_weight
-    delta = np.where(empty[:, None], 0.0, statistics.first / n_k[:, None])
+    delta = statistics.first / n_k[:, None]
+    delta[empty] = 0.0
     means = statistics.shift + delta
     raw = _per_weight(structure, statistics.second, n_k, means.shape[1])
     covariances = raw - _squares(structure, weights, delta)
-    _add_to_diagonal(structure, covariances, reg_covar)
-    if structure != "tied":
+    variances = _variances(structure, covariances)
+    variances += reg_covar
+    if structure != "tied" and empty.any():
         covariances[empty] = np.tensordot(weights, covariances, axes=1)
-    scale = _scale(structure, weights, means, raw, covariances)
-    covariances, factors, regularised = _sound(structure, covariances, scale)
-    collapsed = np.flatnonzero(empty | regularised)
-    return Parameters(structure, weights, means, covariances, factors), tuple(collapsed.tolist())
+    factors, collapsed = factors_where_definite(structure, covariances), empty
+    least_pivot = _variances(structure, factors).max() ** -2.0
+    if not least_pivot > _most_noise(means, raw.max() + reg_covar):  # NaN is not
+        scale = _scale(structure, weights, means, raw, variances)
+        collapsed = empty | _make_sound(structure, covariances, factors, scale)
+    lost = tuple(collapsed.nonzero()[0].tolist())
+    return Parameters(structure, weights, means, covariances, factors), lost
 
 
 def _check(statistics: Statistics) -> None:
@@ -122,19 +137,11 @@ def _squares(structure: Structure, weights: FloatArray, delta: FloatArray) -> Fl
     return delta**2 if structure == "diag" else (delta**2).mean(axis=1)
 
 
-def _add_to_diagonal(structure: Structure, covariances: FloatArray, value: float) -> None:
-    if structure in ("full", "tied"):
-        diagonal = np.arange(covariances.shape[-1])
-        covariances[..., diagonal, diagonal] += value
-    else:
-        covariances += value
-
-
 def _variances(structure: Structure, covariances: FloatArray) -> FloatArray:
-    """Return the diagonals: (K, D), tied (1, D), spherical (K, 1)."""
+    """Return a view of the diagonals: (K, D), tied (1, D), spherical (K, 1)."""
     if structure in ("full", "tied"):
         n_features = covariances.shape[-1]
-        return np.diagonal(covariances, axis1=-2, axis2=-1).reshape(-1, n_features)
+        return covariances.reshape(-1, n_features**2)[:, :: n_features + 1]
     return covariances.reshape(len(covariances), -1)
 
 
@@ -143,9 +150,9 @@ def _scale(
     weights: FloatArray,
     means: FloatArray,
     raw: FloatArray,
-    covariances: FloatArray,
+    variances: FloatArray,
 ) -> _Scale:
-    variances = _variances(structure, covariances)
+    """Tell rounding error, given the second moments about the shift for a unit of weight."""
     within = np.maximum(variances[0] if structure == "tied" else weights @ variances, 0.0)
     center = weights @ means
     squares = means**2
@@ -156,56 +163,50 @@ def _scale(
     elif structure == "tied":
         squares = squares.max(axis=0, keepdims=True)
     size = np.maximum(_variances(structure, raw), variances)
-    noise = PIVOT_NOISE * size + RESOLUTION**2 * (squares + total)
-    # Where no component has any spread the data's own is taken, and 1 where it has none either.
-    typical = np.where(within > RESOLUTION**2 * total, within, total)
-    constant = total <= (RESOLUTION * center) ** 2
-    return _Scale(noise, np.where(constant, 1.0, typical))
+    return _Scale(PIVOT_NOISE * size + RESOLUTION**2 * (squares + total), within, total, center)
 
 
-def _sound(
-    structure: Structure, covariances: FloatArray, scale: _Scale
-) -> tuple[FloatArray, FloatArray, Flags]:
-    """Covariances made positive definite, their precision factors, and which were changed."""
+def _most_noise(means: FloatArray, largest: float) -> float:
+    """Return a bound, of a few operations, of all noise there can be with such variances."""
+    most: float = 2 * PIVOT_NOISE * largest + 3 * (RESOLUTION * np.abs(means).max()) ** 2
+    return most
+
+
+def _make_sound(
+    structure: Structure, covariances: FloatArray, factors: FloatArray, scale: _Scale
+) -> Flags:
+    """Make covariances positive definite, and their factors right, in place: which changed."""
     if structure in ("diag", "spherical"):
         variances = _variances(structure, covariances)
         bad: Flags = ~(variances > scale.noise)
         lifted = np.maximum(variances, 0.0) + RIDGE * scale.typical + scale.noise
-        sound: FloatArray = np.where(bad, lifted, variances)
-        sound = sound.reshape(covariances.shape)
-        return sound, precision_factors(structure, sound), np.logical_or.reduce(bad, axis=1)
-    shape = covariances.shape
-    results = [
-        _sound_matrix(matrix, noise, scale.typical)
-        for matrix, noise in zip(covariances.reshape(-1, *shape[-2:]), scale.noise, strict=True)
-    ]
-    matrices, factors = (np.array([result[i] for result in results]) for i in (0, 1))
-    changed = np.array([result[2] for result in results])
-    return matrices.reshape(shape), factors.reshape(shape), changed
+        variances[bad] = lifted[bad]
+        factors[:] = precision_factors(structure, covariances)
+        changed: Flags = np.logical_or.reduce(bad, axis=1)
+        return changed
+    shape = -1, *covariances.shape[-2:]
+    return _regularise(covariances.reshape(shape), factors.reshape(shape), scale)
 
 
-def _sound_matrix(
-    covariance: FloatArray, noise: FloatArray, typical: FloatArray
-) -> tuple[FloatArray, FloatArray, bool]:
-    factor = _factor(covariance, noise)
-    if factor is not None:
-        return covariance, factor, False
-    step = np.diag(RIDGE * typical + noise)
-    while factor is None:
-        covariance = covariance + step
-        step = 10 * step
-        factor = _factor(covariance, noise)
-    return covariance, factor, True
+def _regularise(matrices: FloatArray, factors: FloatArray, scale: _Scale) -> Flags:
+    """Add to the variances of bad matrices, more and more, until they have factors: which had."""
+    variances = _variances("full", matrices)
+    steps = RIDGE * scale.typical + scale.noise
+    changed = ~_sound(factors, scale.noise)
+    bad = changed.nonzero()[0]
+    while len(bad):
+        variances[bad] += steps[bad]
+        factors[bad] = factors_where_definite("full", matrices[bad])
+        bad = bad[~_sound(factors[bad], scale.noise[bad])]
+        steps *= 10
+    return changed
 
 
-def _factor(covariance: FloatArray, noise: FloatArray) -> FloatArray | None:
-    """Precision factor, None if a pivot is no larger than rounding error.
+def _sound(factors: FloatArray, noise: FloatArray) -> Flags:
+    """Whether every pivot is larger than rounding error: (K,).
 
     A pivot, the variance that the features before it leave unexplained, is 1 / U_jj^2.
     """
-    try:
-        factor = precision_factors("tied", covariance)
-    except NotPositiveDefiniteError:
-        return None
-    pivots = np.diagonal(factor) ** -2.0
-    return factor if (pivots > noise).all() else None
+    pivots = _variances("full", factors) ** -2.0
+    sound: Flags = np.logical_and.reduce(pivots > noise, axis=1)
+    return sound

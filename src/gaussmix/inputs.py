@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gaussmix.data import Data, InMemory
 from gaussmix.distributed import DaskData, is_dask
 from gaussmix.sources import Table, scan, streams
@@ -18,7 +20,7 @@ class Input(NamedTuple):
 
 def in_memory(X: object) -> bool:
     """Whether X is an array or becomes one, rather than read or asked for block by block."""
-    return not is_dask(X) and not streams(X)
+    return isinstance(X, np.ndarray) or not (is_dask(X) or streams(X))
 
 
 def weight_of(X: object, sample_weight: object) -> object:
@@ -44,11 +46,11 @@ def as_data(X: Any, sample_weight: object, n_threads: object, estimator: str) ->
         the values are checked by the first pass.
     """
     count = check_n_threads(n_threads)
+    if in_memory(X):
+        rows = check_rows(X, estimator=estimator)
+        weight = check_sample_weight(weight_of(X, sample_weight), len(rows))
+        return Input(InMemory(rows, weight, count), X)
     if is_dask(X):
         return Input(DaskData(X, sample_weight, count), X)
-    if streams(X):
-        source = scan(X)
-        return Input(Streamed(source, sample_weight, count), source)
-    rows = check_rows(X, estimator=estimator)
-    weight = check_sample_weight(weight_of(X, sample_weight), len(rows))
-    return Input(InMemory(rows, weight, count), X)
+    source = scan(X)
+    return Input(Streamed(source, sample_weight, count), source)

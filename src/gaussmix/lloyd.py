@@ -67,7 +67,7 @@ def lloyd(
 
 
 def _equal(labels: Labels | None, previous: Labels | None) -> bool:
-    return labels is None or previous is None or np.array_equal(labels, previous)
+    return labels is None or previous is None or bool((labels == previous).all())
 
 
 def _moved(data: Data, centers: FloatArray, sums: HardSums) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray
+from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray, rounded
 from gaussmix._core.interface import Rows
 
 Labels: TypeAlias = NDArray[np.int32]
@@ -57,7 +57,7 @@ class HardPass:
         self._n_threads = n_threads
         self._labels = labels
         self._density: Density | None = None
-        self._n_k, self._first = np.zeros(len(centers)), np.zeros_like(centers)
+        self._n_k, self._first = np.zeros(len(centers)), np.zeros(centers.shape)
         self._totals = np.zeros(2)
         self._n_samples = 0
         self._digests: list[bytes] = []
@@ -160,9 +160,9 @@ def nearest_density(centers: FloatArray, dtype: DTypeLike = np.float64) -> Densi
     deviations from them are from what the kernel really subtracted.
     """
     # near the data, so that an offset costs no digits
-    center = centers.mean(axis=0).astype(dtype).astype(np.float64)
-    means = np.ascontiguousarray((centers - center).astype(dtype), np.float64)
     n_clusters = len(centers)
+    center = rounded(centers.sum(axis=0) / n_clusters, dtype)
+    means = rounded(centers - center, dtype)
     return Density("spherical", center, means, np.ones(n_clusters), np.zeros(n_clusters))
 
 

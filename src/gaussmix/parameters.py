@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dtrtri
 
-from gaussmix._core.constants import Density, FloatArray, Structure
+from gaussmix._core import dispatch
+from gaussmix._core.constants import Density, FloatArray, Structure, rounded
 
 LOG_2_PI = float(np.log(2 * np.pi))
 
@@ -84,14 +85,14 @@ class Parameters:
         The centre is the mixture's own mean: no look at the data. Centre and centred means are
         rounded to the dtype, so that moments are about what the kernel really subtracted.
         """
-        center = (self.weights @ self.means / self.weights.sum()).astype(dtype).astype(np.float64)
+        center = rounded(self.weights @ self.means / self.weights.sum(), dtype)
         with np.errstate(divide="ignore"):  # a weight of 0 has log-density -inf
             log_weights = np.log(self.weights)
         log_scales = log_weights + self._log_determinants() - 0.5 * self.n_features * LOG_2_PI
         return Density(
             self.structure,
             center,
-            np.ascontiguousarray((self.means - center).astype(dtype), np.float64),
+            rounded(self.means - center, dtype),
             np.ascontiguousarray(self.precisions_cholesky),
             log_scales,
         )
@@ -114,15 +115,15 @@ class Parameters:
         return k * d + covariances[self.structure] + k - 1
 
     def _log_determinants(self) -> FloatArray:
-        """Logarithms of det U_k of every component: (K,)."""
+        """Logarithms of det U_k of every component, (K,), or of the tied factor, ()."""
         factors = self.precisions_cholesky
         if self.structure in ("full", "tied"):
-            logs = np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+            logs: FloatArray = np.log(factors.diagonal(axis1=-2, axis2=-1)).sum(axis=-1)
         elif self.structure == "diag":
             logs = np.log(factors).sum(axis=1)
         else:
             logs = self.n_features * np.log(factors)
-        return np.broadcast_to(logs, (self.n_components,))
+        return logs
 
 
 def precision_factors(structure: Structure, covariances: FloatArray) -> FloatArray:
@@ -130,13 +131,22 @@ def precision_factors(structure: Structure, covariances: FloatArray) -> FloatArr
 
     Raises NotPositiveDefiniteError, naming the component.
     """
+    factors = factors_where_definite(structure, covariances)
+    if not np.isfinite(factors).all():
+        component = int(np.argwhere(~np.isfinite(factors))[0, 0])
+        raise NotPositiveDefiniteError(None if structure == "tied" else component)
+    return factors
+
+
+def factors_where_definite(structure: Structure, covariances: FloatArray) -> FloatArray:
+    """Upper factors of the precisions; NaN or infinite where a covariance is not definite."""
     if structure in ("diag", "spherical"):
-        per_component = covariances.reshape(len(covariances), -1)
-        bad = np.flatnonzero(~(per_component > 0).all(axis=1))
-        if len(bad):
-            raise NotPositiveDefiniteError(int(bad[0]))
-        return 1.0 / np.sqrt(covariances)
-    return _per_matrix(structure, covariances, lambda c: _triangle_inverse(_cholesky(c)).T)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return 1.0 / np.sqrt(covariances)
+    matrices = np.ascontiguousarray(covariances).reshape(-1, *covariances.shape[-2:])
+    factors = np.empty(matrices.shape)
+    dispatch.matrices().precision_factors(matrices, factors)
+    return factors.reshape(covariances.shape)
 
 
 def factors_of_precisions(structure: Structure, precisions: FloatArray) -> FloatArray:
@@ -170,7 +180,7 @@ def _per_matrix(
 def _cholesky(matrix: FloatArray) -> FloatArray:
     """Lower L with matrix = L L'. LAPACK itself: SciPy's wrapper costs ten times a small matrix."""
     lower, info = dpotrf(matrix, lower=True, clean=True)
-    if info:
+    if info or not (lower.diagonal() > 0).all():  # it lets NaN pass
         raise LinAlgError
     return cast(FloatArray, lower)
 

@@ -26,7 +26,7 @@ def plus_plus(
     """
     rows, weights = sample
     weight = np.ones(len(rows)) if weights is None else weights
-    chosen = [random_state.choice(len(rows), p=weight / weight.sum())]
+    chosen = [drawn_rows(weight, 1, random_state)[0]]
     closest = closeness(rows, _centers(rows, chosen), n_threads)[:, 0]
     n_trials = n_trials or 2 + int(np.log(n_clusters))
     while len(chosen) < n_clusters:
@@ -55,7 +55,7 @@ def random_rows(sample: Sample, n_clusters: int, random_state: np.random.RandomS
 
 
 def _centers(X: Rows, rows: Sequence[int] | NDArray[np.intp]) -> FloatArray:
-    return X[rows].astype(np.float64)
+    return X.take(rows, axis=0).astype(np.float64)
 
 
 def distinct_rows(
@@ -80,7 +80,7 @@ def drawn_rows(
     chances: FloatArray, n_rows: int, random_state: np.random.RandomState
 ) -> NDArray[np.intp]:
     """Indices of rows, drawn one by one with probability proportional to their chances."""
-    cumulated = np.cumsum(chances)
-    levels = random_state.uniform(size=n_rows) * cumulated[-1]
-    drawn: NDArray[np.intp] = np.searchsorted(cumulated, levels)
+    cumulated = chances.cumsum()
+    levels = random_state.random_sample(n_rows) * cumulated[-1]
+    drawn: NDArray[np.intp] = cumulated.searchsorted(levels)
     return np.minimum(drawn, len(cumulated) - 1, out=drawn)

@@ -36,8 +36,8 @@ KMEANS_ROUNDS = (Round(n_iter=10, kept=1),)
 
 ROWS_PER_PARAMETER = 8
 SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
-"""Where a sample has so many rows for every free parameter, EM by its rows alone comes close to where
-EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
+"""Where a sample has so many rows for every free parameter, EM by its rows alone comes close to
+where EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
 nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
 
 FEW_STARTS = 3
@@ -109,16 +109,10 @@ def initial_parameters(
         found = emem(sample, total, n_components, random_state, n_threads)
         start, _ = m_step(collect(*sample, found, n_threads), reg_covar)
     else:
-        scaled = Sample(scaled_rows(sample), sample.weight)
-        starts = []
-        for _ in range(_n_groupings(method, data.n_samples)):
-            labels = GROUPINGS[method](scaled, n_components, random_state, n_threads)
-            statistics = hard_statistics(sample, labels, structure, n_components)
-            starts.append(m_step(statistics, reg_covar)[0])
-        if method == "kmeans" and _tells(sample, starts[0], data.n_samples):
-            start = _followed(starts, sample, reg_covar, n_threads)
-        else:
-            start = _best(starts, sample, KMEANS_ROUNDS, reg_covar, n_threads)[0]
+        sizes = structure, n_components
+        start = _grouped(method, data, sample, sizes, reg_covar, random_state)
+    if weights is None and means is None and precisions is None:
+        return start
     start = replace(
         start,
         weights=start.weights if weights is None else weights,
@@ -177,6 +171,27 @@ def _followed(
     """Return where the best of the starts leads on the sample."""
     trials = best_trials(sample, starts, SAMPLE_ROUNDS, reg_covar=reg_covar, n_threads=n_threads)
     return trials[0].parameters
+
+
+def _grouped(
+    method: str,
+    data: Data,
+    sample: Sample,
+    sizes: tuple[Structure, int],
+    reg_covar: float,
+    random_state: np.random.RandomState,
+) -> Parameters:
+    """A component for every group of rows."""
+    structure, n_components = sizes
+    scaled = Sample(scaled_rows(sample), sample.weight)
+    starts = []
+    for _ in range(_n_groupings(method, data.n_samples)):
+        labels = GROUPINGS[method](scaled, n_components, random_state, data.n_threads)
+        statistics = hard_statistics(sample, labels, structure, n_components)
+        starts.append(m_step(statistics, reg_covar)[0])
+    if method == "kmeans" and _tells(sample, starts[0], data.n_samples):
+        return _followed(starts, sample, reg_covar, data.n_threads)
+    return _best(starts, sample, KMEANS_ROUNDS, reg_covar, data.n_threads)[0]
 
 
 def _n_groupings(method: str, n_samples: int) -> int:

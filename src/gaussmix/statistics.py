@@ -34,10 +34,7 @@ class Statistics:
     @classmethod
     def zeros(cls, structure: Structure, shift: FloatArray) -> Self:
         """Statistics of no rows at all."""
-        n_components, n_features = shift.shape
-        second = np.zeros(factors_shape(structure, n_components, n_features))
-        first = np.zeros_like(shift)
-        return cls(structure, shift, np.zeros(n_components), first, second, 0.0, 0.0, 0)
+        return cls(structure, shift, *_zeros(structure, shift), 0.0, 0.0, 0)
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -96,7 +93,8 @@ class StatisticsPass:
         self._parameters = parameters
         self._n_threads = n_threads
         self._density: Density | None = None
-        self._sums = Statistics.zeros(parameters.structure, parameters.means)
+        self._shift = parameters.means
+        self._sums = _zeros(parameters.structure, parameters.means)
         self._totals = np.zeros(2)
         self._n_samples = 0
 
@@ -104,20 +102,27 @@ class StatisticsPass:
         """Add the statistics of the next rows."""
         if self._density is None:
             self._density = density = self._parameters.density(rows.dtype)
-            self._sums = replace(self._sums, shift=density.center + density.means)
+            self._shift = density.center + density.means
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        n_k, first, second = self._sums.n_k, self._sums.first, self._sums.second
         dispatch.kernels(rows).accumulate(
-            rows, weight, self._density, n_k, first, second, self._totals, count
+            rows, weight, self._density, *self._sums, self._totals, count
         )
         self._n_samples += len(rows)
 
     def result(self) -> Statistics:
         """Return the statistics of all rows."""
         log_likelihood, weight = self._totals.tolist()
-        return replace(
-            self._sums, log_likelihood=log_likelihood, weight=weight, n_samples=self._n_samples
+        structure = self._parameters.structure
+        return Statistics(
+            structure, self._shift, *self._sums, log_likelihood, weight, self._n_samples
         )
+
+
+def _zeros(structure: Structure, shift: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return n_k, first and second moments of no rows."""
+    n_components, n_features = shift.shape
+    second = np.zeros(factors_shape(structure, n_components, n_features))
+    return np.zeros(n_components), np.zeros(shift.shape), second
 
 
 def collect(

@@ -12,7 +12,7 @@ def check_array(name: str, array: object, shape: tuple[int, ...], dtype: object)
     """Raise unless `array` is a C-contiguous ndarray of that shape and dtype."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a numpy array, got {type(array).__name__}")
-    if array.dtype != np.dtype(dtype):  # type: ignore[call-overload]
+    if array.dtype != dtype:
         raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {array.dtype}")  # type: ignore[call-overload]
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
@@ -24,12 +24,20 @@ def check_rows(X: object) -> tuple[int, int]:
     """Raise unless X is a block of rows a kernel can read; return (n_samples, n_features)."""
     if not isinstance(X, np.ndarray) or X.ndim != 2:
         raise TypeError(f"X must be a 2-dimensional numpy array, got {type(X).__name__}")
-    if X.dtype not in (np.float32, np.float64):
+    if X.dtype not in (np.float64, np.float32):
         raise TypeError(f"X must have dtype float32 or float64, got {X.dtype}")
     if not X.flags.c_contiguous:
         raise ValueError("X must be C-contiguous")
     n_samples, n_features = X.shape
     return n_samples, n_features
+
+
+def check_matrices(matrices: object) -> None:
+    """Raise unless these are square matrices, (M, D, D), of at least one row."""
+    shape: tuple[int, ...] = getattr(matrices, "shape", ())
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] == 0:
+        raise ValueError(f"matrices must have shape (M, D, D), D at least 1, got {shape}")
+    check_array("matrices", matrices, shape, np.float64)
 
 
 def check_pass(

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Structure: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -42,12 +42,15 @@ class Density(NamedTuple):
     log_scales: FloatArray  # (K,), log weight_k + log det U_k - D/2 log 2 pi
 
 
+def rounded(values: FloatArray, dtype: DTypeLike) -> FloatArray:
+    """Return numbers as they are in another precision, as a C-contiguous float64 array."""
+    return values.astype(dtype, copy=False).astype(np.float64, order="C", copy=False)
+
+
 def factors_shape(structure: Structure, n_components: int, n_features: int) -> tuple[int, ...]:
     """Shape of covariances, precisions, factors and second moments under a structure."""
-    shapes: dict[Structure, tuple[int, ...]] = {
-        "full": (n_components, n_features, n_features),
-        "tied": (n_features, n_features),
-        "diag": (n_components, n_features),
-        "spherical": (n_components,),
-    }
-    return shapes[structure]
+    if structure == "full":
+        return n_components, n_features, n_features
+    if structure == "tied":
+        return n_features, n_features
+    return (n_components, n_features) if structure == "diag" else (n_components,)

@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from gaussmix._core import reference
-from gaussmix._core.interface import Kernels, Rows
+from gaussmix._core.interface import Kernels, Matrices, Rows
 
 ENVIRONMENT_VARIABLE = "GAUSSMIX_ISA"
 COMPILED = ("baseline", "v3", "v4")  # slowest first; v3 and v4 are the x86-64 levels
@@ -86,6 +86,18 @@ def active() -> Build:
 def kernels(X: Rows) -> Kernels:
     """The active build's kernels for the precision of X."""
     return _active.kernels(X.dtype)
+
+
+def matrices() -> Matrices:
+    """What the active build does with the matrices of a mixture."""
+    return reference if _active.name == "reference" else _compiled_matrices()
+
+
+@cache
+def _compiled_matrices() -> Matrices:
+    from gaussmix._core import factors
+
+    return factors
 
 
 @contextmanager

@@ -62,3 +62,9 @@ class Kernels(Protocol):
         totals: FloatArray,
         n_threads: int = 1,
     ) -> None: ...
+
+
+class Matrices(Protocol):
+    """A module for small matrices. `_core.reference` says what each function computes."""
+
+    def precision_factors(self, covariances: FloatArray, factors: FloatArray) -> None: ...

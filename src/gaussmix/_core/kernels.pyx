@@ -9,6 +9,8 @@ is reused and Ctrl-C is heard.
 
 import numpy as np
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uintptr_t
 from libc.string cimport memset
@@ -64,84 +66,137 @@ cdef struct Job:  # what to do with each row, and where
     int* labels  # (N,), or NULL
 
 
+cdef class Room:
+    """Memory for as long as a call takes, aligned to cache lines."""
+
+    cdef void* _start
+    cdef void* address
+
+    def __cinit__(self, Py_ssize_t n_bytes):
+        self._start = PyMem_RawMalloc(n_bytes + CACHE_LINE)
+        if self._start == NULL:
+            raise MemoryError
+        self.address = <char*>self._start + CACHE_LINE - <uintptr_t>self._start % CACHE_LINE
+
+    def __dealloc__(self):
+        PyMem_RawFree(self._start)
+
+
 cdef class PackedMixture:
-    """A density packed for this build, and the array that holds it."""
+    """A density packed for this build, and the memory that holds it."""
 
     cdef Mixture mixture
-    cdef real[::1] room
+    cdef Room room
 
     def __init__(self, density):
-        cdef const double[::1] center = density.center
-        cdef const double[::1] means = density.means.ravel()
-        cdef const double[::1] factors = density.factors.ravel()
-        cdef const double[::1] log_scales = density.log_scales
-        cdef Constants given = Constants(&center[0], &means[0], &factors[0], &log_scales[0])
+        cdef Constants given = Constants(
+            <const double*>address(density.center), <const double*>address(density.means),
+            <const double*>address(density.factors), <const double*>address(density.log_scales))
         self.mixture.form = FORMS[density.structure]
         self.mixture.n_components, self.mixture.n_features = density.means.shape
-        self.room = np.empty(packed_size(&self.mixture), DTYPE)
-        pack(&self.mixture, &given, &self.room[0])
-
-    def order(self, Py_ssize_t n_sums):
-        """Where each sum of a group is among those of the statistics; the totals end both."""
-        cdef Py_ssize_t n = n_moments(&self.mixture)
-        cdef Py_ssize_t[::1] order = np.empty(n + 2, np.intp)
-        moments_order(&self.mixture, &order[0])
-        order[n], order[n + 1] = n_sums - 2, n_sums - 1
-        return np.asarray(order)
+        self.room = Room(packed_size(&self.mixture) * sizeof(real))
+        pack(&self.mixture, &given, <real*>self.room.address)
 
 
-cdef real* address(real[::1] array) except? NULL:
-    return &array[0] if array.shape[0] else NULL
+cdef class Sums:
+    """Copies of the caller's sums, in the order that groups have; the last array is the totals."""
+
+    cdef Room room
+    cdef double* sums
+    cdef double** places  # where each belongs in the caller's arrays
+    cdef Py_ssize_t n
+
+    def __init__(self, arrays, PackedMixture packed, bint moments):
+        cdef Py_ssize_t n_all = sum([array.size for array in arrays])
+        self.n = n_moments(&packed.mixture) + 2 if moments else n_all
+        self.room = Room(self.n * (sizeof(double) + sizeof(double*)))
+        self.sums = <double*>self.room.address
+        self.places = <double**>(self.sums + self.n)
+        cdef Room flat_room = Room(n_all * sizeof(double*))
+        cdef Room order_room = Room(self.n * sizeof(Py_ssize_t))
+        cdef double** flat = <double**>flat_room.address
+        cdef Py_ssize_t* order = <Py_ssize_t*>order_room.address
+        cdef double* start
+        cdef Py_ssize_t i, at = 0
+        for array in arrays:
+            start = <double*>writable(array)
+            for i in range(array.size):
+                flat[at + i] = start + i
+            at += array.size
+        for i in range(self.n):
+            order[i] = i
+        if moments:
+            moments_order(&packed.mixture, order)
+            order[self.n - 2], order[self.n - 1] = n_all - 2, n_all - 1
+        for i in range(self.n):
+            self.places[i] = flat[order[i]]
+            self.sums[i] = self.places[i][0]
+
+    cdef void hand_out(self) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.n):
+            self.places[i][0] = self.sums[i]
 
 
-cdef int* label_address(int[::1] array) except? NULL:
-    return &array[0] if array.shape[0] else NULL
+cdef void* address(array) except? NULL:
+    """Where the numbers of a checked array lie: a memoryview takes several times as long."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(array, &buffer, PyBUF_SIMPLE)
+    PyBuffer_Release(&buffer)
+    return buffer.buf
+
+
+cdef void* writable(array) except? NULL:
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(array, &buffer, PyBUF_WRITABLE)
+    PyBuffer_Release(&buffer)
+    return buffer.buf
 
 
 def log_density(X, density, out, int n_threads=1):
     n_samples, n_components, _ = check_call(X, density, n_threads)
     check_array("out", out, (n_samples, n_components), X.dtype)
     cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, 1, NULL, NULL)
-    job.out = address(out.reshape(-1))
-    run(&job, X, None, density, None, n_threads)
+    job.out = <real*>writable(out)
+    run(&job, X, None, density, (), n_threads)
 
 
 def log_likelihood(X, density, out, int n_threads=1):
     n_samples, _, _ = check_call(X, density, n_threads)
     check_array("out", out, (n_samples,), X.dtype)
     cdef Job job = Job(LOG_LIKELIHOOD, 0, NULL, NULL, 1, NULL, NULL)
-    job.out = address(out)
-    run(&job, X, None, density, None, n_threads)
+    job.out = <real*>writable(out)
+    run(&job, X, None, density, (), n_threads)
 
 
 def responsibilities(X, density, out, int n_threads=1):
     n_samples, n_components, _ = check_call(X, density, n_threads)
     check_array("out", out, (n_samples, n_components), X.dtype)
     cdef Job job = Job(RESPONSIBILITIES, 0, NULL, NULL, 1, NULL, NULL)
-    job.out = address(out.reshape(-1))
-    run(&job, X, None, density, None, n_threads)
+    job.out = <real*>writable(out)
+    run(&job, X, None, density, (), n_threads)
 
 
 def assign(X, density, labels, best, int n_threads=1):
     n_samples, _, _ = check_call(X, density, n_threads)
     check_array("labels", labels, (n_samples,), np.int32)
     cdef Job job = Job(ASSIGN, 0, NULL, NULL, 1, NULL, NULL)
-    job.labels = label_address(labels)
+    job.labels = <int*>writable(labels)
     if best is not None:
         check_array("best", best, (n_samples,), X.dtype)
-        job.out = address(best)
-    run(&job, X, None, density, None, n_threads)
+        job.out = <real*>writable(best)
+    run(&job, X, None, density, (), n_threads)
 
 
 def accumulate(X, sample_weight, density, n_k, first, second, totals, int n_threads=1):
-    check_call(X, density, n_threads, sample_weight)
+    _, n_components, n_features = check_call(X, density, n_threads, sample_weight)
     check_sums(density, n_k, first, second, totals)
     cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
-    sums = np.concatenate([n_k, first, second, totals], axis=None)
-    run(&job, X, sample_weight, density, sums, n_threads)
-    hand_out(sums, n_k, first, second, totals)
-    if density.structure in ("full", "tied"):
-        mirror(second.reshape(-1, X.shape[1], X.shape[1]))
+    run(&job, X, sample_weight, density, (n_k, first, second, totals), n_threads)
+    if density.structure == "full":
+        mirror(<double*>writable(second), n_components, n_features)
+    elif density.structure == "tied":
+        mirror(<double*>writable(second), 1, n_features)
 
 
 def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n_threads=1):
@@ -150,10 +205,8 @@ def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n
     cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
     if labels is not None:
         check_array("labels", labels, (n_samples,), np.int32)
-        job.labels = label_address(labels)
-    sums = np.concatenate([n_k, first, totals], axis=None)
-    run(&job, X, sample_weight, density, sums, n_threads)
-    hand_out(sums, n_k, first, totals)
+        job.labels = <int*>writable(labels)
+    run(&job, X, sample_weight, density, (n_k, first, totals), n_threads)
 
 
 def check_call(X, density, n_threads, sample_weight=None):
@@ -163,66 +216,54 @@ def check_call(X, density, n_threads, sample_weight=None):
     return shape
 
 
-cdef mirror(double[:, :, ::1] matrices):
+cdef void mirror(double* matrices, Py_ssize_t n, Py_ssize_t d) noexcept:
     """Copy the upper triangles, which the passes fill, to the lower ones."""
     cdef Py_ssize_t k, i, j
-    for k in range(matrices.shape[0]):
-        for i in range(matrices.shape[1]):
+    for k in range(n):
+        for i in range(d):
             for j in range(i):
-                matrices[k, i, j] = matrices[k, j, i]
-
-
-def hand_out(sums, *arrays):
-    """Split flat sums into the caller's arrays."""
-    start = 0
-    for array in arrays:
-        array[...] = sums[start:start + array.size].reshape(array.shape)
-        start += array.size
+                matrices[(k * d + i) * d + j] = matrices[(k * d + j) * d + i]
 
 
 cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
-    """Do a job for all rows of X, adding to the flat `sums` if the job has any."""
+    """Do a job for all rows of X, adding to the arrays `sums` if the job has any."""
     cdef PackedMixture packed = PackedMixture(density)
-    cdef const real[:, ::1] rows = X
-    cdef const double[::1] weights = sample_weight
-    if X.shape[0] == 0:
-        return
+    cdef Sums total = Sums(sums, packed, job.task == ACCUMULATE)
     job.n_samples = X.shape[0]
-    job.X = &rows[0, 0]
+    job.X = <const real*>address(X)
+    if job.n_samples == 0:
+        return
     if sample_weight is not None:
-        job.sample_weight = &weights[0]
+        job.sample_weight = <const double*>address(sample_weight)
         job.weight_unit = 2.0 ** np.frexp(sample_weight.max())[1]
-    if job.task == ACCUMULATE:
-        order = packed.order(len(sums))
-        sums[order] = run_waves(job, packed, sums[order], n_threads)
-    else:
-        run_waves(job, packed, np.empty(0) if sums is None else sums, n_threads)
+    run_waves(job, &packed.mixture, total.sums, total.n, n_threads)
+    total.hand_out()
 
 
-cdef run_waves(Job* job, PackedMixture packed, sums, Py_ssize_t n_threads):
-    """All groups in waves, whose sums are added to `sums`; return these."""
-    cdef Mixture* mixture = &packed.mixture
-    cdef double[::1] total = sums
-    cdef Py_ssize_t width = total.shape[0]
+cdef run_waves(
+    Job* job, Mixture* mixture, double* total, Py_ssize_t width, Py_ssize_t n_threads
+):
+    """All groups in waves, whose sums are added to the total."""
     cdef Py_ssize_t stride = odd_lines(width)
     cdef Py_ssize_t n_groups = (job.n_samples + GROUP_ROWS - 1) // GROUP_ROWS
     cdef Py_ssize_t wave = wave_groups(mixture, stride, n_groups, n_threads)
     cdef int threads = <int>min(n_threads, wave)
-    cdef double[:, ::1] group_sums = np.empty((wave, stride))
+    cdef Room sums_room = Room(wave * stride * sizeof(double))
+    cdef double* group_sums = <double*>sums_room.address
     cdef Py_ssize_t block_rows = rows_per_block(mixture, min(job.n_samples, <Py_ssize_t>GROUP_ROWS))
-    cdef real[:, ::1] workspace = np.empty(
-        (threads, block_size(mixture, block_rows) + CACHE_LINE), DTYPE)
+    cdef Py_ssize_t size = block_size(mixture, block_rows) + CACHE_LINE
+    cdef Room work_room = Room(threads * size * sizeof(real))
+    cdef real* workspace = <real*>work_room.address
     cdef Py_ssize_t start, n_here, g, part
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)
         with nogil:
             for g in prange(n_here, num_threads=threads, schedule="dynamic"):
-                do_group(job, mixture, start + g, block_rows, &workspace[threadid(), 0],
-                         &group_sums[g, 0], width)
+                do_group(job, mixture, start + g, block_rows, workspace + threadid() * size,
+                         group_sums + g * stride, width)
             for part in prange((width + FOLD_SUMS - 1) // FOLD_SUMS, num_threads=threads):
-                fold(&group_sums[0, 0], n_here, width, stride, part * FOLD_SUMS, &total[0])
+                fold(group_sums, n_here, width, stride, part * FOLD_SUMS, total)
         PyErr_CheckSignals()
-    return sums
 
 
 cdef Py_ssize_t odd_lines(Py_ssize_t width) noexcept:

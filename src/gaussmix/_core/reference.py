@@ -17,8 +17,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dtrtri
 
-from gaussmix._core.checks import check_array, check_pass, check_sums
+from gaussmix._core.checks import check_array, check_matrices, check_pass, check_sums
 from gaussmix._core.constants import GROUP_ROWS, LOG_LOWEST, Density, FloatArray
 
 Rows = NDArray[np.floating]
@@ -125,6 +126,19 @@ def accumulate_hard(
         totals += weight @ log_prob.max(axis=1), weight.sum()
         if labels is not None:
             labels[rows] = winners
+
+
+def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
+    """Upper factors of the inverses, from C = L L' U = inv(L)', into `factors` (M, D, D).
+
+    IN: covariances (M, D, D). Where one is not positive definite all of its factor is NaN.
+    """
+    check_matrices(covariances)
+    check_array("factors", factors, covariances.shape, np.float64)
+    for covariance, factor in zip(covariances, factors, strict=True):
+        lower, failed = dpotrf(covariance, lower=True, clean=True)
+        definite = not failed and (lower.diagonal() > 0).all()  # LAPACK lets NaN pass
+        factor[...] = dtrtri(lower, lower=True)[0].T if definite else np.nan
 
 
 def _blocks(X: Rows) -> Iterator[slice]:

@@ -1,0 +1,3 @@
+from gaussmix._core.constants import FloatArray
+
+def precision_factors(covariances: FloatArray, factors: FloatArray) -> None: ...
