@@ -98,7 +98,7 @@ def main(
     ----------
     full : bool, default=False
         All shapes and structures, both precisions, one thread and all, predictions, fits, K-means,
-        rows from files, the rates of many shapes, and the table of targets. Takes less than twenty
+        rows from files, the rates of many shapes, and the table of targets. Takes some 25
         minutes on two cores where scikit-learn and oneDAL are installed, the short form about one.
     only : str, optional
         A regular expression: of all the parts only those whose names it is found in, which are
