@@ -160,8 +160,7 @@ def _far_apart(
 
     That is k-means++ (Arthur & Vassilvitskii, 2007), by Mahalanobis's distance.
     """
-    rows, weight = sample
-    chances = np.ones(len(rows)) if weight is None else weight
+    rows, chances = sample.rows, sample.weights
     chosen = [int(drawn_rows(chances, 1, random_state)[0])]
     closest = np.full(len(rows), -np.inf)
     while len(chosen) < n_components:

@@ -23,6 +23,11 @@ class Sample(NamedTuple):
     rows: Rows
     weight: FloatArray | None
 
+    @property
+    def weights(self) -> FloatArray:
+        """Their weights as numbers, 1 where none are given."""
+        return np.ones(len(self.rows)) if self.weight is None else self.weight
+
 
 def subsample(
     X: Rows,

@@ -24,8 +24,7 @@ def plus_plus(
     weight times squared distance from the nearest centre so far (Arthur & Vassilvitskii, 2007,
     sections 2.2 and 5). By default there are 2 + log K: scikit-learn's draws, and so its centres.
     """
-    rows, weights = sample
-    weight = np.ones(len(rows)) if weights is None else weights
+    rows, weight = sample.rows, sample.weights
     chosen = [drawn_rows(weight, 1, random_state)[0]]
     closest = closeness(rows, _centers(rows, chosen), n_threads)[:, 0]
     n_trials = n_trials or 2 + int(np.log(n_clusters))
@@ -41,8 +40,7 @@ def plus_plus(
 
 def random_rows(sample: Sample, n_clusters: int, random_state: np.random.RandomState) -> FloatArray:
     """Distinct rows drawn with probability proportional to weight: (n_clusters, n_features)."""
-    X, sample_weight = sample
-    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    X, weight = sample.rows, sample.weights
     chance = weight / weight.sum()  # of the tiniest weights it is zero
     n_positive = np.count_nonzero(chance)
     if n_positive < n_clusters:

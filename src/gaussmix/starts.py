@@ -165,14 +165,6 @@ def _tells(sample: Sample, start: Parameters, n_samples: int) -> bool:
     return n_samples >= TRIALS_PAY * n_rows and n_rows >= ROWS_PER_PARAMETER * start.n_free()
 
 
-def _followed(
-    starts: Sequence[Parameters], sample: Sample, reg_covar: float, n_threads: int | None
-) -> Parameters:
-    """Return where the best of the starts leads on the sample."""
-    trials = best_trials(sample, starts, SAMPLE_ROUNDS, reg_covar=reg_covar, n_threads=n_threads)
-    return trials[0].parameters
-
-
 def _grouped(
     method: str,
     data: Data,
@@ -190,7 +182,10 @@ def _grouped(
         statistics = hard_statistics(sample, labels, structure, n_components)
         starts.append(m_step(statistics, reg_covar)[0])
     if method == "kmeans" and _tells(sample, starts[0], data.n_samples):
-        return _followed(starts, sample, reg_covar, data.n_threads)
+        trials = best_trials(
+            sample, starts, SAMPLE_ROUNDS, reg_covar=reg_covar, n_threads=data.n_threads
+        )
+        return trials[0].parameters
     return _best(starts, sample, KMEANS_ROUNDS, reg_covar, data.n_threads)[0]
 
 
@@ -213,7 +208,7 @@ def scaled_rows(sample: Sample) -> FloatArray:
     scaled = standardised(sample)
     if scaled.shape[1] == 1:
         return scaled
-    weight = _weights(sample)
+    weight = sample.weights
     correlation = (weight[:, None] * scaled).T @ scaled / weight.sum()
     if not np.isfinite(correlation).all():
         return np.zeros_like(scaled)  # moments overflow, which the M-step will say
@@ -224,7 +219,7 @@ def scaled_rows(sample: Sample) -> FloatArray:
 
 def standardised(sample: Sample) -> FloatArray:
     """Copy the rows, with mean 0 and standard deviation 1 in every feature (0 if constant)."""
-    weight = _weights(sample)
+    weight = sample.weights
     mean = weight @ sample.rows / weight.sum()
     scaled: FloatArray = sample.rows - mean
     spread = np.sqrt(weight @ scaled**2 / weight.sum())
@@ -239,7 +234,7 @@ def hard_statistics(
 
     A component without rows is shifted to the mean of all.
     """
-    weight = _weights(sample)
+    weight = sample.weights
     shift = np.empty((n_components, sample.rows.shape[1]))
     shift[:] = weight @ sample.rows / weight.sum()
     statistics = Statistics.zeros(structure, shift)
@@ -261,7 +256,7 @@ def random_statistics(
     sample: Sample, structure: Structure, n_components: int, random_state: np.random.RandomState
 ) -> Statistics:
     """Statistics under responsibilities random_state.uniform(size=(N, K)), normalised."""
-    weight = _weights(sample)
+    weight = sample.weights
     mean = weight @ sample.rows / weight.sum()
     statistics = Statistics.zeros(structure, np.tile(mean, (n_components, 1)))
     for start in range(0, len(sample.rows), BLOCK_ROWS):
@@ -272,10 +267,6 @@ def random_statistics(
         for k in range(n_components):
             _add(statistics, k, deviations, resp[:, k])
     return replace(statistics, weight=float(weight.sum()), n_samples=len(sample.rows))
-
-
-def _weights(sample: Sample) -> FloatArray:
-    return np.ones(len(sample.rows)) if sample.weight is None else sample.weight
 
 
 def _add(statistics: Statistics, k: int, deviations: FloatArray, weight: FloatArray) -> None:

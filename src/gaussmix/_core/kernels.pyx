@@ -123,11 +123,12 @@ cdef class Sums:
             for i in range(array.size):
                 flat[at + i] = start + i
             at += array.size
-        for i in range(self.n):
-            order[i] = i
         if moments:
             moments_order(&packed.mixture, order)
             order[self.n - 2], order[self.n - 1] = n_all - 2, n_all - 1
+        else:
+            for i in range(self.n):
+                order[i] = i
         for i in range(self.n):
             self.places[i] = flat[order[i]]
             self.sums[i] = self.places[i][0]
@@ -251,7 +252,8 @@ cdef run_waves(
     cdef Room sums_room = Room(wave * stride * sizeof(double))
     cdef double* group_sums = <double*>sums_room.address
     cdef Py_ssize_t block_rows = rows_per_block(mixture, min(job.n_samples, <Py_ssize_t>GROUP_ROWS))
-    cdef Py_ssize_t size = block_size(mixture, block_rows) + CACHE_LINE
+    cdef Py_ssize_t lines = (block_size(mixture, block_rows) + CACHE_LINE - 1) // CACHE_LINE
+    cdef Py_ssize_t size = lines * CACHE_LINE  # a thread's, and lanes', cache lines are whole
     cdef Room work_room = Room(threads * size * sizeof(real))
     cdef real* workspace = <real*>work_room.address
     cdef Py_ssize_t start, n_here, g, part
@@ -317,8 +319,6 @@ cdef void do_group(
     cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
     cdef Py_ssize_t panels = block_rows // PANEL
     cdef Py_ssize_t i
-    # Lanes want their cache lines whole.
-    workspace += (CACHE_LINE - <uintptr_t>workspace % CACHE_LINE) % CACHE_LINE // sizeof(real)
     block.x_stride = panel_features(mixture) * VECTORS
     block.score_stride = odd(mixture.n_components) * VECTORS
     block.x = <vec*>workspace
