@@ -5,39 +5,67 @@ rows z, whose rounding error grows with a row's distance from the centre in unit
 not with its square as in the expanded quadratic.
 """
 
-from gaussmix._core.lanes cimport COMPONENTS, TILE, VECTORS, real, splat, vec
-from gaussmix._core.layout cimport FULL, TIED, Block, Mixture, tile_size
+from gaussmix._core.lanes cimport COMPONENTS, TILE, TRIANGLES, VECTORS, real, splat, vec
+from gaussmix._core.layout cimport FULL, TIED, Block, Mixture, density_tile
 
 
 cdef enum Quadratic:  # the form of a tile's quadratic forms
-    TRIANGLES  # sum_j (sum_{i<=j} U_k[i, j] x_i + b_kj)^2
+    TRIANGULAR  # sum_j (sum_{i<=j} U_k[i, j] x_i + b_kj)^2
     FACTORS  # sum_j (u_kj x_j + b_kj)^2
     DISTANCES  # sum_j (x_j + b_kj)^2
+
+
+cdef inline void start_columns(const int n, const real* b, vec* y) noexcept nogil:
+    cdef int k, v
+    for k in range(n):
+        for v in range(VECTORS):
+            y[k * VECTORS + v] = splat(b[k])
+
+
+cdef inline void add_row(const int n, const real* u, const vec* x, vec* y) noexcept nogil:
+    """Add u_k x to n columns."""
+    cdef int k, v
+    for k in range(n):
+        for v in range(VECTORS):
+            y[k * VECTORS + v] += u[k] * x[v]
+
+
+cdef inline void add_squares(const int size, const vec* y, vec* q) noexcept nogil:
+    cdef int k
+    for k in range(size * VECTORS):
+        q[k] += y[k] * y[k]
 
 
 cdef inline void square_triangles(
     const int size,  # components in the tile, known when compiled
     const Py_ssize_t d,
     const vec* x,  # a panel
-    const real* u,  # [j][i <= j][component]
+    const real* u,  # as `pack_triangles` leaves them
     const real* b,  # [j][component]
     vec* q,  # OUT: [component][vector]
 ) noexcept nogil:
-    cdef vec y[TILE]
-    cdef Py_ssize_t i, j
-    cdef int k, v
-    for j in range(d):
-        for k in range(size):
-            for v in range(VECTORS):
-                y[k * VECTORS + v] = splat(b[k])
+    """Two columns j at a time, whose sums and those of the squares stay in registers together."""
+    cdef vec y[2 * TRIANGLES * VECTORS]
+    cdef vec* second = y + size * VECTORS
+    cdef Py_ssize_t j = 0
+    cdef Py_ssize_t i
+    while j + 1 < d:
+        start_columns(2 * size, b, y)
         for i in range(j + 1):
-            for k in range(size):
-                for v in range(VECTORS):
-                    y[k * VECTORS + v] += u[k] * x[i * VECTORS + v]
+            add_row(2 * size, u, x + i * VECTORS, y)
+            u += 2 * size
+        add_row(size, u, x + (j + 1) * VECTORS, second)
+        add_squares(size, y, q)
+        add_squares(size, second, q)
+        u += size
+        b += 2 * size
+        j += 2
+    if j < d:
+        start_columns(size, b, y)
+        for i in range(d):
+            add_row(size, u, x + i * VECTORS, y)
             u += size
-        b += size
-        for k in range(size * VECTORS):
-            q[k] += y[k] * y[k]
+        add_squares(size, y, q)
 
 
 cdef inline void square_features(
@@ -69,7 +97,7 @@ cdef inline void tile_panels(
     const Mixture* mixture, const vec* x, Py_ssize_t first,
 ) noexcept nogil:
     """log_scale_k - half_k q_k of one tile, the components from `first`, over all panels."""
-    cdef const real* u = mixture.factors + first * (d * (d + 1) // 2 if form == TRIANGLES else d)
+    cdef const real* u = mixture.factors + first * (d * (d + 1) // 2 if form == TRIANGULAR else d)
     cdef const real* b = mixture.offsets + first * d
     cdef const real* log_scales = mixture.log_scales + first
     cdef const real* halves = mixture.halves + first
@@ -80,7 +108,7 @@ cdef inline void tile_panels(
     for _ in range(block.n_panels):
         for k in range(size * VECTORS):
             q[k] = splat(0)
-        if form == TRIANGLES:
+        if form == TRIANGULAR:
             square_triangles(size, d, x, u, b, q)
         else:
             square_features(form, size, d, x, u, b, q)
@@ -98,7 +126,7 @@ cdef inline void tiles(
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t size
     while k < mixture.n_components:
-        size = tile_size(mixture.n_components - k)
+        size = density_tile(mixture, mixture.n_components - k)
         # Sizes are spelled out, so that the compiler unrolls each tile into registers.
         if size == 6:
             tile_panels(form, 6, d, block, mixture, x, k)
@@ -112,6 +140,24 @@ cdef inline void tiles(
             tile_panels(form, 2, d, block, mixture, x, k)
         else:
             tile_panels(form, 1, d, block, mixture, x, k)
+        k += size
+
+
+cdef inline void triangle_tiles(
+    const Py_ssize_t d, Block* block, const Mixture* mixture
+) noexcept nogil:
+    cdef Py_ssize_t k = 0
+    cdef Py_ssize_t size
+    while k < mixture.n_components:
+        size = density_tile(mixture, mixture.n_components - k)
+        if size == TRIANGLES:
+            tile_panels(TRIANGULAR, TRIANGLES, d, block, mixture, block.x, k)
+        elif TRIANGLES > 3 and size == 3:
+            tile_panels(TRIANGULAR, 3, d, block, mixture, block.x, k)
+        elif TRIANGLES > 2 and size == 2:
+            tile_panels(TRIANGULAR, 2, d, block, mixture, block.x, k)
+        else:
+            tile_panels(TRIANGULAR, 1, d, block, mixture, block.x, k)
         k += size
 
 
@@ -157,10 +203,10 @@ cdef inline void score_rows(Block* block, const Mixture* mixture) noexcept nogil
     elif mixture.form != FULL:
         tiles(FACTORS, d, block, mixture, block.x)
     elif d == 1:  # Loops as short as these are worth being spelled out as well.
-        tiles(TRIANGLES, 1, block, mixture, block.x)
+        triangle_tiles(1, block, mixture)
     elif d == 2:
-        tiles(TRIANGLES, 2, block, mixture, block.x)
+        triangle_tiles(2, block, mixture)
     elif d == 3:
-        tiles(TRIANGLES, 3, block, mixture, block.x)
+        triangle_tiles(3, block, mixture)
     else:
-        tiles(TRIANGLES, d, block, mixture, block.x)
+        triangle_tiles(d, block, mixture)

@@ -16,7 +16,7 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 from gaussmix._core.density cimport score_rows
-from gaussmix._core.lanes cimport PANEL, VECTORS, real, vec
+from gaussmix._core.lanes cimport LN2, PANEL, VECTORS, real, vec
 from gaussmix._core.layout cimport (
     DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd, panel_features,
 )
@@ -88,11 +88,12 @@ cdef class PackedMixture:
     cdef Mixture mixture
     cdef Room room
 
-    def __init__(self, density):
+    def __init__(self, density, bint exponentials):
         cdef Constants given = Constants(
             <const double*>address(density.center), <const double*>address(density.means),
             <const double*>address(density.factors), <const double*>address(density.log_scales))
         self.mixture.form = FORMS[density.structure]
+        self.mixture.unit = LN2 if exponentials else 1
         self.mixture.n_components, self.mixture.n_features = density.means.shape
         self.room = Room(packed_size(&self.mixture) * sizeof(real))
         pack(&self.mixture, &given, <real*>self.room.address)
@@ -228,7 +229,8 @@ cdef void mirror(double* matrices, Py_ssize_t n, Py_ssize_t d) noexcept:
 
 cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
     """Do a job for all rows of X, adding to the arrays `sums` if the job has any."""
-    cdef PackedMixture packed = PackedMixture(density)
+    cdef bint exponentials = job.task in (LOG_LIKELIHOOD, RESPONSIBILITIES, ACCUMULATE)
+    cdef PackedMixture packed = PackedMixture(density, exponentials)
     cdef Sums total = Sums(sums, packed, job.task == ACCUMULATE)
     job.n_samples = X.shape[0]
     job.X = <const real*>address(X)
@@ -338,6 +340,26 @@ cdef void do_group(
         sums[i] *= job.weight_unit
 
 
+# The steps of a block are functions of their own: with all in one, the compiler puts the registers
+# of one step's loops into memory for the sake of another's.
+
+cdef void find_densities(Block* block, const Mixture* mixture) noexcept nogil:
+    score_rows(block, mixture)
+
+
+cdef void find_responsibilities(Block* block, const Mixture* mixture) noexcept nogil:
+    if mixture.n_components == 1:
+        normalise_one(block)
+    elif mixture.n_components == 2:
+        normalise_two(block)
+    else:
+        normalise(block, mixture)
+
+
+cdef void find_moments(const Block* block, const Mixture* mixture, double* sums) noexcept nogil:
+    add_moments(block, mixture, sums)
+
+
 cdef void do_block(
     const Job* job, const Mixture* mixture, Block* block, Py_ssize_t row, double* sums,
     Py_ssize_t width,
@@ -349,38 +371,33 @@ cdef void do_block(
     if job.sample_weight != NULL:
         weight = job.sample_weight + row
     load_rows(block, mixture, X, weight, job.weight_unit)
-    score_rows(block, mixture)
+    find_densities(block, mixture)
     if job.task == LOG_DENSITY:
         write_scores(block, mixture, job.out + row * mixture.n_components)
     elif job.task == RESPONSIBILITIES:
-        normalise(block, mixture, False)
+        find_responsibilities(block, mixture)
         write_scores(block, mixture, job.out + row * mixture.n_components)
     elif job.task == LOG_LIKELIHOOD:
-        normalise(block, mixture, False)
+        find_responsibilities(block, mixture)
         add_logs(block)
-        write_top(block, job.out + row)
+        write_top(block, mixture, job.out + row)
     elif job.task == ACCUMULATE:
-        if mixture.n_components == 1:
-            normalise_one(block)
-        elif mixture.n_components == 2:
-            normalise_two(block)
-        else:
-            normalise(block, mixture, True)
+        find_responsibilities(block, mixture)
         if weight == NULL:
             add_logs_at_once(block)
         else:
             add_logs(block)
-        add_moments(block, mixture, sums)
-        add_totals(block, sums + width - 2)
+        find_moments(block, mixture, sums)
+        add_totals(block, mixture, sums + width - 2)
     else:
         if job.labels != NULL:
             labels = job.labels + row
         find_best(block, mixture, labels)
         if job.task == ACCUMULATE_HARD:
             add_hard(block, mixture, labels, X, weight, job.weight_unit, sums)
-            add_totals(block, sums + width - 2)
+            add_totals(block, mixture, sums + width - 2)
         elif job.out != NULL:
-            write_top(block, job.out + row)
+            write_top(block, mixture, job.out + row)
 
 
 cdef inline void write_scores(const Block* block, const Mixture* mixture, real* out) noexcept nogil:
@@ -395,8 +412,8 @@ cdef inline void write_scores(const Block* block, const Mixture* mixture, real* 
         score += odd(mixture.n_components) * PANEL
 
 
-cdef inline void write_top(const Block* block, real* out) noexcept nogil:
+cdef inline void write_top(const Block* block, const Mixture* mixture, real* out) noexcept nogil:
     cdef const real* top = <const real*>block.top
     cdef Py_ssize_t s
     for s in range(block.n_rows):
-        out[s] = top[s]
+        out[s] = <real>(top[s] * mixture.unit)

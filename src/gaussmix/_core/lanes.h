@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #ifdef GMX_SINGLE
 #define GMX_REAL_BYTES 4
@@ -18,12 +21,10 @@ typedef uint32_t gmx_uint;
 typedef int32_t gmx_int;
 #define GMX_MANTISSA_BITS 23
 #define GMX_ROUNDER 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
-#define GMX_EXPONENT_LOWEST -125 /* 2^n exp(f) is a normal number from here on, |f| <= ln(2)/2 */
+#define GMX_EXPONENT_LOWEST -125 /* 2^n 2^f is a normal number from here on, |f| <= 1/2 */
 #define GMX_SQUARES_LIMIT 1e9f /* squares of numbers up to it may be multiplied */
 #define GMX_LOG_LOWEST -1e37f   /* log-densities are kept above it */
-#define GMX_LN2_HIGH 0.693115234375f
-#define GMX_LN2_LOW 3.1946184945309415e-05f
-#define GMX_EXP_DEGREE 6
+#define GMX_EXP2_DEGREE 6
 #define GMX_LOG_TERMS 5
 #else
 #define GMX_REAL_BYTES 8
@@ -35,22 +36,22 @@ typedef int64_t gmx_int;
 #define GMX_EXPONENT_LOWEST -1021
 #define GMX_SQUARES_LIMIT 1e77
 #define GMX_LOG_LOWEST -1e300
-#define GMX_LN2_HIGH 0.6931471803691238
-#define GMX_LN2_LOW 1.9082149292705877e-10
-#define GMX_EXP_DEGREE 11
+#define GMX_EXP2_DEGREE 11
 #define GMX_LOG_TERMS 10
 #endif
 
-/* (exp(x) - 1) / x on |x| <= ln(2)/2, interpolated at Chebyshev nodes in 60 digits: the relative
- * error of exp is 5e-9 in single and 8e-18 in double precision, before rounding. */
-static const gmx_real gmx_exp_coefficients[GMX_EXP_DEGREE] = {
+#define GMX_LN2 0.6931471805599453
+
+/* (2^x - 1) / x on |x| <= 1/2, interpolated at Chebyshev nodes in 60 digits: the relative error of
+ * 2^x is 1e-8 in single and 2e-17 in double precision, before rounding. */
+static const gmx_real gmx_exp2_coefficients[GMX_EXP2_DEGREE] = {
 #ifdef GMX_SINGLE
-    1.00000001077804f, 0.500000001346581f, 0.1666650519575811f,
-    0.041666464925285904f, 0.008369155667697397f, 0.0013933649996309251f,
+    0.6931471824645996f, 0.24022650718688965f, 0.055503569543361664f,
+    0.009618083015084267f, 0.0013390863314270973f, 0.00015453163359779865f,
 #else
-    1.0, 0.5000000000000006, 0.1666666666666667, 0.041666666666573066,
-    0.008333333333326136, 0.001388888893251478, 0.00019841269874820627, 2.480150431378554e-05,
-    2.7557255400206422e-06, 2.7626371065696354e-07, 2.5105217004720745e-08,
+    0.6931471805599453, 0.24022650695910097, 0.0555041086648216, 0.009618129107606888,
+    0.0013333558146416936, 0.0001540353044173605, 1.525273382983612e-05, 1.321544258792169e-06,
+    1.0178062445845774e-07, 7.072585949269223e-09, 4.4549605981865186e-10,
 #endif
 };
 
@@ -71,6 +72,8 @@ static const gmx_real gmx_exp_coefficients[GMX_EXP_DEGREE] = {
 
 #define GMX_VECTORS 2    /* vectors of samples side by side in a panel */
 #define GMX_COMPONENTS 6 /* at most in a tile; times GMX_VECTORS sums fit the registers */
+/* at most in a tile of triangles, where the sums of two columns and of their squares do */
+#define GMX_TRIANGLES ((GMX_REGISTERS - GMX_VECTORS - 1) / (3 * GMX_VECTORS))
 
 #if defined(__GNUC__)
 
@@ -105,13 +108,33 @@ GMX_INLINE gmx_vec gmx_held(gmx_vec v)
 }
 
 /* x where a > b, else y, lane by lane; a comparison with NaN is false. The loop becomes a compare and
- * a blend, or a maximum; masks by hand did not. */
+ * a blend; masks by hand did not. */
 GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
     gmx_vec out;
     for (int i = 0; i < GMX_LANES; i++)
         out[i] = a[i] > b[i] ? x[i] : y[i];
     return out;
+}
+
+/* The larger of two, lane by lane; b where either is NaN. */
+GMX_INLINE gmx_vec gmx_larger(gmx_vec a, gmx_vec b)
+{
+#if defined(__AVX512F__) && defined(GMX_SINGLE)
+    return _mm512_max_ps(a, b);
+#elif defined(__AVX512F__)
+    return _mm512_max_pd(a, b);
+#elif defined(__AVX__) && defined(GMX_SINGLE)
+    return _mm256_max_ps(a, b);
+#elif defined(__AVX__)
+    return _mm256_max_pd(a, b);
+#elif defined(__x86_64__) && defined(GMX_SINGLE)
+    return _mm_max_ps(a, b);
+#elif defined(__x86_64__)
+    return _mm_max_pd(a, b);
+#else
+    return gmx_where_greater(a, b, a, b);
+#endif
 }
 
 #if defined(__clang__)
@@ -172,6 +195,7 @@ GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
     return a > b ? x : y;
 }
+GMX_INLINE gmx_vec gmx_larger(gmx_vec a, gmx_vec b) { return a > b ? a : b; }
 GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a) { return a[0]; }
 GMX_INLINE gmx_vec gmx_held(gmx_vec v) { return v; }
 GMX_INLINE gmx_vec gmx_gather(const gmx_real *p, ptrdiff_t stride) { (void)stride; return *p; }

@@ -15,16 +15,16 @@ cdef extern from "lanes.h" nogil:
     vec held "gmx_held" (vec v)
     vec gather "gmx_gather" (const real* values, ptrdiff_t stride)
     vec lane_sums "gmx_lane_sums" (vec* vectors)
+    vec larger "gmx_larger" (vec a, vec b)
     vec where_greater "gmx_where_greater" (vec a, vec b, vec x, vec y)
 
     const int PANEL "GMX_PANEL"
     const int MANTISSA_BITS "GMX_MANTISSA_BITS"
-    const int EXP_DEGREE "GMX_EXP_DEGREE"
+    const int EXP2_DEGREE "GMX_EXP2_DEGREE"
     const int LOG_TERMS "GMX_LOG_TERMS"
     const real ROUNDER "GMX_ROUNDER"
-    const real LN2_HIGH "GMX_LN2_HIGH"
-    const real LN2_LOW "GMX_LN2_LOW"
-    const real* EXP_COEFFICIENTS "gmx_exp_coefficients"
+    const double LN2 "GMX_LN2"
+    const real* EXP2_COEFFICIENTS "gmx_exp2_coefficients"
     const real EXPONENT_LOWEST "GMX_EXPONENT_LOWEST"
     const real LOG_LOWEST "GMX_LOG_LOWEST"
     const real SQUARES_LIMIT "GMX_SQUARES_LIMIT"
@@ -36,3 +36,4 @@ cdef extern from "lanes.h" nogil:
         COMPONENTS "GMX_COMPONENTS"
         REGISTERS "GMX_REGISTERS"
         TILE "GMX_COMPONENTS * GMX_VECTORS"
+        TRIANGLES "GMX_TRIANGLES"

@@ -11,7 +11,7 @@ equal features of all panels would fall into one set of the cache.
 """
 
 from gaussmix._core.lanes cimport (
-    COMPONENTS, LANES, PANEL, VECTORS, gather, real, splat, vec,
+    COMPONENTS, LANES, PANEL, TRIANGLES, VECTORS, gather, real, splat, vec,
 )
 
 cdef enum Form:  # of the factors
@@ -22,6 +22,7 @@ cdef enum Form:  # of the factors
 
 cdef struct Mixture:
     Form form
+    double unit  # of log-densities: ln 2 where they will be exponentiated, otherwise 1
     Py_ssize_t n_components
     Py_ssize_t n_features
     const real* center  # (D,)
@@ -56,10 +57,15 @@ cdef inline Py_ssize_t panel_features(const Mixture* mixture) noexcept nogil:
     return odd(features)
 
 
-cdef inline Py_ssize_t tile_size(Py_ssize_t left) noexcept nogil:
+cdef inline Py_ssize_t tile_size(Py_ssize_t left, Py_ssize_t most=COMPONENTS) noexcept nogil:
     """Components of the next tile, `left` being still to do: as few tiles as possible, alike."""
-    cdef Py_ssize_t n_tiles = (left + COMPONENTS - 1) // COMPONENTS
+    cdef Py_ssize_t n_tiles = (left + most - 1) // most
     return (left + n_tiles - 1) // n_tiles
+
+
+cdef inline Py_ssize_t density_tile(const Mixture* mixture, Py_ssize_t left) noexcept nogil:
+    """The same for the tiles of the log-densities."""
+    return tile_size(left, TRIANGLES if mixture.form == FULL else COMPONENTS)
 
 
 cdef inline void load_rows(

@@ -99,9 +99,11 @@ cdef inline void moment_tile(
     add_lane_sums(acc, n, sums)
 
 
-cdef inline int widest_tile(const int size) noexcept nogil:
+cdef inline int widest_tile(const int size, const bint fresh) noexcept nogil:
     """Columns for which the sums, the operands of the shorter side, and one of the other, fit the
-    registers, and leave one."""
+    registers, and leave one; a fresh tile has its means there too."""
+    if fresh:
+        return max(1, (REGISTERS - 2 - size) // (size + 1))
     return max((REGISTERS - 2) // size - 1, (REGISTERS - 2) // (size + 1))
 
 
@@ -113,16 +115,17 @@ cdef inline int sized_tile(
 
     The sizes are spelled out, so that the compiler unrolls each tile into registers.
     """
-    if end - j >= widest_tile(size):
-        moment_tile(size, widest_tile(size), fresh, block, mixture, component, i, j, sums)
-        return widest_tile(size)
-    if widest_tile(size) > 6 and end - j >= 6:
+    if end - j >= widest_tile(size, fresh):
+        moment_tile(
+            size, widest_tile(size, fresh), fresh, block, mixture, component, i, j, sums)
+        return widest_tile(size, fresh)
+    if widest_tile(size, fresh) > 6 and end - j >= 6:
         moment_tile(size, 6, fresh, block, mixture, component, i, j, sums)
         return 6
-    if widest_tile(size) > 3 and end - j >= 3:
+    if widest_tile(size, fresh) > 3 and end - j >= 3:
         moment_tile(size, 3, fresh, block, mixture, component, i, j, sums)
         return 3
-    if widest_tile(size) > 2 and end - j >= 2:
+    if widest_tile(size, fresh) > 2 and end - j >= 2:
         moment_tile(size, 2, fresh, block, mixture, component, i, j, sums)
         return 2
     moment_tile(size, 1, fresh, block, mixture, component, i, j, sums)
@@ -301,7 +304,9 @@ cdef inline void tied_moments(
             j += sized_tile(1, False, block, mixture, 0, i, j, d, second + i * d + j)
 
 
-cdef inline void add_totals(const Block* block, double* totals) noexcept nogil:
+cdef inline void add_totals(
+    const Block* block, const Mixture* mixture, double* totals
+) noexcept nogil:
     """Add the weighted log-likelihood of the rows, which `top` holds, and their weight."""
     cdef vec log_likelihood = splat(0)
     cdef vec weight = splat(0)
@@ -309,7 +314,7 @@ cdef inline void add_totals(const Block* block, double* totals) noexcept nogil:
     for p in range(block.n_panels * VECTORS):
         log_likelihood += block.weight[p] * block.top[p]
         weight += block.weight[p]
-    totals[0] += lane_sum(log_likelihood)
+    totals[0] += lane_sum(log_likelihood) * mixture.unit
     totals[1] += lane_sum(weight)
 
 

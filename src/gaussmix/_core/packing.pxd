@@ -1,7 +1,7 @@
 """A density's constants in the order and precision in which the tiles read them."""
 
 from gaussmix._core.lanes cimport COMPONENTS, SQUARES_LIMIT, real
-from gaussmix._core.layout cimport DIAG, FULL, SPHERICAL, TIED, Mixture, tile_size
+from gaussmix._core.layout cimport DIAG, FULL, SPHERICAL, TIED, Mixture, density_tile
 
 cdef struct Constants:  # of a density, as `constants.Density` describes them
     const double* center
@@ -21,7 +21,8 @@ cdef inline Py_ssize_t packed_size(const Mixture* mixture) noexcept nogil:
 cdef inline void pack(Mixture* mixture, const Constants* given, real* room) noexcept nogil:
     """Fill `room` with a density's constants, and the mixture with where they are.
 
-    A centre that the precision has not is rounded, and the means make up for it.
+    A centre that the precision has not is rounded, and the means make up for it. Log-densities are
+    asked for in units of `mixture.unit`.
     """
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t n = mixture.n_components
@@ -44,10 +45,10 @@ cdef inline void pack(Mixture* mixture, const Constants* given, real* room) noex
         for i in range(d):
             means[k * (d + 1) + i] = <real>centred(mixture, given, k, i)
         means[k * (d + 1) + d] = 0
-        halves[k] = <real>0.5
+        halves[k] = <real>(0.5 / mixture.unit)
         if unit and mixture.form == SPHERICAL:
-            halves[k] = <real>(0.5 * given.factors[k] * given.factors[k])
-        log_scales[k] = <real>given.log_scales[k]
+            halves[k] = <real>(0.5 * given.factors[k] * given.factors[k] / mixture.unit)
+        log_scales[k] = <real>(given.log_scales[k] / mixture.unit)
     pack_tiles(mixture, given, unit, offsets, factors)
     if mixture.form == TIED:
         pack_rotation(mixture, given, factors)
@@ -87,14 +88,14 @@ cdef inline double factor(
 cdef inline void pack_tiles(
     const Mixture* mixture, const Constants* given, bint unit, real* offsets, real* factors
 ) noexcept nogil:
-    """-U_k' means_k, [j][component], and the factors, [j][i <= j][component] or [j][component]."""
+    """-U_k' means_k, [j][component], and the factors, [j][component] or those of triangles."""
     cdef Py_ssize_t d = mixture.n_features
     cdef bint triangles = mixture.form == FULL or mixture.form == TIED
     cdef Py_ssize_t start = 0
     cdef Py_ssize_t size, i, j, k
     cdef double offset
     while start < mixture.n_components:
-        size = tile_size(mixture.n_components - start)
+        size = density_tile(mixture, mixture.n_components - start)
         for j in range(d):
             for k in range(start, start + size):
                 offset = 0
@@ -103,12 +104,29 @@ cdef inline void pack_tiles(
                         factor(mixture, given, k, i, j) if triangles or not unit else 1)
                 offsets[k - start] = <real>offset
             offsets += size
-            if not unit:
-                for i in range(0 if triangles else j, j + 1):
-                    for k in range(size):
-                        factors[k] = <real>factor(mixture, given, start + k, i, j)
-                    factors += size
+        if mixture.form == FULL:
+            pack_triangles(mixture, given, start, size, factors)
+            factors += size * (d * (d + 1) // 2)
+        elif not unit:
+            for j in range(d):
+                for k in range(size):
+                    factors[k] = <real>factor(mixture, given, start + k, j, j)
+                factors += size
         start += size
+
+
+cdef inline void pack_triangles(
+    const Mixture* mixture, const Constants* given, Py_ssize_t start, Py_ssize_t size, real* factors
+) noexcept nogil:
+    """A tile's triangles, two columns j at a time: [pair][i <= j][column][component]."""
+    cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t first, i, j, k
+    for first in range(0, d, 2):
+        for i in range(min(first + 2, d)):
+            for j in range(max(first, i), min(first + 2, d)):
+                for k in range(size):
+                    factors[k] = <real>factor(mixture, given, start + k, i, j)
+                factors += size
 
 
 cdef inline void pack_rotation(

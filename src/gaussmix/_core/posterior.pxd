@@ -1,35 +1,44 @@
-"""From log-densities to responsibilities (log-sum-exp) or to the most probable component."""
+"""From log-densities to responsibilities (log-sum-exp) or to the most probable component.
 
-from gaussmix._core.lanes cimport LOG_LOWEST, PANEL, VECTORS, real, splat, vec, where_greater
+Log-densities that become responsibilities are in units of ln 2: exponentials are powers of two.
+"""
+
+from gaussmix._core.lanes cimport (
+    LN2, LOG_LOWEST, PANEL, VECTORS, larger, real, splat, vec, where_greater,
+)
 from gaussmix._core.layout cimport Block, Mixture
-from gaussmix._core.vector_math cimport larger, vector_exp, vector_log
+from gaussmix._core.vector_math cimport vector_exp2, vector_log2
 
 
 cdef enum:
     FACTORS = 4  # sums whose product has one logarithm: each at most K, it is no infinity
 
 
-cdef inline void normalise(
-    Block* block, const Mixture* mixture, const bint weighted
-) noexcept nogil:
-    """Replace `score` by responsibilities, times the rows' weights if wanted. A row's
-    log-likelihood is then what `top` holds and the logarithm of what the scratch holds.
+cdef inline vec lowest() noexcept nogil:
+    return splat(<real>(LOG_LOWEST / LN2))
+
+
+cdef inline void normalise(Block* block, const Mixture* mixture) noexcept nogil:
+    """Replace `score` by responsibilities times the rows' weights. A row's log-likelihood is then
+    what `top` holds and the logarithm of what the scratch holds.
 
     The largest log-density is taken out first, so the sum of exponentials is at least 1. It is kept
-    above LOG_LOWEST; a row impossible under all components, whose sum is 0, belongs to all alike:
+    above `lowest`; a row impossible under all components, whose sum is 0, belongs to all alike:
     `share`, 0 for every other row.
     """
     cdef vec* score = block.score
     cdef vec largest[VECTORS]
     cdef vec total[VECTORS]
     cdef vec term[VECTORS]
-    cdef vec scale, share, weight
+    cdef vec scale[VECTORS]
+    cdef vec share[VECTORS]
+    cdef vec weight
     cdef vec equal_share = splat(<real>1 / <real>mixture.n_components)
     cdef Py_ssize_t p, k
     cdef int v
     for p in range(block.n_panels):
         for v in range(VECTORS):
-            largest[v] = splat(LOG_LOWEST)
+            largest[v] = lowest()
             total[v] = splat(0)
         for k in range(mixture.n_components):
             for v in range(VECTORS):
@@ -37,37 +46,38 @@ cdef inline void normalise(
         for k in range(mixture.n_components):
             for v in range(VECTORS):
                 term[v] = score[k * VECTORS + v] - largest[v]
-            vector_exp(term, VECTORS)
+            vector_exp2(term, VECTORS)
             for v in range(VECTORS):
                 score[k * VECTORS + v] = term[v]
                 total[v] += term[v]
         for v in range(VECTORS):
-            weight = block.weight[p * VECTORS + v] if weighted else splat(1)
-            share = larger(1 - total[v], splat(0)) * weight * equal_share
+            weight = block.weight[p * VECTORS + v]
+            share[v] = larger(1 - total[v], splat(0)) * weight * equal_share
             total[v] = larger(total[v], splat(1))
-            scale = weight / total[v]
+            scale[v] = weight / total[v]
             block.top[p * VECTORS + v] = largest[v]
             block.scratch[p * VECTORS + v] = total[v]
-            for k in range(mixture.n_components):
-                score[k * VECTORS + v] = score[k * VECTORS + v] * scale + share
+        for k in range(mixture.n_components):
+            for v in range(VECTORS):
+                score[k * VECTORS + v] = score[k * VECTORS + v] * scale[v] + share[v]
         score += block.score_stride
 
 
 cdef inline void normalise_one(Block* block) noexcept nogil:
-    """`normalise`, weighted, for one component, to which everything belongs."""
+    """`normalise` for one component, to which everything belongs."""
     cdef vec* score = block.score
     cdef Py_ssize_t p
     cdef int v
     for p in range(block.n_panels):
         for v in range(VECTORS):
-            block.top[p * VECTORS + v] = larger(score[v], splat(LOG_LOWEST))
+            block.top[p * VECTORS + v] = larger(score[v], lowest())
             block.scratch[p * VECTORS + v] = splat(1)
             score[v] = block.weight[p * VECTORS + v]
         score += block.score_stride
 
 
 cdef inline void normalise_two(Block* block) noexcept nogil:
-    """`normalise`, weighted, for two components; the more probable one's exponential is 1."""
+    """`normalise` for two components; the more probable one's exponential is 1."""
     cdef vec* score = block.score
     cdef vec first[VECTORS]
     cdef vec second[VECTORS]
@@ -77,10 +87,10 @@ cdef inline void normalise_two(Block* block) noexcept nogil:
     cdef int v
     for p in range(block.n_panels):
         for v in range(VECTORS):
-            first[v] = larger(score[v], splat(LOG_LOWEST))
-            second[v] = larger(score[VECTORS + v], splat(LOG_LOWEST))
+            first[v] = larger(score[v], lowest())
+            second[v] = larger(score[VECTORS + v], lowest())
             term[v] = -larger(first[v] - second[v], second[v] - first[v])
-        vector_exp(term, VECTORS)
+        vector_exp2(term, VECTORS)
         for v in range(VECTORS):
             scale = block.weight[p * VECTORS + v] / (1 + term[v])
             block.top[p * VECTORS + v] = larger(first[v], second[v])
@@ -96,7 +106,7 @@ cdef inline void add_logs(Block* block) noexcept nogil:
     cdef vec* total = block.scratch
     cdef Py_ssize_t p, i
     for p in range(block.n_panels):
-        vector_log(total + p * VECTORS, VECTORS)
+        vector_log2(total + p * VECTORS, VECTORS)
     for i in range(block.n_panels * VECTORS):
         block.top[i] += total[i]
 
@@ -116,7 +126,7 @@ cdef inline void add_logs_at_once(Block* block) noexcept nogil:
         for i in range(p, min(p + <Py_ssize_t>FACTORS, block.n_panels)):
             for v in range(VECTORS):
                 product[v] *= 1 + weight[i * VECTORS + v] * (total[i * VECTORS + v] - 1)
-        vector_log(product, VECTORS)
+        vector_log2(product, VECTORS)
         for v in range(VECTORS):
             block.top[p * VECTORS + v] += product[v]
         p += FACTORS

@@ -1,21 +1,19 @@
-"""exp and log on vectors, and sums over their lanes."""
+"""2^x and log2 on vectors, and sums over their lanes.
+
+Log-densities of which exponentials will be taken are in units of ln 2 (see `packing`): then no
+multiple of ln 2 need be taken off before the polynomial, and none added after the logarithm.
+"""
 
 from gaussmix._core.lanes cimport (
-    EXP_COEFFICIENTS, EXP_DEGREE, EXPONENT_LOWEST, LANES, LN2_HIGH, LN2_LOW, LOG_TERMS,
-    MANTISSA_BITS, ROUNDER, bits_of, bits_t, from_bits, lane, lane_sums, real, splat, vec,
-    where_greater,
+    EXP2_COEFFICIENTS, EXP2_DEGREE, EXPONENT_LOWEST, LANES, LN2, LOG_TERMS, MANTISSA_BITS, ROUNDER,
+    bits_of, bits_t, from_bits, lane, lane_sums, real, splat, vec, where_greater,
 )
 
 
-cdef inline vec larger(vec a, vec b) noexcept nogil:
-    """The larger of two, lane by lane; b where a is NaN."""
-    return where_greater(a, b, a, b)
+cdef inline void vector_exp2(vec* x, const int n) noexcept nogil:
+    """Replace n <= 4 vectors, all <= 0, by 2^x, to about one unit in the last place.
 
-
-cdef inline void vector_exp(vec* x, const int n) noexcept nogil:
-    """Replace n <= 4 vectors, all <= 0, by their exp, to about one unit in the last place.
-
-    With m = round(x / ln 2) and f = x - m ln 2, exp(x) = 2^m exp(f): m is added to the exponent.
+    With m = round(x) and f = x - m, which is exact, 2^x = 2^m 2^f: m is added to the exponent.
     Where that leaves the normal numbers, and for NaN, it is 0. Each step waits for the one before
     it, so several vectors go side by side, and even and odd terms of the polynomial.
     """
@@ -24,24 +22,22 @@ cdef inline void vector_exp(vec* x, const int n) noexcept nogil:
     cdef vec square[4]
     cdef vec even[4]
     cdef vec odd[4]
-    cdef int even_top = (EXP_DEGREE - 1) // 2 * 2
-    cdef int odd_top = EXP_DEGREE // 2 * 2 - 1
+    cdef int even_top = (EXP2_DEGREE - 1) // 2 * 2
+    cdef int odd_top = EXP2_DEGREE // 2 * 2 - 1
     cdef int i, j
     for i in range(n):
-        shifted[i] = x[i] * <real>(1 / (LN2_HIGH + LN2_LOW)) + ROUNDER
+        shifted[i] = x[i] + ROUNDER
     for i in range(n):
-        f[i] = x[i] - (shifted[i] - ROUNDER) * LN2_HIGH
-    for i in range(n):
-        f[i] -= (shifted[i] - ROUNDER) * LN2_LOW
+        f[i] = x[i] - (shifted[i] - ROUNDER)
         square[i] = f[i] * f[i]
-        even[i] = splat(EXP_COEFFICIENTS[even_top])
-        odd[i] = splat(EXP_COEFFICIENTS[odd_top])
+        even[i] = splat(EXP2_COEFFICIENTS[even_top])
+        odd[i] = splat(EXP2_COEFFICIENTS[odd_top])
     for j in range(even_top - 2, -1, -2):
         for i in range(n):
-            even[i] = even[i] * square[i] + EXP_COEFFICIENTS[j]
+            even[i] = even[i] * square[i] + EXP2_COEFFICIENTS[j]
     for j in range(odd_top - 2, 0, -2):
         for i in range(n):
-            odd[i] = odd[i] * square[i] + EXP_COEFFICIENTS[j]
+            odd[i] = odd[i] * square[i] + EXP2_COEFFICIENTS[j]
     for i in range(n):
         even[i] += odd[i] * f[i]
         x[i] = from_bits(bits_of(even[i] * f[i] + 1) + (bits_of(shifted[i]) << MANTISSA_BITS))
@@ -49,11 +45,11 @@ cdef inline void vector_exp(vec* x, const int n) noexcept nogil:
             shifted[i], splat(ROUNDER + (EXPONENT_LOWEST - 1)), x[i], splat(0))
 
 
-cdef inline void vector_log(vec* x, const int n) noexcept nogil:
-    """Replace n <= 4 vectors, finite and >= 1, by their log.
+cdef inline void vector_log2(vec* x, const int n) noexcept nogil:
+    """Replace n <= 4 vectors, finite and >= 1, by their log2.
 
     With x = 2^e m, 1/sqrt(2) <= m < sqrt(2) and g = (m - 1) / (m + 1):
-    log(x) = e ln 2 + 2 (g + g^3/3 + g^5/5 + ...).
+    log2(x) = e + 2 / ln 2 (g + g^3/3 + g^5/5 + ...).
     """
     cdef vec exponent[4]
     cdef vec g[4]
@@ -67,12 +63,12 @@ cdef inline void vector_log(vec* x, const int n) noexcept nogil:
         g[i] = (m - 1) / (m + 1)
         # Adding e to the bits of the rounder, then taking it away, turns the integer to a number.
         exponent[i] = from_bits(bits_of(splat(ROUNDER)) + e) - ROUNDER
-        series[i] = splat(<real>2.0 / (2 * LOG_TERMS + 1))
+        series[i] = splat(<real>(2 / LN2 / (2 * LOG_TERMS + 1)))
     for j in range(LOG_TERMS - 1, -1, -1):
         for i in range(n):
-            series[i] = series[i] * (g[i] * g[i]) + <real>2.0 / (2 * j + 1)
+            series[i] = series[i] * (g[i] * g[i]) + <real>(2 / LN2 / (2 * j + 1))
     for i in range(n):
-        x[i] = exponent[i] * LN2_HIGH + (series[i] * g[i] + exponent[i] * LN2_LOW)
+        x[i] = exponent[i] + series[i] * g[i]
 
 
 cdef inline double lane_sum(vec v) noexcept nogil:
