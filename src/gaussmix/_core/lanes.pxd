@@ -14,6 +14,7 @@ cdef extern from "lanes.h" nogil:
     vec from_bits "gmx_from_bits" (bits_t bits)
     vec held "gmx_held" (vec v)
     vec gather "gmx_gather" (const real* values, ptrdiff_t stride)
+    void prefetch "gmx_prefetch" (const real* p)
     vec lane_sums "gmx_lane_sums" (vec* vectors)
     vec larger "gmx_larger" (vec a, vec b)
     vec where_greater "gmx_where_greater" (vec a, vec b, vec x, vec y)

@@ -11,7 +11,7 @@ equal features of all panels would fall into one set of the cache.
 """
 
 from gaussmix._core.lanes cimport (
-    COMPONENTS, LANES, PANEL, TRIANGLES, VECTORS, gather, real, splat, vec,
+    COMPONENTS, LANES, PANEL, TRIANGLES, VECTORS, gather, prefetch, real, splat, vec,
 )
 
 cdef enum Form:  # of the factors
@@ -75,7 +75,7 @@ cdef inline void load_rows(
     const double* sample_weight,  # (n_rows,) or NULL
     double weight_unit,
 ) noexcept nogil:
-    """Copy rows into panels, centred. Lanes without a row get zeros."""
+    """Copy rows into panels, centred, and ask for the next block's. Lanes without a row are 0."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t p, i, s, n_here
     cdef vec* x = block.x
@@ -83,6 +83,8 @@ cdef inline void load_rows(
     cdef int v
     for p in range(block.n_panels):
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
+        for i in range(d):
+            prefetch(X + (block.n_panels * d + i) * PANEL)
         if n_here == PANEL and d == 1:
             for v in range(VECTORS):
                 x[v] = gather(X + v * LANES, 1) - mixture.center[0]
