@@ -147,6 +147,19 @@ def test_log_of_whole_numbers(dtype: str) -> None:
 
 
 @each_dtype
+def test_sums_share_a_logarithm_whatever_their_number(dtype: str) -> None:
+    X = np.zeros((500, 1), dtype)
+    for total in (3, 127, 128, 255, 256, 4095, 4096):
+        density = one_dimensional(np.zeros(total))
+        n_k, first, second = np.zeros(total), np.zeros((total, 1)), np.zeros(total)
+        totals = np.zeros(2)
+        dispatch.kernels(X).accumulate(X, None, density, n_k, first, second, totals)
+        tolerance = 20 * np.finfo(dtype).eps
+        assert np.allclose(totals, [500 * np.log(total), 500], rtol=tolerance), total
+        assert np.allclose(n_k, 500 / total, rtol=tolerance), total
+
+
+@each_dtype
 def test_a_lone_component_has_all_and_its_own_density(dtype: str) -> None:
     X = grid(1e30, dtype)
     density = one_dimensional(np.ones(1))

@@ -384,7 +384,7 @@ cdef void do_block(
     elif job.task == ACCUMULATE:
         find_responsibilities(block, mixture)
         if weight == NULL:
-            add_logs_at_once(block)
+            add_logs_at_once(block, mixture)
         else:
             add_logs(block)
         find_moments(block, mixture, sums)

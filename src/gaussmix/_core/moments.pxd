@@ -197,14 +197,17 @@ cdef inline void count(
     """Add the responsibilities themselves."""
     cdef const vec* score = block.score + component * VECTORS
     cdef vec acc[COMPONENTS]
+    cdef vec together
     cdef Py_ssize_t _
     cdef int k, v
     for k in range(size):
         acc[k] = splat(0)
     for _ in range(block.n_panels):
         for k in range(size):
-            for v in range(VECTORS):
-                acc[k] += score[k * VECTORS + v]
+            together = score[k * VECTORS]
+            for v in range(1, VECTORS):
+                together = together + score[k * VECTORS + v]
+            acc[k] += together
         score += block.score_stride
     add_lane_sums(acc, size, sums)
 

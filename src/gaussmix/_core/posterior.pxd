@@ -11,7 +11,8 @@ from gaussmix._core.vector_math cimport vector_exp2, vector_log2
 
 
 cdef enum:
-    FACTORS = 4  # sums whose product has one logarithm: each at most K, it is no infinity
+    FACTORS = 16  # at most, sums whose product has one logarithm
+    RANGE = 126  # a power of two that any precision has
 
 
 cdef inline vec lowest() noexcept nogil:
@@ -111,9 +112,18 @@ cdef inline void add_logs(Block* block) noexcept nogil:
         block.top[i] += total[i]
 
 
-cdef inline void add_logs_at_once(Block* block) noexcept nogil:
+cdef inline Py_ssize_t n_factors(Py_ssize_t n_components) noexcept nogil:
+    """Sums, each at most K, whose product is no infinity."""
+    cdef Py_ssize_t bits = 1
+    while n_components >> bits:
+        bits += 1
+    return max(min(<Py_ssize_t>FACTORS, RANGE // bits), <Py_ssize_t>1)
+
+
+cdef inline void add_logs_at_once(Block* block, const Mixture* mixture) noexcept nogil:
     """The same where only their total over the rows, of weight 1 or 0, is wanted: the logarithm of
     a product goes to the first of its rows."""
+    cdef Py_ssize_t factors = n_factors(mixture.n_components)
     cdef const vec* weight = block.weight
     cdef const vec* total = block.scratch
     cdef vec product[VECTORS]
@@ -123,13 +133,13 @@ cdef inline void add_logs_at_once(Block* block) noexcept nogil:
     while p < block.n_panels:
         for v in range(VECTORS):
             product[v] = splat(1)
-        for i in range(p, min(p + <Py_ssize_t>FACTORS, block.n_panels)):
+        for i in range(p, min(p + factors, block.n_panels)):
             for v in range(VECTORS):
                 product[v] *= 1 + weight[i * VECTORS + v] * (total[i * VECTORS + v] - 1)
         vector_log2(product, VECTORS)
         for v in range(VECTORS):
             block.top[p * VECTORS + v] += product[v]
-        p += FACTORS
+        p += factors
 
 
 cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) noexcept nogil:
