@@ -44,12 +44,21 @@ cdef inline void square_triangles(
     const real* b,  # [j][component]
     vec* q,  # OUT: [component][vector]
 ) noexcept nogil:
-    """Two columns j at a time, whose sums and those of the squares stay in registers together."""
+    """Two columns j at a time, whose sums and those of the squares stay in registers together.
+
+    Of an odd number the first, which has one row, is alone.
+    """
     cdef vec y[2 * TRIANGLES * VECTORS]
     cdef vec* second = y + size * VECTORS
-    cdef Py_ssize_t j = 0
+    cdef Py_ssize_t j = d % 2
     cdef Py_ssize_t i
-    while j + 1 < d:
+    if j == 1:
+        start_columns(size, b, y)
+        add_row(size, u, x, y)
+        add_squares(size, y, q)
+        u += size
+        b += size
+    while j < d:
         start_columns(2 * size, b, y)
         for i in range(j + 1):
             add_row(2 * size, u, x + i * VECTORS, y)
@@ -60,12 +69,6 @@ cdef inline void square_triangles(
         u += size
         b += 2 * size
         j += 2
-    if j < d:
-        start_columns(size, b, y)
-        for i in range(d):
-            add_row(size, u, x + i * VECTORS, y)
-            u += size
-        add_squares(size, y, q)
 
 
 cdef inline void square_features(

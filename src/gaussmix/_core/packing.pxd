@@ -118,12 +118,15 @@ cdef inline void pack_tiles(
 cdef inline void pack_triangles(
     const Mixture* mixture, const Constants* given, Py_ssize_t start, Py_ssize_t size, real* factors
 ) noexcept nogil:
-    """A tile's triangles, two columns j at a time: [pair][i <= j][column][component]."""
+    """A tile's triangles: [pair of columns j][i <= j][column][component].
+
+    Of an odd number of columns the first is alone.
+    """
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t first, i, j, k
-    for first in range(0, d, 2):
-        for i in range(min(first + 2, d)):
-            for j in range(max(first, i), min(first + 2, d)):
+    for first in range(-(d % 2), d, 2):
+        for i in range(first + 2):
+            for j in range(max(first, i), first + 2):
                 for k in range(size):
                     factors[k] = <real>factor(mixture, given, start + k, i, j)
                 factors += size
