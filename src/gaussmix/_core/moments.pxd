@@ -99,11 +99,9 @@ cdef inline void moment_tile(
     add_lane_sums(acc, n, sums)
 
 
-cdef inline int widest_tile(const int size, const bint fresh) noexcept nogil:
+cdef inline int widest_tile(const int size) noexcept nogil:
     """Columns for which the sums, the operands of the shorter side, and one of the other, fit the
-    registers, and leave one; a fresh tile has its means there too."""
-    if fresh:
-        return max(1, (REGISTERS - 2 - size) // (size + 1))
+    registers, and leave one."""
     return max((REGISTERS - 2) // size - 1, (REGISTERS - 2) // (size + 1))
 
 
@@ -115,17 +113,16 @@ cdef inline int sized_tile(
 
     The sizes are spelled out, so that the compiler unrolls each tile into registers.
     """
-    if end - j >= widest_tile(size, fresh):
-        moment_tile(
-            size, widest_tile(size, fresh), fresh, block, mixture, component, i, j, sums)
-        return widest_tile(size, fresh)
-    if widest_tile(size, fresh) > 6 and end - j >= 6:
+    if end - j >= widest_tile(size):
+        moment_tile(size, widest_tile(size), fresh, block, mixture, component, i, j, sums)
+        return widest_tile(size)
+    if widest_tile(size) > 6 and end - j >= 6:
         moment_tile(size, 6, fresh, block, mixture, component, i, j, sums)
         return 6
-    if widest_tile(size, fresh) > 3 and end - j >= 3:
+    if widest_tile(size) > 3 and end - j >= 3:
         moment_tile(size, 3, fresh, block, mixture, component, i, j, sums)
         return 3
-    if widest_tile(size, fresh) > 2 and end - j >= 2:
+    if widest_tile(size) > 2 and end - j >= 2:
         moment_tile(size, 2, fresh, block, mixture, component, i, j, sums)
         return 2
     moment_tile(size, 1, fresh, block, mixture, component, i, j, sums)
