@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from gaussmix._core.constants import nearest_density
 from gaussmix.data import InMemory
 from gaussmix.errors import ConvergenceWarning, NotFittedError, ParameterError
 from gaussmix.kmeans import KMeans
 from gaussmix.lloyd import lloyd, mean_variance
-from gaussmix.nearest import nearest_density
 from gaussmix.sampling import START_ROWS, Sample, subsample
 from gaussmix.seeding import plus_plus
 

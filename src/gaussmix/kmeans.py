@@ -8,20 +8,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.constants import FloatArray, nearest_density
 from gaussmix._core.interface import Rows
 from gaussmix.data import Data, InMemory
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimator import Transformer
 from gaussmix.lloyd import LloydResult, lloyd, mean_variance
-from gaussmix.nearest import (
-    HardPass,
-    Labels,
-    assign,
-    check_squares,
-    closeness,
-    nearest_density,
-)
+from gaussmix.nearest import HardPass, Labels, assign, check_squares, closeness
 from gaussmix.sampling import Sample
 from gaussmix.seeding import plus_plus, random_rows
 from gaussmix.validation import (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
 from gaussmix.data import Data, InMemory
-from gaussmix.nearest import FarthestPass, HardPass, HardSums, Labels, check_squares
+from gaussmix.nearest import FarthestPass, HardPass, HardSums, Labels, check_squares, improve
 from gaussmix.parameters import Parameters
 from gaussmix.statistics import StatisticsPass
 
@@ -49,8 +49,22 @@ def lloyd(
     LloydResult
     """
     labels = np.full(data.n_samples, -1, dtype=np.int32) if isinstance(data, InMemory) else None
-    digest = b""
-    for n_iter in range(1, max_iter + 1):
+    digest, done = b"", 0
+    if isinstance(data, InMemory) and labels is not None and not verbose:
+        centers = centers.copy()
+        done, n_k, inertia = improve(
+            data.rows,
+            data.sample_weight,
+            centers,
+            labels,
+            max_iter=max_iter,
+            threshold=threshold,
+            n_threads=data.n_threads,
+        )
+        if inertia is not None:
+            return LloydResult(centers, labels, n_k, inertia, done)
+    # Rows that are elsewhere, or a cluster that waits for a row.
+    for n_iter in range(done + 1, max_iter + 1):
         previous, previous_digest = labels if labels is None else labels.copy(), digest
         sums = data.total(partial(HardPass, centers, labels=labels))
         digest = sums.labels_digest
@@ -59,7 +73,7 @@ def lloyd(
         if digest == previous_digest and _equal(labels, previous):
             return LloydResult(centers, labels, sums.n_k, sums.inertia, n_iter)
         moved = _moved(data, centers, sums)
-        shift, centers = ((moved - centers) ** 2).sum(), moved
+        shift, centers = ((moved - centers) ** 2).cumsum()[-1], moved  # one by one, as the kernels
         if shift <= threshold:
             break
     sums = data.total(partial(HardPass, centers, labels=labels))

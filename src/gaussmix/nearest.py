@@ -9,10 +9,10 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray, rounded
+from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray, nearest_density
 from gaussmix._core.interface import Rows
 
 Labels: TypeAlias = NDArray[np.int32]
@@ -81,8 +81,12 @@ class HardPass:
     def result(self) -> HardSums:
         """Return the sums over all rows."""
         density = self._density or nearest_density(self._centers)
-        inertia = max(0.0, -2.0 * float(self._totals[0]))
-        return HardSums(density, self._n_k, self._first, inertia, b"".join(self._digests))
+        digest = b"".join(self._digests)
+        return HardSums(density, self._n_k, self._first, _inertia(self._totals), digest)
+
+
+def _inertia(totals: FloatArray) -> float:
+    return max(0.0, -2.0 * float(totals[0]))
 
 
 class Farthest(NamedTuple):
@@ -153,19 +157,6 @@ def _joined(one: Farthest, other: Farthest) -> Farthest:
     return Farthest(*(np.concatenate(pair) for pair in pairs))
 
 
-def nearest_density(centers: FloatArray, dtype: DTypeLike = np.float64) -> Density:
-    """Constants that make the most probable component the nearest of the centres (K, D).
-
-    The data's centre and the centred means are rounded to the rows' dtype, so that sums of
-    deviations from them are from what the kernel really subtracted.
-    """
-    # near the data, so that an offset costs no digits
-    n_clusters = len(centers)
-    center = rounded(centers.sum(axis=0) / n_clusters, dtype)
-    means = rounded(centers - center, dtype)
-    return Density("spherical", center, means, np.ones(n_clusters), np.zeros(n_clusters))
-
-
 def check_squares(squares: float, dtype: np.dtype[np.floating], what: str) -> None:
     """Raise if a sum of squared distances is so large that the kernels stop to tell them apart.
 
@@ -186,6 +177,29 @@ def assign(
     """Write the nearest centre of each row, and -1/2 its squared distance if wanted."""
     count = _thread_count(X, density.means, n_threads)
     dispatch.kernels(X).assign(X, density, labels, best, count)
+
+
+def improve(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    centers: FloatArray,
+    labels: Labels,
+    *,
+    max_iter: int,
+    threshold: float,
+    n_threads: int | None,
+) -> tuple[int, FloatArray, float | None]:
+    """Improve centres, and labels of rows, in place, by the kernels' `lloyd`.
+
+    Returns the number of passes, n_k and the inertia: None where a cluster lost all its weight,
+    before which the passes ended.
+    """
+    n_k, totals = np.zeros(len(centers)), np.zeros(2)
+    count = _thread_count(X, centers, n_threads)
+    n_iter, ended = dispatch.kernels(X).lloyd(
+        X, sample_weight, centers, labels, n_k, totals, max_iter, threshold, count
+    )
+    return n_iter, n_k, _inertia(totals) if ended else None
 
 
 def closeness(X: Rows, centers: FloatArray, n_threads: int | None) -> Rows:

@@ -5,7 +5,7 @@ from operator import index
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import STRUCTURES, Density, factors_shape
+from gaussmix._core.constants import STRUCTURES, Density, FloatArray, factors_shape
 
 
 def check_array(name: str, array: object, shape: tuple[int, ...], dtype: object) -> None:
@@ -56,11 +56,35 @@ def check_pass(
     shape = factors_shape(density.structure, n_components, n_features)
     check_array("factors", density.factors, shape, np.float64)
     check_array("log_scales", density.log_scales, (n_components,), np.float64)
+    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    return n_samples, n_components, n_features
+
+
+def check_lloyd(
+    X: NDArray[np.floating],
+    sample_weight: object,
+    centers: FloatArray,
+    labels: object,
+    n_k: object,
+    totals: object,
+    n_threads: int,
+) -> tuple[int, int, int]:
+    """Raise unless the arguments of `lloyd` fit together; return (N, K, D)."""
+    n_samples, n_features = check_rows(X)
+    n_clusters = len(centers)
+    check_array("centers", centers, (n_clusters, n_features), np.float64)
+    check_array("labels", labels, (n_samples,), np.int32)
+    check_array("n_k", n_k, (n_clusters,), np.float64)
+    check_array("totals", totals, (2,), np.float64)
+    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    return n_samples, n_clusters, n_features
+
+
+def _check_weight_and_threads(sample_weight: object, n_samples: int, n_threads: int) -> None:
     if sample_weight is not None:
         check_array("sample_weight", sample_weight, (n_samples,), np.float64)
     if index(n_threads) < 1:
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
-    return n_samples, n_components, n_features
 
 
 def check_sums(

@@ -47,6 +47,19 @@ def rounded(values: FloatArray, dtype: DTypeLike) -> FloatArray:
     return values.astype(dtype, copy=False).astype(np.float64, order="C", copy=False)
 
 
+def nearest_density(centers: FloatArray, dtype: DTypeLike = np.float64) -> Density:
+    """Constants that make the most probable component the nearest of the centres (K, D).
+
+    The data's centre and the centred means are rounded to the rows' dtype, so that sums of
+    deviations from them are from what the kernel really subtracted.
+    """
+    # Near the data, so that an offset costs no digits; added one by one, as the kernels do.
+    n_clusters = len(centers)
+    center = rounded(centers.cumsum(axis=0)[-1] / n_clusters, dtype)
+    means = rounded(centers - center, dtype)
+    return Density("spherical", center, means, np.ones(n_clusters), np.zeros(n_clusters))
+
+
 def factors_shape(structure: Structure, n_components: int, n_features: int) -> tuple[int, ...]:
     """Shape of covariances, precisions, factors and second moments under a structure."""
     if structure == "full":

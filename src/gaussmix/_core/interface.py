@@ -9,6 +9,7 @@ from gaussmix._core.constants import Density, FloatArray
 
 Rows = NDArray[np.floating]
 
+# One pass over the rows each, under a density; `lloyd` makes many, under its centres.
 KERNELS = (
     "log_density",
     "log_likelihood",
@@ -62,6 +63,19 @@ class Kernels(Protocol):
         totals: FloatArray,
         n_threads: int = 1,
     ) -> None: ...
+
+    def lloyd(
+        self,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        centers: FloatArray,
+        labels: NDArray[np.int32],
+        n_k: FloatArray,
+        totals: FloatArray,
+        max_iter: int,
+        threshold: float,
+        n_threads: int = 1,
+    ) -> tuple[int, bool]: ...
 
 
 class Matrices(Protocol):

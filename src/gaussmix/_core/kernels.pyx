@@ -12,8 +12,9 @@ import numpy as np
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY
 from libc.stdint cimport uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcmp, memcpy, memset
 
 from gaussmix._core.density cimport score_rows
 from gaussmix._core.lanes cimport LN2, PANEL, VECTORS, real, vec
@@ -28,7 +29,7 @@ from gaussmix._core.posterior cimport (
     add_logs, add_logs_at_once, find_best, normalise, normalise_one, normalise_two,
 )
 
-from gaussmix._core.checks import check_array, check_pass, check_sums
+from gaussmix._core.checks import check_array, check_lloyd, check_pass, check_sums
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -140,6 +141,78 @@ cdef class Sums:
             self.places[i][0] = self.sums[i]
 
 
+cdef class Centers:
+    """Centres of clusters (K, D), which are the caller's, and the sums of a pass over rows."""
+
+    cdef Mixture mixture
+    cdef Constants given  # `constants.nearest_density`, in the memory of
+    cdef Room constants
+    cdef Room packed
+    cdef Room sums
+    cdef double* centers
+    cdef double* middle
+    cdef double* means
+    cdef double* n_k  # (K,), first moments (K, D) and totals (2,) follow
+    cdef Py_ssize_t n_sums
+
+    def __init__(self, centers):
+        cdef Py_ssize_t k, d
+        k, d = centers.shape
+        self.mixture.form = SPHERICAL
+        self.mixture.unit = 1
+        self.mixture.n_components, self.mixture.n_features = k, d
+        self.n_sums = k + k * d + 2
+        self.constants = Room((d + k * d + 2 * k) * sizeof(double))
+        self.packed = Room(packed_size(&self.mixture) * sizeof(real))
+        self.sums = Room(self.n_sums * sizeof(double))
+        self.centers = <double*>writable(centers)
+        self.middle = <double*>self.constants.address
+        self.means = self.middle + d
+        self.n_k = <double*>self.sums.address
+        cdef double* ones = self.means + k * d
+        cdef Py_ssize_t i
+        for i in range(k):
+            ones[i], ones[k + i] = 1, 0
+        self.given = Constants(self.middle, self.means, ones, ones + k)
+
+    cdef find_nearest(self, Job* job, Py_ssize_t n_threads):
+        """Assign the rows of a job, and add up those of each centre."""
+        cdef Py_ssize_t k = self.mixture.n_components
+        cdef Py_ssize_t d = self.mixture.n_features
+        cdef Py_ssize_t i, j
+        for i in range(d):
+            self.middle[i] = 0
+            for j in range(k):
+                self.middle[i] += self.centers[j * d + i]
+            self.middle[i] = <double><real>(self.middle[i] / k)
+            for j in range(k):
+                self.means[j * d + i] = <double><real>(self.centers[j * d + i] - self.middle[i])
+        pack(&self.mixture, &self.given, <real*>self.packed.address)
+        memset(self.n_k, 0, self.n_sums * sizeof(double))
+        run_waves(job, &self.mixture, self.n_k, self.n_sums, n_threads)
+
+    cdef bint any_empty(self) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.mixture.n_components):
+            if self.n_k[i] == 0:
+                return True
+        return False
+
+    cdef double move(self) noexcept:
+        """Move the centres to the means of their rows; return their squared movement in all."""
+        cdef Py_ssize_t d = self.mixture.n_features
+        cdef const double* first = self.n_k + self.mixture.n_components
+        cdef double squares = 0
+        cdef double moved, step
+        cdef Py_ssize_t i
+        for i in range(self.mixture.n_components * d):
+            moved = self.middle[i % d] + (self.means[i] + first[i] / self.n_k[i // d])
+            step = moved - self.centers[i]
+            squares += step * step
+            self.centers[i] = moved
+        return squares
+
+
 cdef void* address(array) except? NULL:
     """Where the numbers of a checked array lie: a memoryview takes several times as long."""
     cdef Py_buffer buffer
@@ -211,6 +284,40 @@ def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n
     run(&job, X, sample_weight, density, (n_k, first, totals), n_threads)
 
 
+def lloyd(
+    X, sample_weight, centers, labels, n_k, totals, int max_iter, double threshold, int n_threads=1
+):
+    n_samples, n_clusters, _ = check_lloyd(
+        X, sample_weight, centers, labels, n_k, totals, n_threads)
+    check_array("X", X, X.shape, DTYPE)
+    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
+    job.labels = <int*>writable(labels)
+    set_rows(&job, X, sample_weight)
+    cdef Centers moving = Centers(centers)
+    cdef double* n_k_out = <double*>writable(n_k)
+    cdef double* totals_out = <double*>writable(totals)
+    cdef size_t n_bytes = n_samples * sizeof(int)
+    cdef Room kept = Room(n_bytes)
+    cdef double movement = INFINITY
+    cdef int n_iter = 0
+    cdef bint same = False
+    while not same and n_iter < max_iter and not movement <= threshold:
+        memcpy(kept.address, job.labels, n_bytes)
+        moving.find_nearest(&job, n_threads)
+        if moving.any_empty():
+            memcpy(job.labels, kept.address, n_bytes)
+            return n_iter, False
+        same = memcmp(job.labels, kept.address, n_bytes) == 0
+        if not same:
+            movement = moving.move()
+        n_iter += 1
+    if not same:
+        moving.find_nearest(&job, n_threads)
+    memcpy(n_k_out, moving.n_k, n_clusters * sizeof(double))
+    memcpy(totals_out, moving.n_k + moving.n_sums - 2, 2 * sizeof(double))
+    return n_iter, True
+
+
 def check_call(X, density, n_threads, sample_weight=None):
     """Raise unless the arguments fit together and this build; return (N, K, D)."""
     shape = check_pass(X, density, n_threads, sample_weight)
@@ -232,15 +339,17 @@ cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
     cdef bint exponentials = job.task in (LOG_LIKELIHOOD, RESPONSIBILITIES, ACCUMULATE)
     cdef PackedMixture packed = PackedMixture(density, exponentials)
     cdef Sums total = Sums(sums, packed, job.task == ACCUMULATE)
-    job.n_samples = X.shape[0]
-    job.X = <const real*>address(X)
-    if job.n_samples == 0:
-        return
-    if sample_weight is not None:
-        job.sample_weight = <const double*>address(sample_weight)
-        job.weight_unit = 2.0 ** np.frexp(sample_weight.max())[1]
+    set_rows(job, X, sample_weight)
     run_waves(job, &packed.mixture, total.sums, total.n, n_threads)
     total.hand_out()
+
+
+cdef set_rows(Job* job, X, sample_weight):
+    job.n_samples = X.shape[0]
+    job.X = <const real*>address(X)
+    if sample_weight is not None and job.n_samples > 0:
+        job.sample_weight = <const double*>address(sample_weight)
+        job.weight_unit = 2.0 ** np.frexp(sample_weight.max())[1]
 
 
 cdef run_waves(
@@ -259,6 +368,8 @@ cdef run_waves(
     cdef Room work_room = Room(threads * size * sizeof(real))
     cdef real* workspace = <real*>work_room.address
     cdef Py_ssize_t start, n_here, g, part
+    if n_groups == 0:
+        return
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)
         with nogil:

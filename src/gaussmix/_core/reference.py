@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
-from gaussmix._core.checks import check_array, check_matrices, check_pass, check_sums
-from gaussmix._core.constants import GROUP_ROWS, LOG_LOWEST, Density, FloatArray
+from gaussmix._core.checks import check_array, check_lloyd, check_matrices, check_pass, check_sums
+from gaussmix._core.constants import GROUP_ROWS, LOG_LOWEST, Density, FloatArray, nearest_density
 
 Rows = NDArray[np.floating]
 
@@ -126,6 +126,54 @@ def accumulate_hard(
         totals += weight @ log_prob.max(axis=1), weight.sum()
         if labels is not None:
             labels[rows] = winners
+
+
+def lloyd(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    centers: FloatArray,
+    labels: NDArray[np.int32],
+    n_k: FloatArray,
+    totals: FloatArray,
+    max_iter: int,
+    threshold: float,
+    n_threads: int = 1,
+) -> tuple[int, bool]:
+    """Move centres to the means of their rows, until labels or centres stay (Bishop, PRML, 9.1).
+
+    IN: X (N, D), sample_weight (N,) or None. INOUT: centers (K, D), labels (N,). OUT: n_k (K,),
+    the weight of each cluster, and totals (2,), as of `accumulate_hard` for the last centres.
+
+    It ends where no label changes, where the centres' squared movement in all is at most
+    `threshold`, or after `max_iter` passes. Returns the number of passes, beside the one that finds
+    the labels of centres that moved, and True; or, where a cluster is left without weight, the
+    number of passes before, with their centres and labels, and False.
+    """
+    check_lloyd(X, sample_weight, centers, labels, n_k, totals, n_threads)
+    first, found, movement, same = np.empty_like(centers), labels.copy(), np.inf, False
+    n_iter = 0
+
+    def find_nearest() -> Density:
+        density = nearest_density(centers, X.dtype)
+        n_k[:], first[:], totals[:] = 0, 0, 0
+        accumulate_hard(X, sample_weight, density, found, n_k, first, totals)
+        return density
+
+    while not same and n_iter < max_iter and not movement <= threshold:
+        density = find_nearest()
+        if not n_k.all():
+            return n_iter, False
+        same = bool((found == labels).all())
+        labels[:] = found
+        if not same:
+            moved = density.center + (density.means + first / n_k[:, None])
+            movement = ((moved - centers) ** 2).sum()
+            centers[:] = moved
+        n_iter += 1
+    if not same:
+        find_nearest()
+        labels[:] = found
+    return n_iter, True
 
 
 def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
