@@ -6,7 +6,7 @@ not with its square as in the expanded quadratic.
 """
 
 from gaussmix._core.lanes cimport COMPONENTS, TILE, TRIANGLES, VECTORS, real, splat, vec
-from gaussmix._core.layout cimport FULL, TIED, Block, Mixture, density_tile
+from gaussmix._core.layout cimport FULL, TIED, Block, Mixture, density_tile, tile_size
 
 
 cdef enum Quadratic:  # the form of a tile's quadratic forms
@@ -129,7 +129,7 @@ cdef inline void tiles(
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t size
     while k < mixture.n_components:
-        size = density_tile(mixture, mixture.n_components - k)
+        size = tile_size(mixture.n_components - k)
         # Sizes are spelled out, so that the compiler unrolls each tile into registers.
         if size == 6:
             tile_panels(form, 6, d, block, mixture, x, k)

@@ -41,6 +41,7 @@ cdef enum:
     WAVE_BYTES = 8 * 1024 * 1024  # of the groups' sums, for each thread
     CACHE_LINE = 64
     FOLD_SUMS = 512  # of a group, added by one thread
+    SHARES = 32  # of a wave's groups, that a thread takes one after the other
 
 cdef double WAVE_FLOPS = 4e9  # a fraction of a second on one core
 
@@ -367,13 +368,14 @@ cdef run_waves(
     cdef Py_ssize_t size = lines * CACHE_LINE  # a thread's, and lanes', cache lines are whole
     cdef Room work_room = Room(threads * size * sizeof(real))
     cdef real* workspace = <real*>work_room.address
-    cdef Py_ssize_t start, n_here, g, part
+    cdef Py_ssize_t start, n_here, g, part, share
     if n_groups == 0:
         return
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)
         with nogil:
-            for g in prange(n_here, num_threads=threads, schedule="dynamic"):
+            share = max(n_here // (SHARES * threads), <Py_ssize_t>1)
+            for g in prange(n_here, num_threads=threads, schedule="dynamic", chunksize=share):
                 do_group(job, mixture, start + g, block_rows, workspace + threadid() * size,
                          group_sums + g * stride, width)
             for part in prange((width + FOLD_SUMS - 1) // FOLD_SUMS, num_threads=threads):
@@ -464,7 +466,15 @@ cdef void find_responsibilities(Block* block, const Mixture* mixture) noexcept n
     elif mixture.n_components == 2:
         normalise_two(block)
     else:
-        normalise(block, mixture)
+        normalise(True, block, mixture)
+
+
+cdef void find_likelihoods(Block* block, const Mixture* mixture) noexcept nogil:
+    if mixture.n_components <= 2:
+        find_responsibilities(block, mixture)
+    else:
+        normalise(False, block, mixture)
+    add_logs(block)
 
 
 cdef void find_moments(const Block* block, const Mixture* mixture, double* sums) noexcept nogil:
@@ -489,8 +499,7 @@ cdef void do_block(
         find_responsibilities(block, mixture)
         write_scores(block, mixture, job.out + row * mixture.n_components)
     elif job.task == LOG_LIKELIHOOD:
-        find_responsibilities(block, mixture)
-        add_logs(block)
+        find_likelihoods(block, mixture)
         write_top(block, mixture, job.out + row)
     elif job.task == ACCUMULATE:
         find_responsibilities(block, mixture)

@@ -19,9 +19,12 @@ cdef inline vec lowest() noexcept nogil:
     return splat(<real>(LOG_LOWEST / LN2))
 
 
-cdef inline void normalise(Block* block, const Mixture* mixture) noexcept nogil:
-    """Replace `score` by responsibilities times the rows' weights. A row's log-likelihood is then
-    what `top` holds and the logarithm of what the scratch holds.
+cdef inline void normalise(
+    const bint responsibilities, Block* block, const Mixture* mixture
+) noexcept nogil:
+    """Replace `score` by responsibilities times the rows' weights, or by nothing of use if they are
+    not wanted. A row's log-likelihood is what `top` holds and the logarithm of what the scratch
+    holds.
 
     The largest log-density is taken out first, so the sum of exponentials is at least 1. It is kept
     above `lowest`; a row impossible under all components, whose sum is 0, belongs to all alike:
@@ -49,7 +52,8 @@ cdef inline void normalise(Block* block, const Mixture* mixture) noexcept nogil:
                 term[v] = score[k * VECTORS + v] - largest[v]
             vector_exp2(term, VECTORS)
             for v in range(VECTORS):
-                score[k * VECTORS + v] = term[v]
+                if responsibilities:
+                    score[k * VECTORS + v] = term[v]
                 total[v] += term[v]
         for v in range(VECTORS):
             weight = block.weight[p * VECTORS + v]
@@ -58,7 +62,7 @@ cdef inline void normalise(Block* block, const Mixture* mixture) noexcept nogil:
             scale[v] = weight / total[v]
             block.top[p * VECTORS + v] = largest[v]
             block.scratch[p * VECTORS + v] = total[v]
-        for k in range(mixture.n_components):
+        for k in range(mixture.n_components if responsibilities else 0):
             for v in range(VECTORS):
                 score[k * VECTORS + v] = score[k * VECTORS + v] * scale[v] + share[v]
         score += block.score_stride
