@@ -49,50 +49,70 @@ cdef inline Py_ssize_t n_moments(const Mixture* mixture) noexcept nogil:
     return own + d * d if mixture.form == TIED else own
 
 
-cdef inline void moment_tile(
-    const int size, const int columns, const bint fresh,
-    const Block* block, const Mixture* mixture,
-    Py_ssize_t component, Py_ssize_t i, Py_ssize_t j,
-    double* sums,  # [column][component]
+cdef inline void first_tile(
+    const int size, const Block* block, const Mixture* mixture,
+    Py_ssize_t component, Py_ssize_t i, double* sums,  # [component]
 ) noexcept nogil:
-    """Add the sums over the block's rows of w_ki z_j, of `size` components and `columns` columns.
-
-    The first tile of a row i, whose first column is i itself, makes the w_ki and leaves them in
-    the scratch, [panel][component]; the others, not `fresh`, find them there.
-    """
-    # Two sets of sums, where a tile has so few that each would wait for its last addition.
-    cdef int n = size * columns
-    cdef int sets = VECTORS if n * VECTORS + VECTORS < REGISTERS else 1
+    """Leave the w_ki of `size` components in the scratch, [panel][component], for the other tiles
+    of row i, and add the sums of w_ki z_i over the block's rows."""
+    # Two sets of sums, where so few would each wait for the last addition.
+    cdef int sets = VECTORS if size * (VECTORS + 1) + 2 <= REGISTERS else 1
     # A store of a vector might change anything but local variables, as the compiler sees it.
     cdef Py_ssize_t n_panels = block.n_panels
     cdef Py_ssize_t x_stride = block.x_stride
     cdef Py_ssize_t score_stride = block.score_stride
     cdef const vec* score = block.score + component * VECTORS
-    cdef const vec* x = block.x + j * VECTORS
+    cdef const vec* x = block.x + i * VECTORS
     cdef vec* w = block.scratch
-    cdef vec acc[REGISTERS]
+    cdef vec acc[COMPONENTS * VECTORS]
     cdef vec means[COMPONENTS]
-    cdef vec weighted, first
+    cdef vec weighted, z
     cdef Py_ssize_t _
-    cdef int k, c, v
-    for k in range(n * sets):
+    cdef int k, v
+    for k in range(size * sets):
         acc[k] = splat(0)
     for k in range(size):
         means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + i])
     for _ in range(n_panels):
         for v in range(VECTORS):
+            z = held(x[v])
+            for k in range(size):
+                weighted = score[k * VECTORS + v] * (z - means[k])
+                w[k * VECTORS + v] = weighted
+                acc[v % sets * size + k] += weighted * z
+        x += x_stride
+        score += score_stride
+        w += size * VECTORS
+    for k in range(size * (sets - 1)):
+        acc[k] += acc[size + k]
+    add_lane_sums(acc, size, sums)
+
+
+cdef inline void moment_tile(
+    const int size, const int columns, const Block* block, Py_ssize_t j,
+    double* sums,  # [column][component]
+) noexcept nogil:
+    """Add the sums over the block's rows of w_k z_j, of `size` components, whose w_k the scratch
+    holds, and `columns` columns from j."""
+    cdef int n = size * columns
+    cdef int sets = VECTORS if n * VECTORS + VECTORS < REGISTERS else 1  # as above
+    cdef const vec* x = block.x + j * VECTORS
+    cdef const vec* w = block.scratch
+    cdef vec acc[REGISTERS]
+    cdef vec weighted, first
+    cdef Py_ssize_t _
+    cdef int k, c, v
+    for k in range(n * sets):
+        acc[k] = splat(0)
+    for _ in range(block.n_panels):
+        for v in range(VECTORS):
             first = held(x[v])
             for k in range(size):
-                if fresh:
-                    weighted = score[k * VECTORS + v] * (first - means[k])
-                    w[k * VECTORS + v] = weighted
-                else:
-                    weighted = held(w[k * VECTORS + v])
+                weighted = held(w[k * VECTORS + v])
                 acc[v % sets * n + k] += weighted * first
                 for c in range(1, columns):
                     acc[v % sets * n + c * size + k] += weighted * x[c * VECTORS + v]
-        x += x_stride
-        score += score_stride
+        x += block.x_stride
         w += size * VECTORS
     for k in range(n * (sets - 1)):
         acc[k] += acc[n + k]
@@ -106,26 +126,25 @@ cdef inline int widest_tile(const int size) noexcept nogil:
 
 
 cdef inline int sized_tile(
-    const int size, const bint fresh, const Block* block, const Mixture* mixture,
-    Py_ssize_t component, Py_ssize_t i, Py_ssize_t j, Py_ssize_t end, double* sums,
+    const int size, const Block* block, Py_ssize_t j, Py_ssize_t end, double* sums
 ) noexcept nogil:
     """Do the next tile of columns from j to `end`, and return how many it has.
 
     The sizes are spelled out, so that the compiler unrolls each tile into registers.
     """
     if end - j >= widest_tile(size):
-        moment_tile(size, widest_tile(size), fresh, block, mixture, component, i, j, sums)
+        moment_tile(size, widest_tile(size), block, j, sums)
         return widest_tile(size)
     if widest_tile(size) > 6 and end - j >= 6:
-        moment_tile(size, 6, fresh, block, mixture, component, i, j, sums)
+        moment_tile(size, 6, block, j, sums)
         return 6
     if widest_tile(size) > 3 and end - j >= 3:
-        moment_tile(size, 3, fresh, block, mixture, component, i, j, sums)
+        moment_tile(size, 3, block, j, sums)
         return 3
     if widest_tile(size) > 2 and end - j >= 2:
-        moment_tile(size, 2, fresh, block, mixture, component, i, j, sums)
+        moment_tile(size, 2, block, j, sums)
         return 2
-    moment_tile(size, 1, fresh, block, mixture, component, i, j, sums)
+    moment_tile(size, 1, block, j, sums)
     return 1
 
 
@@ -137,11 +156,11 @@ cdef inline void full_components(
     cdef Py_ssize_t i, j
     cdef int columns
     for i in range(mixture.n_features):
-        columns = sized_tile(size, True, block, mixture, component, i, i, end, sums)
-        sums += columns * size
-        j = i + columns
+        first_tile(size, block, mixture, component, i, sums)
+        sums += size
+        j = i + 1
         while j < end:
-            columns = sized_tile(size, False, block, mixture, component, i, j, end, sums)
+            columns = sized_tile(size, block, j, end, sums)
             sums += columns * size
             j += columns
 
@@ -301,7 +320,7 @@ cdef inline void tied_moments(
         all_components(block, mixture, i, sums)
         j = i
         while j < d:
-            j += sized_tile(1, False, block, mixture, 0, i, j, d, second + i * d + j)
+            j += sized_tile(1, block, j, d, second + i * d + j)
 
 
 cdef inline void add_totals(
