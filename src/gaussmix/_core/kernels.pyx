@@ -146,13 +146,11 @@ cdef class Centers:
     """Centres of clusters (K, D), which are the caller's, and the sums of a pass over rows."""
 
     cdef Mixture mixture
-    cdef Constants given  # `constants.nearest_density`, in the memory of
-    cdef Room constants
-    cdef Room packed
-    cdef Room sums
+    cdef Constants given  # those of `constants.nearest_density`
+    cdef Room constants, packed, sums
     cdef double* centers
-    cdef double* middle
-    cdef double* means
+    cdef double* middle  # of the centres, (D,), and
+    cdef double* means  # the centres relative to it
     cdef double* n_k  # (K,), first moments (K, D) and totals (2,) follow
     cdef Py_ssize_t n_sums
 

@@ -15,7 +15,7 @@ from gaussmix._core.lanes cimport (
 )
 
 cdef enum:
-    FEW_FEATURES = 16  # of which the cache has room for the next block's rows
+    FEW_FEATURES = 16  # up to which full factors leave the cache room for the next block's rows
 
 cdef enum Form:  # of the factors
     FULL  # a triangle per component
@@ -86,7 +86,7 @@ cdef inline void load_rows(
     cdef int v
     for p in range(block.n_panels):
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
-        for i in range(d if d <= FEW_FEATURES else 0):
+        for i in range(d if d <= FEW_FEATURES or mixture.form != FULL else 0):
             prefetch(X + (block.n_panels * d + i) * PANEL)
         if n_here == PANEL and d == 1:
             for v in range(VECTORS):
