@@ -6,7 +6,9 @@ not with its square as in the expanded quadratic.
 """
 
 from gaussmix._core.lanes cimport COMPONENTS, TILE, TRIANGLES, VECTORS, real, splat, vec
-from gaussmix._core.layout cimport FULL, TIED, Block, Mixture, density_tile, tile_size
+from gaussmix._core.layout cimport (
+    FULL, TIED, Block, Mixture, density_tile, tile_size, triangle_columns,
+)
 
 
 cdef enum Quadratic:  # the form of a tile's quadratic forms
@@ -44,31 +46,35 @@ cdef inline void square_triangles(
     const real* b,  # [j][component]
     vec* q,  # OUT: [component][vector]
 ) noexcept nogil:
-    """Two columns j at a time, whose sums and those of the squares stay in registers together.
+    """Columns j go together whose sums, and those of the squares, stay in registers.
 
-    Of an odd number the first, which has one row, is alone.
+    Those left over are the first, of few rows, one by one.
     """
+    cdef int columns = triangle_columns(size)
     cdef vec y[2 * TRIANGLES * VECTORS]
-    cdef vec* second = y + size * VECTORS
-    cdef Py_ssize_t j = d % 2
+    cdef Py_ssize_t j = 0
     cdef Py_ssize_t i
-    if j == 1:
+    cdef int c
+    while j < d % columns:
         start_columns(size, b, y)
-        add_row(size, u, x, y)
-        add_squares(size, y, q)
-        u += size
-        b += size
-    while j < d:
-        start_columns(2 * size, b, y)
         for i in range(j + 1):
-            add_row(2 * size, u, x + i * VECTORS, y)
-            u += 2 * size
-        add_row(size, u, x + (j + 1) * VECTORS, second)
+            add_row(size, u, x + i * VECTORS, y)
+            u += size
         add_squares(size, y, q)
-        add_squares(size, second, q)
-        u += size
-        b += 2 * size
-        j += 2
+        b += size
+        j += 1
+    while j < d:
+        start_columns(columns * size, b, y)
+        for i in range(j + 1):
+            add_row(columns * size, u, x + i * VECTORS, y)
+            u += columns * size
+        for c in range(1, columns):
+            add_row((columns - c) * size, u, x + (j + c) * VECTORS, y + c * size * VECTORS)
+            u += (columns - c) * size
+        for c in range(columns):
+            add_squares(size, y + c * size * VECTORS, q)
+        b += columns * size
+        j += columns
 
 
 cdef inline void square_features(

@@ -71,6 +71,11 @@ cdef inline Py_ssize_t density_tile(const Mixture* mixture, Py_ssize_t left) noe
     return tile_size(left, TRIANGLES if mixture.form == FULL else COMPONENTS)
 
 
+cdef inline int triangle_columns(const Py_ssize_t size) noexcept nogil:
+    """Columns of a tile of triangles that go together: one component has as many sums as two."""
+    return 4 if size == 1 else 2
+
+
 cdef inline void load_rows(
     Block* block,  # OUT: x, weight
     const Mixture* mixture,

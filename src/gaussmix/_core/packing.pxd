@@ -1,7 +1,9 @@
 """A density's constants in the order and precision in which the tiles read them."""
 
 from gaussmix._core.lanes cimport COMPONENTS, SQUARES_LIMIT, real
-from gaussmix._core.layout cimport DIAG, FULL, SPHERICAL, TIED, Mixture, density_tile
+from gaussmix._core.layout cimport (
+    DIAG, FULL, SPHERICAL, TIED, Mixture, density_tile, triangle_columns,
+)
 
 cdef struct Constants:  # of a density, as `constants.Density` describes them
     const double* center
@@ -118,18 +120,19 @@ cdef inline void pack_tiles(
 cdef inline void pack_triangles(
     const Mixture* mixture, const Constants* given, Py_ssize_t start, Py_ssize_t size, real* factors
 ) noexcept nogil:
-    """A tile's triangles: [pair of columns j][i <= j][column][component].
-
-    Of an odd number of columns the first is alone.
-    """
+    """A tile's triangles: [columns j that go together][i <= j][column][component]."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef Py_ssize_t first, i, j, k
-    for first in range(-(d % 2), d, 2):
-        for i in range(first + 2):
-            for j in range(max(first, i), first + 2):
+    cdef Py_ssize_t columns = triangle_columns(size)
+    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t end, i, j, k
+    while first < d:
+        end = first + (1 if first < d % columns else columns)
+        for i in range(end):
+            for j in range(max(first, i), end):
                 for k in range(size):
                     factors[k] = <real>factor(mixture, given, start + k, i, j)
                 factors += size
+        first = end
 
 
 cdef inline void pack_rotation(
