@@ -4,7 +4,6 @@ import inspect
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, reference
 from gaussmix._core.constants import FloatArray
@@ -12,7 +11,6 @@ from gaussmix._core.interface import Rows
 from gaussmix.data import InMemory
 from gaussmix.lloyd import LloydResult, lloyd
 
-Array = NDArray[np.generic]
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_shape = pytest.mark.parametrize("shape", [(5000, 1, 11), (3000, 3, 4), (40, 2, 1)])
 

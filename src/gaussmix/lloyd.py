@@ -48,21 +48,23 @@ def lloyd(
     -------
     LloydResult
     """
-    labels = np.full(data.n_samples, -1, dtype=np.int32) if isinstance(data, InMemory) else None
+    labels: Labels | None = None
     digest, done = b"", 0
-    if isinstance(data, InMemory) and labels is not None and not verbose:
-        centers = centers.copy()
-        done, n_k, inertia = improve(
-            data.rows,
-            data.sample_weight,
-            centers,
-            labels,
-            max_iter=max_iter,
-            threshold=threshold,
-            n_threads=data.n_threads,
-        )
-        if inertia is not None:
-            return LloydResult(centers, labels, n_k, inertia, done)
+    if isinstance(data, InMemory):
+        labels = np.full(data.n_samples, -1, dtype=np.int32)
+        if not verbose:
+            centers = centers.copy()
+            done, n_k, inertia = improve(
+                data.rows,
+                data.sample_weight,
+                centers,
+                labels,
+                max_iter=max_iter,
+                threshold=threshold,
+                n_threads=data.n_threads,
+            )
+            if inertia is not None:
+                return LloydResult(centers, labels, n_k, inertia, done)
     # Rows that are elsewhere, or a cluster that waits for a row.
     for n_iter in range(done + 1, max_iter + 1):
         previous, previous_digest = labels if labels is None else labels.copy(), digest

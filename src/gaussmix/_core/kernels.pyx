@@ -357,6 +357,8 @@ cdef run_waves(
     """All groups in waves, whose sums are added to the total."""
     cdef Py_ssize_t stride = odd_lines(width)
     cdef Py_ssize_t n_groups = (job.n_samples + GROUP_ROWS - 1) // GROUP_ROWS
+    if n_groups == 0:
+        return
     cdef Py_ssize_t wave = wave_groups(mixture, stride, n_groups, n_threads)
     cdef int threads = <int>min(n_threads, wave)
     cdef Room sums_room = Room(wave * stride * sizeof(double))
@@ -367,8 +369,6 @@ cdef run_waves(
     cdef Room work_room = Room(threads * size * sizeof(real))
     cdef real* workspace = <real*>work_room.address
     cdef Py_ssize_t start, n_here, g, part, share
-    if n_groups == 0:
-        return
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)
         with nogil:
