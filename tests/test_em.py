@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from gaussmix._core.constants import STRUCTURES, Structure, factors_shape
 from gaussmix.covariance import m_step
-from gaussmix.em import EMResult, Monitor, Step, em
+from gaussmix.data import InMemory
+from gaussmix.em import EMResult, EMState, Monitor, Step, em, hasten, proceed
 from gaussmix.parameters import Parameters
 from gaussmix.statistics import Statistics, collect
 
@@ -231,3 +232,91 @@ def test_the_likelihood_itself_may_fall_with_reg_covar() -> None:
     statistics = collect(X, None, best)
     blurred, _ = m_step(statistics, 1.0)
     assert collect(X, None, blurred).log_likelihood < statistics.log_likelihood - 0.1
+
+
+def run(
+    start: Parameters, data: InMemory, *, tol: float, max_iter: int, reg_covar: float, fast: bool
+) -> tuple[EMState, int]:
+    """A run to its end, and how far the kernel took it."""
+    state = EMState(start, tol)
+    if fast:
+        hasten(state, data, reg_covar, max_iter)
+    done = state.n_iter
+    proceed(
+        state,
+        lambda point: collect(data.rows, data.sample_weight, point, data.n_threads),
+        lambda statistics: m_step(statistics, reg_covar),
+        max_iter=max_iter,
+    )
+    return state, done
+
+
+def bits(state: EMState) -> tuple[object, ...]:
+    point = state.point
+    arrays = point.weights, point.means, point.covariances, point.precisions_cholesky
+    assert state.last.image is point
+    return *(array.tobytes() for array in arrays), state.monitor.lower_bounds, state.converged
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("tol", "max_iter"), [(1e-3, 99), (0.0, 5), (1e-9, 1), (1e-9, 0)])
+@pytest.mark.usefixtures("isa")
+def test_the_kernel_makes_the_iterations_of_python(
+    structure: Structure,
+    dtype: type[np.floating],
+    weighted: bool,
+    tol: float,
+    max_iter: int,
+    blobs: NDArray[np.float64],
+) -> None:
+    X = blobs[:1500].astype(dtype) + dtype(100)
+    weight = np.random.default_rng(0).uniform(0, 2, size=len(X)) if weighted else None
+    start, data = unit(structure, X[:3].astype(np.float64)), InMemory(X, weight, 1)
+    before = bits(EMState(start, tol))
+    state, done = run(start, data, tol=tol, max_iter=max_iter, reg_covar=1e-6, fast=True)
+    by_python, _ = run(start, data, tol=tol, max_iter=max_iter, reg_covar=1e-6, fast=False)
+    assert done == state.n_iter
+    assert bits(state) == bits(by_python)
+    assert state.converged == (max_iter == 99)
+    assert bits(EMState(start, tol)) == before  # the start is as it was
+
+
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+@pytest.mark.usefixtures("isa")
+def test_where_a_component_collapses_python_goes_on(structure: Structure) -> None:
+    rng = np.random.default_rng(1)
+    X = np.vstack([rng.normal(size=(200, 2)), np.full((40, 2), 9.0)])
+    start = unit(structure, np.array([[0.0, 0.0], [7.0, 7.0]]))
+    data, settings = InMemory(X, None, 1), {"tol": 1e-6, "max_iter": 50, "reg_covar": 0.0}
+    state, done = run(start, data, fast=True, **settings)  # type: ignore[arg-type]
+    by_python, _ = run(start, data, fast=False, **settings)  # type: ignore[arg-type]
+    assert done < state.n_iter
+    assert state.last.collapsed == (1,)
+    assert bits(state) == bits(by_python)
+
+
+def test_very_many_iterations_are_made_in_parts(
+    monkeypatch: pytest.MonkeyPatch, blobs: NDArray[np.float64]
+) -> None:
+    data, start = InMemory(blobs, None, 1), unit("full", blobs[:3].copy())
+    settings = {"tol": 1e-9, "max_iter": 10**12, "reg_covar": 0.0, "fast": True}
+    monkeypatch.setattr("gaussmix.em.MOST_AT_ONCE", 2)
+    in_parts, done = run(start, data, **settings)  # type: ignore[arg-type]
+    assert done == in_parts.n_iter > 4
+    monkeypatch.undo()
+    assert bits(run(start, data, **settings)[0]) == bits(in_parts)  # type: ignore[arg-type]
+
+
+def test_a_strategy_is_left_alone(blobs: NDArray[np.float64]) -> None:
+    class Other:
+        def follow(self, step: Step) -> Parameters:
+            return step.image
+
+        def accepts(self, step: Step, last: Step) -> bool:
+            return True
+
+    state = EMState(unit("full", blobs[:3].copy()), 1e-3, strategy=Other())
+    hasten(state, InMemory(blobs, None, 1), 0.0, 10)
+    assert state.n_iter == 0

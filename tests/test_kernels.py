@@ -251,6 +251,37 @@ def check_accumulate(kernels: Kernels, case: Case) -> None:
         assert_close(got, want, scale, case)
     if case.structure in ("full", "tied"):
         assert np.array_equal(sums.second, np.swapaxes(sums.second, -1, -2))
+    check_accumulate_labelled(kernels, case)
+
+
+def check_accumulate_labelled(kernels: Kernels, case: Case) -> None:
+    """Rows that have labels: the sums of each component's own, of which some have none."""
+    X, sample_weight, density = make_problem(case)
+    n_components, labels = len(density.means), np.arange(len(X), dtype=np.int32) % 11 - 1
+    sums, want, scale = (zero_sums(density) for _ in range(3))
+    kernels.accumulate(X, sample_weight, density, *sums, case.n_threads, labels)
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    z = X.astype(np.float64) - density.center
+    resp = (labels[:, None] == np.arange(n_components)) * weight[:, None]
+    for k in range(min(n_components, 10)):  # the others have no rows
+        own = resp[:, k, None]
+        for into, deviations in (
+            (want, z - density.means[k]),
+            (scale, abs(z) + abs(density.means[k])),
+        ):
+            into.n_k[k] = own.sum()
+            into.first[k] = (own * deviations).sum(axis=0)
+            products = (own * deviations).T @ deviations
+            if case.structure == "full":
+                into.second[k] = products
+            elif case.structure == "tied":
+                into.second[...] += products
+            else:
+                squares = products.diagonal()
+                into.second[k] = squares if case.structure == "diag" else squares.sum()
+    want.totals[1] = scale.totals[1] = weight.sum()
+    for got, expected, terms in zip(sums, want, scale, strict=True):
+        assert_close(got, expected, terms, case)
 
 
 def check_accumulate_hard(kernels: Kernels, case: Case) -> None:
@@ -616,7 +647,7 @@ def good_arguments(kernel: str) -> dict[str, object]:
         "log_likelihood": {"out": np.zeros(N)},
         "responsibilities": {"out": np.zeros((N, K))},
         "assign": {"labels": labels, "best": np.zeros(N)},
-        "accumulate": {**weighted, "second": second},
+        "accumulate": {**weighted, "second": second, "labels": labels},
         "accumulate_hard": {**weighted, "labels": labels},
     }
     return {**shared, **own[kernel]}
@@ -690,7 +721,8 @@ def test_bad_arguments_raise_the_same_errors_everywhere(
 @pytest.mark.parametrize("kernel", CHECKS)
 def test_outputs_that_cannot_be_written_are_an_error(kernel: str, isa: str) -> None:
     arguments = good_arguments(kernel)
-    for name in arguments.keys() - {"X", "density", "sample_weight"}:
+    inputs = {"X", "density", "sample_weight"} | ({"labels"} if kernel == "accumulate" else set())
+    for name in arguments.keys() - inputs:
         frozen = np.copy(arguments[name])  # type: ignore[call-overload]
         frozen.flags.writeable = False
         with pytest.raises(ValueError, match="read-only"):

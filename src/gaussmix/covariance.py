@@ -5,21 +5,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import FloatArray, Structure
+from gaussmix._core import dispatch
+from gaussmix._core.constants import EMPTY, PIVOT_NOISE, RESOLUTION, FloatArray, Structure
 from gaussmix.parameters import Parameters, factors_where_definite, precision_factors
 from gaussmix.statistics import Statistics
 from gaussmix.validation import check_real
-
-EPS = float(np.finfo(np.float64).eps)
-
-EMPTY = 1e-10
-"""A component with less than this part of one row has no rows: 10 eps would show in its mean."""
-
-PIVOT_NOISE = 1e-14
-"""Moments of 1e6 rows in 100 dimensions carry a relative rounding error of a few 1e-15."""
-
-RESOLUTION = 16 * EPS
-"""A distance below this part of a coordinate, or of the data's spread, is rounding error."""
 
 RIDGE = 1e-6
 """First part of the pooled variance that is added to a singular covariance: what scikit-learn's
@@ -79,33 +69,30 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
         If the statistics hold no rows, or have overflowed, or `reg_covar` is negative.
     """
     reg_covar = check_real("reg_covar", reg_covar, 0)
-    _check(statistics)
-    structure = statistics.structure
-    row_weight = statistics.weight / statistics.n_samples
-    n_k = statistics.n_k + 10 * EPS * row_weight
-    weights = n_k / n_k.sum()
-    empty = statistics.n_k < EMPTY * row_weight
-    delta = statistics.first / n_k[:, None]
-    delta[empty] = 0.0
-    means = statistics.shift + delta
-    raw = _per_weight(structure, statistics.second, n_k, means.shape[1])
-    covariances = raw - _squares(structure, weights, delta)
-    variances = _variances(structure, covariances)
-    variances += reg_covar
-    if structure != "tied" and empty.any():
-        covariances[empty] = np.tensordot(weights, covariances, axes=1)
-    factors, collapsed = factors_where_definite(structure, covariances), empty
-    least_pivot = _variances(structure, factors).max() ** -2.0
-    if not least_pivot > _most_noise(means, raw.max() + reg_covar):  # NaN is not
-        scale = _scale(structure, weights, means, raw, variances)
-        collapsed = empty | _make_sound(structure, covariances, factors, scale)
-    lost = tuple(collapsed.nonzero()[0].tolist())
-    return Parameters(structure, weights, means, covariances, factors), lost
-
-
-def _check(statistics: Statistics) -> None:
     if not statistics.weight > 0:
         raise ValueError(f"statistics must have a positive weight, got {statistics.weight:g}")
+    found = Parameters.unset(statistics.structure, *statistics.shift.shape)
+    row_weight = statistics.weight / statistics.n_samples
+    sound = dispatch.estimates().maximise(
+        statistics.structure,
+        np.ascontiguousarray(statistics.shift),
+        np.ascontiguousarray(statistics.n_k),
+        np.ascontiguousarray(statistics.first),
+        np.ascontiguousarray(statistics.second),
+        row_weight,
+        reg_covar,
+        found.weights,
+        found.means,
+        found.covariances,
+        found.precisions_cholesky,
+    )
+    if sound:
+        return found, ()
+    _check_finite(statistics)
+    return found, tuple(_mend(statistics, found, row_weight).nonzero()[0].tolist())
+
+
+def _check_finite(statistics: Statistics) -> None:
     if not np.isfinite(statistics.second).all():
         raise ValueError(
             "the second moments of X overflow: scale its features, and means_init with them, so "
@@ -115,26 +102,24 @@ def _check(statistics: Statistics) -> None:
         )
 
 
-def _per_weight(
-    structure: Structure, second: FloatArray, n_k: FloatArray, n_features: int
-) -> FloatArray:
-    """Second moments about the shift, for a unit of weight."""
-    if structure == "full":
-        return second / n_k[:, None, None]
-    if structure == "tied":
-        return second / float(n_k.sum())
-    if structure == "diag":
-        return second / n_k[:, None]
-    return second / (n_k * n_features)
+def _mend(statistics: Statistics, found: Parameters, row_weight: float) -> Flags:
+    """Make parameters sound, in place, if they are not: tell which components collapsed."""
+    structure, covariances = found.structure, found.covariances
+    empty: Flags = statistics.n_k < EMPTY * row_weight
+    if structure != "tied" and empty.any():
+        covariances[empty] = np.tensordot(found.weights, covariances, axes=1)
+        found.precisions_cholesky[:] = factors_where_definite(structure, covariances)
+    moved = _squares(structure, found.weights, found.means - statistics.shift)
+    scale = _scale(structure, found.weights, found.means, moved, _variances(structure, covariances))
+    return empty | _make_sound(structure, covariances, found.precisions_cholesky, scale)
 
 
-def _squares(structure: Structure, weights: FloatArray, delta: FloatArray) -> FloatArray:
-    """Return what second moments lose when they are taken about the mean: delta delta'."""
-    if structure == "full":
-        return delta[:, :, None] * delta[:, None, :]
+def _squares(structure: Structure, weights: FloatArray, moves: FloatArray) -> FloatArray:
+    """What the means' moves took off the variances: (K, D), tied (1, D), spherical (K, 1)."""
+    squares = moves**2
     if structure == "tied":
-        return (weights[:, None] * delta).T @ delta
-    return delta**2 if structure == "diag" else (delta**2).mean(axis=1)
+        return (weights @ squares)[None]
+    return squares.mean(axis=1, keepdims=True) if structure == "spherical" else squares
 
 
 def _variances(structure: Structure, covariances: FloatArray) -> FloatArray:
@@ -149,10 +134,10 @@ def _scale(
     structure: Structure,
     weights: FloatArray,
     means: FloatArray,
-    raw: FloatArray,
+    moved: FloatArray,
     variances: FloatArray,
 ) -> _Scale:
-    """Tell rounding error, given the second moments about the shift for a unit of weight."""
+    """Tell rounding error, given variances, and what the means' moves took off them."""
     within = np.maximum(variances[0] if structure == "tied" else weights @ variances, 0.0)
     center = weights @ means
     squares = means**2
@@ -162,14 +147,8 @@ def _scale(
         squares = squares.mean(axis=1, keepdims=True)
     elif structure == "tied":
         squares = squares.max(axis=0, keepdims=True)
-    size = np.maximum(_variances(structure, raw), variances)
-    return _Scale(PIVOT_NOISE * size + RESOLUTION**2 * (squares + total), within, total, center)
-
-
-def _most_noise(means: FloatArray, largest: float) -> float:
-    """Return a bound, of a few operations, of all noise there can be with such variances."""
-    most: float = 2 * PIVOT_NOISE * largest + 3 * (RESOLUTION * np.abs(means).max()) ** 2
-    return most
+    noise = PIVOT_NOISE * np.maximum(variances + moved, 0) + RESOLUTION**2 * (squares + total)
+    return _Scale(noise, within, total, center)
 
 
 def _make_sound(

@@ -18,7 +18,7 @@ from gaussmix.checkpoint import Checkpoint, Identity, origin
 from gaussmix.covariance import m_step
 from gaussmix.data import Data, InMemory
 from gaussmix.drawing import draw
-from gaussmix.em import Callback, EMResult, EMState
+from gaussmix.em import Callback, EMResult, EMState, hasten
 from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
 from gaussmix.estimator import Estimator, Names
 from gaussmix.fingerprint import DigestPass, options_of
@@ -732,6 +732,10 @@ class GaussianMixture(Queries, Estimator):
                 most = most if self.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
                 sweep(state, data, to_parameters, max_iter=most, callback=callback)
 
+        def hastened(state: EMState) -> None:
+            if isinstance(data, InMemory):
+                hasten(state, data, float(self.reg_covar), int(self.max_iter))
+
         extent = Extent(data.n_samples, int(self.max_iter), float(self.tol))
         return Search(
             e_step=lambda parameters: data.total(partial(StatisticsPass, parameters)),
@@ -740,14 +744,16 @@ class GaussianMixture(Queries, Estimator):
             max_iter=int(self.max_iter),
             printer=Printer(int(self.verbose), int(self.verbose_interval), extent),
             opening=opening,
+            hasten=hastened,
         )
 
     def _keep(self, run: Run) -> None:
-        self._set_parameters(run.result.parameters)
-        self.converged_ = run.result.converged
-        self.n_iter_ = run.result.n_iter
+        result = run.result
+        self._set_parameters(result.parameters)
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
         self.lower_bound_ = run.lower_bound
-        self.lower_bounds_ = run.result.lower_bounds
+        self.lower_bounds_ = result.lower_bounds
         vars(self).pop("_warned", None)
         vars(self).pop("_sampler", None)  # sampling starts again from random_state
 

@@ -71,7 +71,7 @@ class HardPass:
             labels = np.empty(len(rows), dtype=np.int32)
         else:
             labels = self._labels[start : self._n_samples]
-        count = _thread_count(rows, self._centers, self._n_threads)
+        count = thread_count(rows, len(self._centers), self._n_threads)
         dispatch.kernels(rows).accumulate_hard(
             rows, weight, self._density, labels, self._n_k, self._first, self._totals, count
         )
@@ -175,7 +175,7 @@ def assign(
     X: Rows, density: Density, labels: Labels, best: Rows | None, n_threads: int | None
 ) -> None:
     """Write the nearest centre of each row, and -1/2 its squared distance if wanted."""
-    count = _thread_count(X, density.means, n_threads)
+    count = thread_count(X, len(density.means), n_threads)
     dispatch.kernels(X).assign(X, density, labels, best, count)
 
 
@@ -195,7 +195,7 @@ def improve(
     before which the passes ended.
     """
     n_k, totals = np.zeros(len(centers)), np.zeros(2)
-    count = _thread_count(X, centers, n_threads)
+    count = thread_count(X, len(centers), n_threads)
     n_iter, ended = dispatch.kernels(X).lloyd(
         X, sample_weight, centers, labels, n_k, totals, max_iter, threshold, count
     )
@@ -205,7 +205,7 @@ def improve(
 def closeness(X: Rows, centers: FloatArray, n_threads: int | None) -> Rows:
     """Return -1/2 the squared distances of rows from centres, (N, K), of X's dtype."""
     out = np.empty((len(X), len(centers)), dtype=X.dtype)
-    count = _thread_count(X, centers, n_threads)
+    count = thread_count(X, len(centers), n_threads)
     dispatch.kernels(X).log_density(X, nearest_density(centers, X.dtype), out, count)
     return out
 
@@ -217,5 +217,6 @@ def nearest_labels(X: Rows, centers: FloatArray, n_threads: int | None) -> Label
     return labels
 
 
-def _thread_count(X: Rows, centers: FloatArray, n_threads: int | None) -> int:
-    return threads.for_work(n_threads, 3.0 * X.size * len(centers))
+def thread_count(X: Rows, n_centers: int, n_threads: int | None) -> int:
+    """Return threads for a pass that finds the distances of rows from so many centres."""
+    return threads.for_work(n_threads, 3.0 * X.size * n_centers)

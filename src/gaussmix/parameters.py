@@ -10,9 +10,7 @@ from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import Density, FloatArray, Structure, rounded
-
-LOG_2_PI = float(np.log(2 * np.pi))
+from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape
 
 
 class NotPositiveDefiniteError(ValueError):
@@ -37,6 +35,13 @@ class Parameters:
     means: FloatArray
     covariances: FloatArray
     precisions_cholesky: FloatArray
+
+    @classmethod
+    def unset(cls, structure: Structure, n_components: int, n_features: int) -> Self:
+        """Parameters of that many components and features, of any values, to be set."""
+        spread = factors_shape(structure, n_components, n_features)
+        weights, means = np.empty(n_components), np.empty((n_components, n_features))
+        return cls(structure, weights, means, np.empty(spread), np.empty(spread))
 
     @classmethod
     def from_covariances(
@@ -76,26 +81,18 @@ class Parameters:
         """Inverse covariances, P = U U', in the structure's shape."""
         factors = self.precisions_cholesky
         if self.structure in ("full", "tied"):
-            return factors @ np.swapaxes(factors, -1, -2)
+            return factors @ factors.swapaxes(-1, -2)
         return factors**2
 
     def density(self, dtype: DTypeLike = np.float64) -> Density:
-        """The constants that a pass over rows of a dtype needs.
-
-        The centre is the mixture's own mean: no look at the data. Centre and centred means are
-        rounded to the dtype, so that moments are about what the kernel really subtracted.
-        """
-        center = rounded(self.weights @ self.means / self.weights.sum(), dtype)
-        with np.errstate(divide="ignore"):  # a weight of 0 has log-density -inf
-            log_weights = np.log(self.weights)
-        log_scales = log_weights + self._log_determinants() - 0.5 * self.n_features * LOG_2_PI
-        return Density(
-            self.structure,
-            center,
-            rounded(self.means - center, dtype),
-            np.ascontiguousarray(self.precisions_cholesky),
-            log_scales,
+        """The constants that a pass over rows of a dtype needs."""
+        center, means = np.empty(self.n_features), np.empty(self.means.shape)
+        log_scales = np.empty(self.n_components)
+        factors = np.ascontiguousarray(self.precisions_cholesky)
+        dispatch.estimates().density_constants(
+            self.structure, self.weights, self.means, factors, dtype, center, means, log_scales
         )
+        return Density(self.structure, center, means, factors, log_scales)
 
     def full_covariances(self) -> FloatArray:
         """Covariance matrices (K, D, D) whatever the structure."""
@@ -113,17 +110,6 @@ class Parameters:
         matrix = d * (d + 1) // 2
         covariances = {"full": k * matrix, "tied": matrix, "diag": k * d, "spherical": k}
         return k * d + covariances[self.structure] + k - 1
-
-    def _log_determinants(self) -> FloatArray:
-        """Logarithms of det U_k of every component, (K,), or of the tied factor, ()."""
-        factors = self.precisions_cholesky
-        if self.structure in ("full", "tied"):
-            logs: FloatArray = np.log(factors.diagonal(axis1=-2, axis2=-1)).sum(axis=-1)
-        elif self.structure == "diag":
-            logs = np.log(factors).sum(axis=1)
-        else:
-            logs = self.n_features * np.log(factors)
-        return logs
 
 
 def precision_factors(structure: Structure, covariances: FloatArray) -> FloatArray:
@@ -145,7 +131,7 @@ def factors_where_definite(structure: Structure, covariances: FloatArray) -> Flo
             return 1.0 / np.sqrt(covariances)
     matrices = np.ascontiguousarray(covariances).reshape(-1, *covariances.shape[-2:])
     factors = np.empty(matrices.shape)
-    dispatch.matrices().precision_factors(matrices, factors)
+    dispatch.estimates().precision_factors(matrices, factors)
     return factors.reshape(covariances.shape)
 
 

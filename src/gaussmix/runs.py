@@ -34,7 +34,7 @@ class Run(NamedTuple):
 
         One with a regularised component owes its likelihood to a few rows, so it comes last.
         """
-        return not self.result.collapsed, self.lower_bound
+        return not self.state.last.collapsed, self.lower_bound
 
     def ended(self, max_iter: int) -> bool:
         """Whether there is nothing left to do in a fit of so many iterations."""
@@ -65,6 +65,8 @@ class Search:
     printer : Printer
     opening : callable
         What a run does before EM, if it has not begun. One that is interrupted there begins anew.
+    hasten : callable
+        Goes on with a run, without a word, as far as it can; called where nobody listens.
     """
 
     e_step: EStep
@@ -73,6 +75,7 @@ class Search:
     max_iter: int
     printer: Printer
     opening: Opening
+    hasten: Callable[[EMState], None]
 
     def best(self, runs: Runs, note: Note = _silent) -> Run:
         """Return the run that ends best: of largest likelihood, those that collapsed last.
@@ -103,6 +106,8 @@ class Search:
 
         self.printer.start(run.number)
         self.opening(state, self.printer.step)
+        if note is _silent and not self.printer.verbose:
+            self.hasten(state)
         result = proceed(state, self.e_step, self.m_step, max_iter=self.max_iter, callback=callback)
         end = self.score(result.parameters)
         self.printer.end(end, result.converged)
@@ -115,6 +120,8 @@ def _with(runs: Runs, changed: Run) -> Runs:
 
 def _worth_keeping(runs: Runs) -> Runs:
     """Drop runs that converged to less than the best that did: nothing can change that."""
+    if len(runs) == 1:
+        return runs
     settled = [run for run in runs if run.end is not None and run.state.converged]
     best = max(settled, key=Run.rank, default=None)
     return tuple(run for run in runs if run is best or run not in settled)

@@ -74,7 +74,7 @@ class LikelihoodPass:
     def _add_groups(self, scores: Rows, weight: FloatArray | None) -> None:
         """Add sums over groups of rows, in order: the bits do not depend on how rows were cut."""
         starts = np.arange(0, len(scores), GROUP_ROWS)
-        weighted = scores.astype(np.float64) if weight is None else scores * weight
+        weighted = scores.astype(np.float64, copy=False) if weight is None else scores * weight
         for group in np.add.reduceat(weighted, starts).tolist():
             self._total += group
         if weight is None:

@@ -1,13 +1,12 @@
 """Starting centres for K-means: rows of the data."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core import dispatch
 from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.nearest import closeness
+from gaussmix.nearest import thread_count
 from gaussmix.sampling import Sample
 
 
@@ -24,17 +23,12 @@ def plus_plus(
     weight times squared distance from the nearest centre so far (Arthur & Vassilvitskii, 2007,
     sections 2.2 and 5). By default there are 2 + log K: scikit-learn's draws, and so its centres.
     """
-    rows, weight = sample.rows, sample.weights
-    chosen = [drawn_rows(weight, 1, random_state)[0]]
-    closest = closeness(rows, _centers(rows, chosen), n_threads)[:, 0]
+    rows, weight = sample
     n_trials = n_trials or 2 + int(np.log(n_clusters))
-    while len(chosen) < n_clusters:
-        candidates = drawn_rows(-weight * closest, n_trials, random_state)
-        nearer = closeness(rows, _centers(rows, candidates), n_threads)
-        np.maximum(nearer, closest[:, None], out=nearer)  # with each candidate as a centre
-        best = np.einsum("n,nt->t", weight, nearer).argmax()  # BLAS adds in varying orders
-        chosen.append(candidates[best])
-        closest = nearer[:, best].copy()
+    uniforms = random_state.random_sample(1 + (n_clusters - 1) * n_trials)
+    chosen = np.empty(n_clusters, dtype=np.int64)
+    count = thread_count(rows, n_trials, n_threads)
+    dispatch.kernels(rows).plus_plus(rows, weight, uniforms, chosen, n_trials, count)
     return _centers(rows, chosen)
 
 
@@ -52,7 +46,7 @@ def random_rows(sample: Sample, n_clusters: int, random_state: np.random.RandomS
     return _centers(X, rows)
 
 
-def _centers(X: Rows, rows: Sequence[int] | NDArray[np.intp]) -> FloatArray:
+def _centers(X: Rows, rows: NDArray[np.integer]) -> FloatArray:
     return X.take(rows, axis=0).astype(np.float64)
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
+from scipy.linalg.lapack import dsyevd
 
-from gaussmix._core.constants import FloatArray, Structure, factors_shape
+from gaussmix._core.constants import RESOLUTION, FloatArray, Structure, factors_shape
 from gaussmix.agglomeration import ward
-from gaussmix.covariance import RESOLUTION, m_step
+from gaussmix.covariance import m_step
 from gaussmix.data import Data, InMemory
 from gaussmix.emem import emem
 from gaussmix.lloyd import lloyd
@@ -17,7 +17,7 @@ from gaussmix.nearest import Labels, nearest_labels
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters, factors_of_precisions
 from gaussmix.sampling import Sample
 from gaussmix.seeding import distinct_rows, plus_plus
-from gaussmix.statistics import Statistics, collect
+from gaussmix.statistics import Statistics, collect, collect_labelled
 from gaussmix.trials import Round, best_trials
 from gaussmix.validation import check_numbers
 
@@ -105,7 +105,8 @@ def initial_parameters(
         statistics = random_statistics(sample, structure, n_components, random_state)
         start, _ = m_step(statistics, reg_covar)
     elif method == "emem":
-        total, _ = m_step(_of_one_group(sample, structure), 0.0)
+        alike = np.zeros(len(sample.rows), dtype=np.int32)
+        total, _ = m_step(hard_statistics(sample, alike, structure, 1, n_threads), 0.0)
         found = emem(sample, total, n_components, random_state, n_threads)
         start, _ = m_step(collect(*sample, found, n_threads), reg_covar)
     else:
@@ -179,7 +180,7 @@ def _grouped(
     starts = []
     for _ in range(_n_groupings(method, data.n_samples)):
         labels = GROUPINGS[method](scaled, n_components, random_state, data.n_threads)
-        statistics = hard_statistics(sample, labels, structure, n_components)
+        statistics = hard_statistics(sample, labels, structure, n_components, data.n_threads)
         starts.append(m_step(statistics, reg_covar)[0])
     if method == "kmeans" and _tells(sample, starts[0], data.n_samples):
         trials = best_trials(
@@ -193,63 +194,52 @@ def _n_groupings(method: str, n_samples: int) -> int:
     return min(MOST_KMEANS, 1 + n_samples // ROWS_PER_KMEANS) if method == "kmeans" else 1
 
 
-def _of_one_group(sample: Sample, structure: Structure) -> Statistics:
-    return hard_statistics(sample, np.zeros(len(sample.rows), dtype=np.int32), structure, 1)
-
-
 def scaled_rows(sample: Sample) -> FloatArray:
     r"""Copy the rows in principal directions of the features, on a scale between two.
 
     Where :math:`Z = U \Lambda V'` are the standardised rows, it returns :math:`U \Lambda^{1/2}`
     times a number: mclust's SVD scaling (Scrucca & Raftery, 2015). Units do not matter; features
     that say the same thing count less than once each; and directions with hardly any spread are
-    not blown up to the size of the others, as they are by whitening.
+    not blown up to the size of the others, as they are by whitening. A constant feature counts for
+    nothing.
     """
-    scaled = standardised(sample)
-    if scaled.shape[1] == 1:
-        return scaled
     weight = sample.weights
-    correlation = (weight[:, None] * scaled).T @ scaled / weight.sum()
+    total = len(weight) if sample.weight is None else weight.sum()
+    mean = weight @ sample.rows / total
+    scaled: FloatArray = sample.rows - mean
+    weighted = scaled if sample.weight is None else weight[:, None] * scaled
+    covariance = weighted.T @ scaled / total
+    spread = np.sqrt(covariance.diagonal())
+    scale = 1.0 / np.where(spread > RESOLUTION * np.abs(mean), spread, np.inf)
+    correlation = scale[:, None] * covariance * scale
     if not np.isfinite(correlation).all():
-        return np.zeros_like(scaled)  # moments overflow, which the M-step will say
-    variances, directions = np.linalg.eigh(correlation)
-    whitened: FloatArray = scaled @ (directions * np.maximum(variances, RESOLUTION) ** -0.25)
+        return np.zeros(sample.rows.shape)  # moments overflow, which the M-step will say
+    variances, directions, _ = dsyevd(correlation)
+    directions *= scale[:, None] * np.maximum(variances, RESOLUTION) ** -0.25
+    whitened: FloatArray = scaled @ directions
     return whitened
 
 
-def standardised(sample: Sample) -> FloatArray:
-    """Copy the rows, with mean 0 and standard deviation 1 in every feature (0 if constant)."""
-    weight = sample.weights
-    mean = weight @ sample.rows / weight.sum()
-    scaled: FloatArray = sample.rows - mean
-    spread = np.sqrt(weight @ scaled**2 / weight.sum())
-    scaled /= np.where(spread > RESOLUTION * np.abs(mean), spread, np.inf)
-    return scaled
-
-
 def hard_statistics(
-    sample: Sample, labels: Labels, structure: Structure, n_components: int
+    sample: Sample,
+    labels: Labels,
+    structure: Structure,
+    n_components: int,
+    n_threads: int | None = None,
 ) -> Statistics:
-    """Statistics of rows that belong to one component each, about the components' means.
+    """Statistics of rows that belong to one component each, about some row of each.
 
-    A component without rows is shifted to the mean of all.
+    A component without rows, or whose rows have no weight, is shifted to the mean of all.
     """
-    weight = sample.weights
-    shift = np.empty((n_components, sample.rows.shape[1]))
-    shift[:] = weight @ sample.rows / weight.sum()
-    statistics = Statistics.zeros(structure, shift)
-    order = labels.argsort(kind="stable")
-    bounds = labels.take(order).searchsorted(np.arange(n_components + 1)).tolist()
-    rows = sample.rows.take(order, axis=0).astype(np.float64, copy=False)
-    shares = weight.take(order)
-    for k, (start, end) in enumerate(pairwise(bounds)):
-        members, share = rows[start:end], shares[start:end]
-        total = share.sum()
-        if total > 0:
-            shift[k] = share @ members / total
-            members -= shift[k]
-            _add(statistics, k, members, share)
-    return replace(statistics, weight=float(weight.sum()), n_samples=len(labels))
+    members = np.zeros(n_components, dtype=np.intp)
+    members[labels] = np.arange(len(labels))
+    about = sample.rows.take(members, axis=0).astype(np.float64, copy=False)
+    statistics = collect_labelled(*sample, labels, structure, about, n_threads)
+    n_k = statistics.n_k
+    if not n_k.all():
+        mean = (n_k @ statistics.shift + statistics.first.sum(axis=0)) / statistics.weight
+        statistics.shift[n_k == 0] = mean
+    return statistics
 
 
 def random_statistics(

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape
+from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape, rounded
 from gaussmix._core.interface import Rows
 from gaussmix.parameters import Parameters
 
@@ -137,9 +138,35 @@ def collect(
     return running.result()
 
 
+def collect_labelled(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    labels: NDArray[np.int32],
+    structure: Structure,
+    shift: FloatArray,
+    n_threads: int | None = None,
+) -> Statistics:
+    """Return the statistics of rows that belong to one component each, about a shift (K, D).
+
+    Their log-likelihood is 0. The shift is rounded to the rows' dtype.
+    """
+    center = rounded(shift[0], X.dtype)
+    means = rounded(shift - center, X.dtype)
+    factors = np.ones(factors_shape(structure, *shift.shape))
+    density = Density(structure, center, means, factors, np.zeros(len(shift)))
+    sums, totals = _zeros(structure, shift), np.zeros(2)
+    count = threads.for_work(n_threads, flops_of(X, structure, len(shift)))
+    dispatch.kernels(X).accumulate(X, sample_weight, density, *sums, totals, count, labels)
+    return Statistics(structure, center + means, *sums, 0.0, float(totals[1]), len(X))
+
+
 def pass_flops(X: Rows, parameters: Parameters) -> float:
     """Floating-point operations of one pass: 4 N K F, F the terms per row and component."""
-    n_features = parameters.n_features
-    squares = n_features * (n_features + 1) // 2 if parameters.structure == "full" else n_features
-    per_component = 1 + n_features + squares
-    return 4.0 * len(X) * parameters.n_components * per_component
+    return flops_of(X, parameters.structure, parameters.n_components)
+
+
+def flops_of(X: Rows, structure: Structure, n_components: int) -> float:
+    """The same for components of a structure."""
+    n_features = int(X.shape[1])
+    squares = n_features * (n_features + 1) // 2 if structure == "full" else n_features
+    return 4.0 * len(X) * n_components * (1 + n_features + squares)

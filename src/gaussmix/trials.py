@@ -7,7 +7,8 @@ import numpy as np
 
 from gaussmix._core.constants import Structure
 from gaussmix.covariance import m_step
-from gaussmix.em import em
+from gaussmix.data import InMemory
+from gaussmix.em import EMState, hasten, proceed
 from gaussmix.parameters import NotPositiveDefiniteError, Parameters, precision_factors
 from gaussmix.sampling import Sample
 from gaussmix.statistics import collect
@@ -87,11 +88,12 @@ def _ranked(trials: Sequence[Trial]) -> list[Trial]:
 def _further(
     trial: Trial, sample: Sample, n_iter: int, reg_covar: float, n_threads: int | None
 ) -> Trial:
-    result = em(
-        trial.parameters,
+    state = EMState(trial.parameters, SETTLED)
+    hasten(state, InMemory(*sample, n_threads), reg_covar, n_iter)
+    result = proceed(
+        state,
         lambda parameters: collect(*sample, parameters, n_threads),
         lambda statistics: m_step(statistics, reg_covar),
-        tol=SETTLED,
         max_iter=n_iter,
     )
     spurious = n_spurious(result.parameters, _n_rows(sample), result.collapsed)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from gaussmix._core.constants import FloatArray
-from gaussmix.parameters import LOG_2_PI, Parameters
+from gaussmix._core.constants import LOG_2_PI, FloatArray
+from gaussmix.parameters import Parameters
 
 BLOCK_VALUES = 1 << 17  # points times components looked at together
 MAX_STEPS = 200  # twice what halving alone needs

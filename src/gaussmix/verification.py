@@ -103,7 +103,8 @@ class Answer(NamedTuple):
     sums: tuple[FloatArray, ...]  # n_k, first, second, totals
     sum_scales: tuple[FloatArray, ...]
     hard_sums: tuple[FloatArray, ...]  # n_k, first, totals
-    hard_sum_scales: tuple[FloatArray, ...]
+    labelled_sums: tuple[FloatArray, ...]  # n_k, first, second, totals, of rows that have labels
+    hard_sum_scales: tuple[FloatArray, ...]  # of both
 
 
 def compiled_builds() -> list[Build]:
@@ -218,13 +219,13 @@ def solve(problem: Problem) -> Answer:
     reference.responsibilities(X, density, resp)
     scale = 1.0 + np.abs(density.log_scales) + (density.log_scales - log_prob)
     row_scale = (resp * scale).sum(axis=1)
-    sums, hard_sums = _zero_sums(density), _zero_hard_sums(density)
+    sums, hard_sums, labelled = _zero_sums(density), _zero_hard_sums(density), _zero_sums(density)
     labels = np.empty(len(X), dtype=np.int32)
     reference.accumulate(X, weight, density, *sums)
     reference.accumulate_hard(X, weight, density, labels, *hard_sums)
+    reference.accumulate(X, weight, density, *labelled, 1, labels)
     soft = np.maximum(resp, LEAST_RESP) * row_scale[:, None]
     hard = scale * (labels[:, None] == np.arange(len(density.means)))
-    n_k, first, _, totals = _sum_scales(problem, hard)
     return Answer(
         log_prob,
         scale,
@@ -235,7 +236,8 @@ def solve(problem: Problem) -> Answer:
         sums,
         _sum_scales(problem, soft),
         hard_sums,
-        (n_k, first, totals),
+        labelled,
+        _sum_scales(problem, hard),
     )
 
 
@@ -278,9 +280,11 @@ def _assign_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
 
 def _accumulate_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
     X, weight, density, n_threads = problem
-    sums = _zero_sums(density)
+    sums, labelled = _zero_sums(density), _zero_sums(density)
     kernels.accumulate(X, weight, density, *sums, n_threads)
-    return _largest(map(_worst, sums, answer.sums, answer.sum_scales))
+    kernels.accumulate(X, weight, density, *labelled, n_threads, answer.labels)
+    errors = map(_worst, sums, answer.sums, answer.sum_scales)
+    return _largest([*errors, *map(_worst, labelled, answer.labelled_sums, answer.hard_sum_scales)])
 
 
 def _accumulate_hard_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
@@ -290,7 +294,8 @@ def _accumulate_hard_error(kernels: Kernels, problem: Problem, answer: Answer) -
     error = _label_error(labels, answer)
     if not np.array_equal(labels, answer.labels):  # then the sums must differ, and say nothing
         return error
-    return _largest([error, *map(_worst, sums, answer.hard_sums, answer.hard_sum_scales)])
+    n_k, first, _, totals = answer.hard_sum_scales
+    return _largest([error, *map(_worst, sums, answer.hard_sums, (n_k, first, totals))])
 
 
 CHECKS: tuple[Callable[[Kernels, Problem, Answer], float], ...] = (

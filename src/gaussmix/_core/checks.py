@@ -1,19 +1,22 @@
 """The argument checks that the reference and every compiled build share: same errors everywhere."""
 
 from operator import index
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import STRUCTURES, Density, FloatArray, factors_shape
+from gaussmix._core.constants import STRUCTURES, Density, FloatArray, Structure, factors_shape
+
+FLOAT64, INT32, INT64 = np.dtype(np.float64), np.dtype(np.int32), np.dtype(np.int64)
 
 
-def check_array(name: str, array: object, shape: tuple[int, ...], dtype: object) -> None:
+def check_array(name: str, array: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise unless `array` is a C-contiguous ndarray of that shape and dtype."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a numpy array, got {type(array).__name__}")
     if array.dtype != dtype:
-        raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {array.dtype}")  # type: ignore[call-overload]
+        raise TypeError(f"{name} must have dtype {dtype}, got {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     if not array.flags.c_contiguous:
@@ -37,7 +40,41 @@ def check_matrices(matrices: object) -> None:
     shape: tuple[int, ...] = getattr(matrices, "shape", ())
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] == 0:
         raise ValueError(f"matrices must have shape (M, D, D), D at least 1, got {shape}")
-    check_array("matrices", matrices, shape, np.float64)
+    check_array("matrices", matrices, shape, FLOAT64)
+
+
+def check_moments(
+    structure: Structure, shift: FloatArray, n_k: object, first: object, second: object
+) -> None:
+    """Raise unless these are the moments of components about a shift (K, D), K and D at least 1."""
+    _check_structure(structure)
+    shape: tuple[int, ...] = getattr(shift, "shape", ())
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"shift must have shape (K, D), K and D at least 1, got {shape}")
+    check_array("shift", shift, shape, FLOAT64)
+    check_array("n_k", n_k, shape[:1], FLOAT64)
+    check_array("first", first, shape, FLOAT64)
+    check_array("second", second, factors_shape(structure, *shape), FLOAT64)
+
+
+def check_estimates(
+    structure: Structure,
+    shape: tuple[int, ...],
+    weights: object,
+    means: object,
+    covariances: object,
+    factors: object,
+) -> None:
+    """Raise unless these are arrays for parameters (K, D); covariances may be None."""
+    _check_structure(structure)
+    if 0 in shape:
+        raise ValueError(f"means must have shape (K, D), K and D at least 1, got {shape}")
+    check_array("means", means, shape, FLOAT64)
+    check_array("weights", weights, shape[:1], FLOAT64)
+    spread = factors_shape(structure, *shape)
+    check_array("factors", factors, spread, FLOAT64)
+    if covariances is not None:
+        check_array("covariances", covariances, spread, FLOAT64)
 
 
 def check_pass(
@@ -48,14 +85,13 @@ def check_pass(
 ) -> tuple[int, int, int]:
     """Raise unless rows, weights, constants and thread count fit together; return (N, K, D)."""
     n_samples, n_features = check_rows(X)
-    if density.structure not in STRUCTURES:
-        raise ValueError(f"structure must be one of {STRUCTURES}, got {density.structure!r}")
+    _check_structure(density.structure)
     n_components = len(density.means)
-    check_array("center", density.center, (n_features,), np.float64)
-    check_array("means", density.means, (n_components, n_features), np.float64)
+    check_array("center", density.center, (n_features,), FLOAT64)
+    check_array("means", density.means, (n_components, n_features), FLOAT64)
     shape = factors_shape(density.structure, n_components, n_features)
-    check_array("factors", density.factors, shape, np.float64)
-    check_array("log_scales", density.log_scales, (n_components,), np.float64)
+    check_array("factors", density.factors, shape, FLOAT64)
+    check_array("log_scales", density.log_scales, (n_components,), FLOAT64)
     _check_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_samples, n_components, n_features
 
@@ -72,17 +108,66 @@ def check_lloyd(
     """Raise unless the arguments of `lloyd` fit together; return (N, K, D)."""
     n_samples, n_features = check_rows(X)
     n_clusters = len(centers)
-    check_array("centers", centers, (n_clusters, n_features), np.float64)
-    check_array("labels", labels, (n_samples,), np.int32)
-    check_array("n_k", n_k, (n_clusters,), np.float64)
-    check_array("totals", totals, (2,), np.float64)
+    check_array("centers", centers, (n_clusters, n_features), FLOAT64)
+    check_array("labels", labels, (n_samples,), INT32)
+    check_array("n_k", n_k, (n_clusters,), FLOAT64)
+    check_array("totals", totals, (2,), FLOAT64)
     _check_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_samples, n_clusters, n_features
 
 
+def check_em(
+    X: NDArray[np.floating],
+    sample_weight: object,
+    structure: Structure,
+    weights: object,
+    means: FloatArray,
+    covariances: object,
+    factors: object,
+    bounds: FloatArray,
+    n_threads: int,
+) -> tuple[int, int]:
+    """Raise unless the arguments of `em` fit together; return (K, D)."""
+    n_samples, n_features = check_rows(X)
+    if n_samples < 1:
+        raise ValueError("em needs at least one row, got none")
+    n_components = len(means)
+    check_estimates(structure, (n_components, n_features), weights, means, covariances, factors)
+    check_array("bounds", bounds, (len(bounds),), FLOAT64)
+    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    return n_components, n_features
+
+
+def check_seeding(
+    X: NDArray[np.floating],
+    sample_weight: object,
+    uniforms: object,
+    chosen: NDArray[np.int64],
+    n_trials: int,
+    n_threads: int,
+) -> tuple[int, int]:
+    """Raise unless the arguments of `plus_plus` fit together; return (K, D)."""
+    n_samples, n_features = check_rows(X)
+    n_clusters = len(chosen)
+    if n_samples < 1 or n_clusters < 1 or index(n_trials) < 1:
+        raise ValueError(
+            "plus_plus needs at least one row, one cluster and one trial, got "
+            f"{n_samples}, {n_clusters} and {n_trials}"
+        )
+    check_array("chosen", chosen, (n_clusters,), INT64)
+    check_array("uniforms", uniforms, (1 + (n_clusters - 1) * n_trials,), FLOAT64)
+    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    return n_clusters, n_features
+
+
+def _check_structure(structure: str) -> None:
+    if structure not in STRUCTURES:
+        raise ValueError(f"structure must be one of {STRUCTURES}, got {structure!r}")
+
+
 def _check_weight_and_threads(sample_weight: object, n_samples: int, n_threads: int) -> None:
     if sample_weight is not None:
-        check_array("sample_weight", sample_weight, (n_samples,), np.float64)
+        check_array("sample_weight", sample_weight, (n_samples,), FLOAT64)
     if index(n_threads) < 1:
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
 
@@ -92,9 +177,9 @@ def check_sums(
 ) -> None:
     """Raise unless the arrays a pass adds to have the shapes that the density implies."""
     n_components, n_features = density.means.shape
-    check_array("n_k", n_k, (n_components,), np.float64)
-    check_array("first", first, (n_components, n_features), np.float64)
+    check_array("n_k", n_k, (n_components,), FLOAT64)
+    check_array("first", first, (n_components, n_features), FLOAT64)
     if second is not None:
         shape = factors_shape(density.structure, n_components, n_features)
-        check_array("second", second, shape, np.float64)
-    check_array("totals", totals, (2,), np.float64)
+        check_array("second", second, shape, FLOAT64)
+    check_array("totals", totals, (2,), FLOAT64)

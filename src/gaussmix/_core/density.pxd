@@ -5,10 +5,9 @@ rows z, whose rounding error grows with a row's distance from the centre in unit
 not with its square as in the expanded quadratic.
 """
 
+from gaussmix._core.arrays cimport FULL, TIED
 from gaussmix._core.lanes cimport COMPONENTS, TILE, TRIANGLES, VECTORS, real, splat, vec
-from gaussmix._core.layout cimport (
-    FULL, TIED, Block, Mixture, density_tile, tile_size, triangle_columns,
-)
+from gaussmix._core.layout cimport Block, Mixture, density_tile, tile_size, triangle_columns
 
 
 cdef enum Quadratic:  # the form of a tile's quadratic forms

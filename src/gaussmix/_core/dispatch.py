@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from gaussmix._core import reference
-from gaussmix._core.interface import Kernels, Matrices, Rows
+from gaussmix._core.interface import Estimates, Kernels, Rows
 
 ENVIRONMENT_VARIABLE = "GAUSSMIX_ISA"
 COMPILED = ("baseline", "v3", "v4")  # slowest first; v3 and v4 are the x86-64 levels
@@ -88,16 +88,16 @@ def kernels(X: Rows) -> Kernels:
     return _active.kernels(X.dtype)
 
 
-def matrices() -> Matrices:
-    """What the active build does with the matrices of a mixture."""
-    return reference if _active.name == "reference" else _compiled_matrices()
+def estimates() -> Estimates:
+    """What the active build does with the parameters of a mixture."""
+    return reference if _active.name == "reference" else _compiled_estimates()
 
 
 @cache
-def _compiled_matrices() -> Matrices:
-    from gaussmix._core import factors
+def _compiled_estimates() -> Estimates:
+    from gaussmix._core import estimates
 
-    return factors
+    return estimates
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from gaussmix._core.constants import Density, FloatArray
+from gaussmix._core.constants import Density, FloatArray, Structure
 
 Rows = NDArray[np.floating]
 
-# One pass over the rows each, under a density; `lloyd` makes many, under its centres.
+# One pass over the rows each, under a density. `em`, `lloyd` and `plus_plus` make many.
 KERNELS = (
     "log_density",
     "log_likelihood",
@@ -50,6 +50,7 @@ class Kernels(Protocol):
         second: FloatArray,
         totals: FloatArray,
         n_threads: int = 1,
+        labels: NDArray[np.int32] | None = None,
     ) -> None: ...
 
     def accumulate_hard(
@@ -77,8 +78,61 @@ class Kernels(Protocol):
         n_threads: int = 1,
     ) -> tuple[int, bool]: ...
 
+    def em(
+        self,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        structure: Structure,
+        weights: FloatArray,
+        means: FloatArray,
+        covariances: FloatArray,
+        factors: FloatArray,
+        bounds: FloatArray,
+        reg_covar: float,
+        tol: float,
+        previous: float,
+        n_threads: int = 1,
+    ) -> tuple[int, bool]: ...
 
-class Matrices(Protocol):
-    """A module for small matrices. `_core.reference` says what each function computes."""
+    def plus_plus(
+        self,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        uniforms: FloatArray,
+        chosen: NDArray[np.int64],
+        n_trials: int,
+        n_threads: int = 1,
+    ) -> None: ...
+
+
+class Estimates(Protocol):
+    """A module for a mixture's parameters. `_core.reference` says what each function computes."""
+
+    def maximise(
+        self,
+        structure: Structure,
+        shift: FloatArray,
+        n_k: FloatArray,
+        first: FloatArray,
+        second: FloatArray,
+        row_weight: float,
+        reg_covar: float,
+        weights: FloatArray,
+        means: FloatArray,
+        covariances: FloatArray,
+        factors: FloatArray,
+    ) -> bool: ...
+
+    def density_constants(
+        self,
+        structure: Structure,
+        weights: FloatArray,
+        means: FloatArray,
+        factors: FloatArray,
+        dtype: DTypeLike,
+        center: FloatArray,
+        deviations: FloatArray,
+        log_scales: FloatArray,
+    ) -> None: ...
 
     def precision_factors(self, covariances: FloatArray, factors: FloatArray) -> None: ...

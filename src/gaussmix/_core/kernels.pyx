@@ -9,27 +9,32 @@ is reused and Ctrl-C is heard.
 
 import numpy as np
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY
-from libc.stdint cimport uintptr_t
+from libc.math cimport INFINITY, fabs
+from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memset
 
+from gaussmix._core.arrays cimport FULL, SPHERICAL, TIED, Form, address, form_of, writable
 from gaussmix._core.density cimport score_rows
-from gaussmix._core.lanes cimport LN2, PANEL, VECTORS, real, vec
-from gaussmix._core.layout cimport (
-    DIAG, FULL, SPHERICAL, TIED, Block, Mixture, load_rows, odd, panel_features,
+from gaussmix._core.estimates cimport (
+    Constants, Estimates, Moments, Size, copy_estimates, estimate, estimates_in, find_constants,
+    moments_in, size_of,
 )
+from gaussmix._core.lanes cimport LN2, PANEL, VECTORS, real, vec
+from gaussmix._core.layout cimport Block, Mixture, load_rows, odd, panel_features
 from gaussmix._core.moments cimport (
     add_hard, add_moments, add_totals, centre_moments, moments_order, n_moments, scratch_values,
 )
-from gaussmix._core.packing cimport Constants, pack, packed_size
+from gaussmix._core.packing cimport pack, packed_size
 from gaussmix._core.posterior cimport (
-    add_logs, add_logs_at_once, find_best, normalise, normalise_one, normalise_two,
+    add_logs, add_logs_at_once, find_best, follow, normalise, normalise_one, normalise_two,
 )
 
-from gaussmix._core.checks import check_array, check_lloyd, check_pass, check_sums
+from gaussmix._core.checks import (
+    INT32, check_array, check_em, check_lloyd, check_pass, check_seeding, check_sums,
+)
+from gaussmix._core.constants import Density
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -45,7 +50,6 @@ cdef enum:
 
 cdef double WAVE_FLOPS = 4e9  # a fraction of a second on one core
 
-FORMS = {"full": FULL, "tied": TIED, "diag": DIAG, "spherical": SPHERICAL}
 DTYPE = np.dtype(np.float32 if sizeof(real) == 4 else np.float64)
 
 
@@ -65,7 +69,7 @@ cdef struct Job:  # what to do with each row, and where
     const double* sample_weight  # (N,), or NULL
     double weight_unit  # a power of two near the largest, so that weights fit any precision
     real* out  # (N, K) or (N,), or NULL
-    int* labels  # (N,), or NULL
+    int* labels  # (N,), or NULL; given where responsibilities are to follow them
 
 
 cdef class Room:
@@ -88,17 +92,24 @@ cdef class PackedMixture:
     """A density packed for this build, and the memory that holds it."""
 
     cdef Mixture mixture
+    cdef object density
+    cdef Constants given  # where its numbers lie
     cdef Room room
 
     def __init__(self, density, bint exponentials):
-        cdef Constants given = Constants(
-            <const double*>address(density.center), <const double*>address(density.means),
-            <const double*>address(density.factors), <const double*>address(density.log_scales))
-        self.mixture.form = FORMS[density.structure]
+        self.density = density
+        self.given = Constants(
+            <double*>address(density.center), <double*>address(density.means),
+            <double*>address(density.factors), <double*>address(density.log_scales))
+        self.mixture.form = form_of(density.structure)
         self.mixture.unit = LN2 if exponentials else 1
         self.mixture.n_components, self.mixture.n_features = density.means.shape
         self.room = Room(packed_size(&self.mixture) * sizeof(real))
-        pack(&self.mixture, &given, <real*>self.room.address)
+        self.note()
+
+    cdef void note(self) noexcept:
+        """Note the density as it is now."""
+        pack(&self.mixture, &self.given, <real*>self.room.address)
 
 
 cdef class Sums:
@@ -135,6 +146,9 @@ cdef class Sums:
         for i in range(self.n):
             self.places[i] = flat[order[i]]
             self.sums[i] = self.places[i][0]
+
+    cdef void clear(self) noexcept:
+        memset(self.sums, 0, self.n * sizeof(double))
 
     cdef void hand_out(self) noexcept:
         cdef Py_ssize_t i
@@ -174,8 +188,8 @@ cdef class Centers:
             ones[i], ones[k + i] = 1, 0
         self.given = Constants(self.middle, self.means, ones, ones + k)
 
-    cdef find_nearest(self, Job* job, Py_ssize_t n_threads):
-        """Assign the rows of a job, and add up those of each centre."""
+    cdef void note(self) noexcept:
+        """Note where the centres are now."""
         cdef Py_ssize_t k = self.mixture.n_components
         cdef Py_ssize_t d = self.mixture.n_features
         cdef Py_ssize_t i, j
@@ -187,6 +201,10 @@ cdef class Centers:
             for j in range(k):
                 self.means[j * d + i] = <double><real>(self.centers[j * d + i] - self.middle[i])
         pack(&self.mixture, &self.given, <real*>self.packed.address)
+
+    cdef find_nearest(self, Job* job, Py_ssize_t n_threads):
+        """Assign the rows of a job, and add up those of each centre."""
+        self.note()
         memset(self.n_k, 0, self.n_sums * sizeof(double))
         run_waves(job, &self.mixture, self.n_k, self.n_sums, n_threads)
 
@@ -210,21 +228,6 @@ cdef class Centers:
             squares += step * step
             self.centers[i] = moved
         return squares
-
-
-cdef void* address(array) except? NULL:
-    """Where the numbers of a checked array lie: a memoryview takes several times as long."""
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(array, &buffer, PyBUF_SIMPLE)
-    PyBuffer_Release(&buffer)
-    return buffer.buf
-
-
-cdef void* writable(array) except? NULL:
-    cdef Py_buffer buffer
-    PyObject_GetBuffer(array, &buffer, PyBUF_WRITABLE)
-    PyBuffer_Release(&buffer)
-    return buffer.buf
 
 
 def log_density(X, density, out, int n_threads=1):
@@ -253,7 +256,7 @@ def responsibilities(X, density, out, int n_threads=1):
 
 def assign(X, density, labels, best, int n_threads=1):
     n_samples, _, _ = check_call(X, density, n_threads)
-    check_array("labels", labels, (n_samples,), np.int32)
+    check_array("labels", labels, (n_samples,), INT32)
     cdef Job job = Job(ASSIGN, 0, NULL, NULL, 1, NULL, NULL)
     job.labels = <int*>writable(labels)
     if best is not None:
@@ -262,15 +265,18 @@ def assign(X, density, labels, best, int n_threads=1):
     run(&job, X, None, density, (), n_threads)
 
 
-def accumulate(X, sample_weight, density, n_k, first, second, totals, int n_threads=1):
-    _, n_components, n_features = check_call(X, density, n_threads, sample_weight)
+def accumulate(
+    X, sample_weight, density, n_k, first, second, totals, int n_threads=1, labels=None
+):
+    cdef Py_ssize_t n_components, n_features
+    n_samples, n_components, n_features = check_call(X, density, n_threads, sample_weight)
     check_sums(density, n_k, first, second, totals)
     cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
+    if labels is not None:
+        check_array("labels", labels, (n_samples,), INT32)
+        job.labels = <int*>address(labels)
     run(&job, X, sample_weight, density, (n_k, first, second, totals), n_threads)
-    if density.structure == "full":
-        mirror(<double*>writable(second), n_components, n_features)
-    elif density.structure == "tied":
-        mirror(<double*>writable(second), 1, n_features)
+    mirror(form_of(density.structure), n_components, n_features, <double*>writable(second))
 
 
 def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n_threads=1):
@@ -278,7 +284,7 @@ def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n
     check_sums(density, n_k, first, None, totals)
     cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
     if labels is not None:
-        check_array("labels", labels, (n_samples,), np.int32)
+        check_array("labels", labels, (n_samples,), INT32)
         job.labels = <int*>writable(labels)
     run(&job, X, sample_weight, density, (n_k, first, totals), n_threads)
 
@@ -317,6 +323,153 @@ def lloyd(
     return n_iter, True
 
 
+def em(
+    X, sample_weight, structure, weights, means, covariances, factors, bounds,
+    double reg_covar, double tol, double previous, int n_threads=1,
+):
+    cdef Py_ssize_t n_components, n_features, n_iter, i
+    cdef Py_ssize_t n_bounds = len(bounds)
+    n_components, n_features = check_em(
+        X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
+    check_array("X", X, X.shape, DTYPE)
+    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
+    set_rows(&job, X, sample_weight)
+    cdef Size size = size_of(structure, means)
+    one, table, spread = weights.shape, means.shape, factors.shape
+    arrays = weights, means, covariances, factors
+    new = np.empty(one), np.empty(table), np.empty(spread), np.empty(spread)
+    cdef Estimates point = estimates_in(arrays)
+    cdef Estimates image = estimates_in(new)
+    cdef PackedMixture packed = PackedMixture(
+        Density(structure, np.zeros(n_features), np.zeros(table), factors, np.zeros(one)), True)
+    shift, n_k, first = np.empty(table), np.zeros(one), np.zeros(table)
+    second, totals = np.zeros(spread), np.zeros(2)
+    cdef Sums total = Sums((n_k, first, second, totals), packed, True)
+    cdef Moments moments = moments_in(shift, n_k, first, second)
+    cdef double* shifted = <double*>writable(shift)
+    cdef const double* likelihood_and_weight = <const double*>address(totals)
+    cdef double* bound = <double*>writable(bounds)
+    cdef bint sound
+    for n_iter in range(n_bounds):
+        find_constants(&size, &point, sizeof(real) == sizeof(float), &packed.given)
+        packed.note()
+        total.clear()
+        run_waves(&job, &packed.mixture, total.sums, total.n, n_threads)
+        total.hand_out()
+        mirror(size.form, n_components, n_features, <double*>moments.second)
+        for i in range(n_components * n_features):
+            shifted[i] = packed.given.center[i % n_features] + packed.given.means[i]
+        moments.row_weight = likelihood_and_weight[1] / job.n_samples
+        with nogil:
+            sound = estimate(&size, &moments, reg_covar, &image)
+        if not sound:
+            return n_iter, False
+        copy_estimates(&size, &image, &point)
+        bound[n_iter] = likelihood_and_weight[0] / likelihood_and_weight[1]
+        if fabs(bound[n_iter] - previous) < tol:
+            return n_iter + 1, True
+        previous = bound[n_iter]
+    return n_bounds, False
+
+
+def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1):
+    n_clusters, n_features = check_seeding(
+        X, sample_weight, uniforms, chosen, n_trials, n_threads)
+    check_array("X", X, X.shape, DTYPE)
+    trials = np.empty((n_trials, n_features))
+    cdef Centers candidates = Centers(trials)
+    cdef Choice choice
+    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, 1, NULL, NULL)
+    set_rows(&job, X, sample_weight)
+    cdef Room room = Room(job.n_samples * (sizeof(double) + (1 + n_trials) * sizeof(real)))
+    choice.n_samples, choice.n_trials = job.n_samples, n_trials
+    choice.sample_weight = job.sample_weight
+    choice.cumulated = <double*>room.address
+    choice.closest = <real*>(choice.cumulated + job.n_samples)
+    choice.nearer = job.out = choice.closest + job.n_samples
+    cdef Room trial_room = Room(n_trials * (sizeof(int64_t) + sizeof(double)))
+    cdef int64_t* drawn = <int64_t*>trial_room.address
+    choice.gains = <double*>(drawn + n_trials)
+    cdef const double* uniform = <const double*>address(uniforms)
+    cdef int64_t* rows = <int64_t*>writable(chosen)
+    cdef Py_ssize_t d = n_features
+    cdef Py_ssize_t c, t, i
+    for i in range(job.n_samples):
+        choice.closest[i] = <real>-INFINITY
+    for c in range(n_clusters):
+        with nogil:
+            cumulate(&choice, c == 0)
+        for t in range(n_trials):
+            drawn[t] = drawn_row(&choice, uniform[t if c else 0])
+            for i in range(d):
+                candidates.centers[t * d + i] = job.X[drawn[t] * d + i]
+        uniform += n_trials if c else 1
+        candidates.note()
+        run_waves(&job, &candidates.mixture, candidates.n_k, 0, n_threads)
+        with nogil:
+            rows[c] = drawn[take_best(&choice)]
+
+
+cdef struct Choice:  # of the next centre, by k-means++
+    Py_ssize_t n_samples
+    Py_ssize_t n_trials
+    const double* sample_weight  # (N,) or NULL
+    double* cumulated  # (N,), chances of the rows
+    real* closest  # (N,), -1/2 the squared distances from the nearest centre, -infinite before
+    real* nearer  # (N, n_trials), from each candidate, then from the nearest with it
+    double* gains  # (n_trials,)
+
+
+cdef inline double weight_in(const Choice* choice, Py_ssize_t row) noexcept nogil:
+    return 1 if choice.sample_weight == NULL else choice.sample_weight[row]
+
+
+cdef void cumulate(Choice* choice, bint first) noexcept nogil:
+    """Chances are weights at first, and then weights times squared distances."""
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(choice.n_samples):
+        total += weight_in(choice, i) * (1 if first else -choice.closest[i])
+        choice.cumulated[i] = total
+
+
+cdef Py_ssize_t drawn_row(const Choice* choice, double uniform) noexcept nogil:
+    """The first row whose cumulated chance is not below a random part of all."""
+    cdef Py_ssize_t last = choice.n_samples - 1
+    cdef double level = uniform * choice.cumulated[last]
+    cdef Py_ssize_t low = 0
+    cdef Py_ssize_t high = last
+    cdef Py_ssize_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if choice.cumulated[middle] < level:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef Py_ssize_t take_best(Choice* choice) noexcept nogil:
+    """Find the candidate that leaves rows closest to centres, and take it for one."""
+    cdef Py_ssize_t n = choice.n_trials
+    cdef real* nearer = choice.nearer
+    cdef Py_ssize_t best = 0
+    cdef Py_ssize_t i, t
+    for t in range(n):
+        choice.gains[t] = 0
+    for i in range(choice.n_samples):
+        for t in range(n):
+            nearer[t] = max(nearer[t], choice.closest[i])
+            choice.gains[t] += weight_in(choice, i) * nearer[t]
+        nearer += n
+    for t in range(n):
+        if choice.gains[t] > choice.gains[best]:
+            best = t
+    for i in range(choice.n_samples):
+        choice.closest[i] = choice.nearer[i * n + best]
+    return best
+
+
 def check_call(X, density, n_threads, sample_weight=None):
     """Raise unless the arguments fit together and this build; return (N, K, D)."""
     shape = check_pass(X, density, n_threads, sample_weight)
@@ -324,13 +477,14 @@ def check_call(X, density, n_threads, sample_weight=None):
     return shape
 
 
-cdef void mirror(double* matrices, Py_ssize_t n, Py_ssize_t d) noexcept:
-    """Copy the upper triangles, which the passes fill, to the lower ones."""
+cdef void mirror(Form form, Py_ssize_t n_components, Py_ssize_t d, double* second) noexcept:
+    """Copy the upper triangles of second moments, which the passes fill, to the lower ones."""
+    cdef Py_ssize_t n = n_components if form == FULL else 1 if form == TIED else 0
     cdef Py_ssize_t k, i, j
     for k in range(n):
         for i in range(d):
             for j in range(i):
-                matrices[(k * d + i) * d + j] = matrices[(k * d + j) * d + i]
+                second[(k * d + i) * d + j] = second[(k * d + j) * d + i]
 
 
 cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
@@ -490,6 +644,11 @@ cdef void do_block(
     if job.sample_weight != NULL:
         weight = job.sample_weight + row
     load_rows(block, mixture, X, weight, job.weight_unit)
+    if job.task == ACCUMULATE and job.labels != NULL:
+        follow(block, mixture, job.labels + row)
+        find_moments(block, mixture, sums)
+        add_totals(block, mixture, sums + width - 2)
+        return
     find_densities(block, mixture)
     if job.task == LOG_DENSITY:
         write_scores(block, mixture, job.out + row * mixture.n_components)

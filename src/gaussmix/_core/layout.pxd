@@ -10,18 +10,13 @@ the same way, score[panel][component][vector][lane]. Strides are odd numbers of 
 equal features of all panels would fall into one set of the cache.
 """
 
+from gaussmix._core.arrays cimport FULL, TIED, Form
 from gaussmix._core.lanes cimport (
     COMPONENTS, LANES, PANEL, TRIANGLES, VECTORS, gather, prefetch, real, splat, vec,
 )
 
 cdef enum:
     FEW_FEATURES = 16  # up to which full factors leave the cache room for the next block's rows
-
-cdef enum Form:  # of the factors
-    FULL  # a triangle per component
-    TIED  # one triangle: rows are rotated by it first, then factors are 1
-    DIAG  # a number per component and feature
-    SPHERICAL  # as DIAG, second moments summed over features
 
 cdef struct Mixture:
     Form form

@@ -9,12 +9,11 @@ needs, [row][column][component of the tile], and a tied structure's triangle at 
 `moments_order` says where each belongs in the statistics.
 """
 
+from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED
 from gaussmix._core.lanes cimport (
     COMPONENTS, REGISTERS, VECTORS, held, real, splat, vec,
 )
-from gaussmix._core.layout cimport (
-    DIAG, FULL, SPHERICAL, TIED, Block, Mixture, panel_features, tile_size,
-)
+from gaussmix._core.layout cimport Block, Mixture, panel_features, tile_size
 from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
 

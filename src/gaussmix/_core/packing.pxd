@@ -1,15 +1,9 @@
 """A density's constants in the order and precision in which the tiles read them."""
 
+from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED
+from gaussmix._core.estimates cimport Constants
 from gaussmix._core.lanes cimport COMPONENTS, SQUARES_LIMIT, real
-from gaussmix._core.layout cimport (
-    DIAG, FULL, SPHERICAL, TIED, Mixture, density_tile, triangle_columns,
-)
-
-cdef struct Constants:  # of a density, as `constants.Density` describes them
-    const double* center
-    const double* means
-    const double* factors
-    const double* log_scales
+from gaussmix._core.layout cimport Mixture, density_tile, triangle_columns
 
 
 cdef inline Py_ssize_t packed_size(const Mixture* mixture) noexcept nogil:

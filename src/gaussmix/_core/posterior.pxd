@@ -4,7 +4,7 @@ Log-densities that become responsibilities are in units of ln 2: exponentials ar
 """
 
 from gaussmix._core.lanes cimport (
-    LN2, LOG_LOWEST, PANEL, VECTORS, larger, real, splat, vec, where_greater,
+    LANES, LN2, LOG_LOWEST, PANEL, VECTORS, larger, real, splat, vec, where_greater,
 )
 from gaussmix._core.layout cimport Block, Mixture
 from gaussmix._core.vector_math cimport vector_exp2, vector_log2
@@ -144,6 +144,25 @@ cdef inline void add_logs_at_once(Block* block, const Mixture* mixture) noexcept
         for v in range(VECTORS):
             block.top[p * VECTORS + v] += product[v]
         p += factors
+
+
+cdef inline void follow(Block* block, const Mixture* mixture, const int* labels) noexcept nogil:
+    """Replace `score` by the rows' weights where their labels say, else by 0; no row has a
+    log-likelihood."""
+    cdef real* score = <real*>block.score
+    cdef const real* weight = <const real*>block.weight
+    cdef Py_ssize_t p, i, s
+    for p in range(block.n_panels):
+        for i in range(mixture.n_components * PANEL):
+            score[i] = 0
+        for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):
+            if 0 <= labels[s] < mixture.n_components:
+                score[labels[s] * PANEL + s] = weight[s]
+        for i in range(VECTORS):
+            block.top[p * VECTORS + i] = splat(0)
+        score += block.score_stride * LANES
+        weight += PANEL
+        labels += PANEL
 
 
 cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) noexcept nogil:

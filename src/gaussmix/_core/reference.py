@@ -16,11 +16,36 @@ Rows are read in blocks, so no array of size N x K is made here either.
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
-from gaussmix._core.checks import check_array, check_lloyd, check_matrices, check_pass, check_sums
-from gaussmix._core.constants import GROUP_ROWS, LOG_LOWEST, Density, FloatArray, nearest_density
+from gaussmix._core.checks import (
+    FLOAT64,
+    INT32,
+    check_array,
+    check_em,
+    check_estimates,
+    check_lloyd,
+    check_matrices,
+    check_moments,
+    check_pass,
+    check_seeding,
+    check_sums,
+)
+from gaussmix._core.constants import (
+    EMPTY,
+    EPS,
+    GROUP_ROWS,
+    LOG_2_PI,
+    LOG_LOWEST,
+    PIVOT_NOISE,
+    RESOLUTION,
+    Density,
+    FloatArray,
+    Structure,
+    nearest_density,
+    rounded,
+)
 
 Rows = NDArray[np.floating]
 
@@ -55,7 +80,7 @@ def assign(
 ) -> None:
     """Most probable component of each row into `labels` (N,), its l_k into `best` (N,) if given."""
     n_samples, _, _ = check_pass(X, density, n_threads)
-    check_array("labels", labels, (n_samples,), np.int32)
+    check_array("labels", labels, (n_samples,), INT32)
     if best is not None:
         check_array("best", best, (n_samples,), X.dtype)
     for rows in _blocks(X):
@@ -75,19 +100,29 @@ def accumulate(
     second: FloatArray,
     totals: FloatArray,
     n_threads: int = 1,
+    labels: NDArray[np.int32] | None = None,
 ) -> None:
     """Add the statistics of soft assignment: the one pass that EM makes over the data.
 
     IN: X (N, D), sample_weight (N,) or None, density. INOUT, float64: n_k (K,), first (K, D),
     second (full (K, D, D), tied (D, D) summed over components, diag (K, D), spherical (K,) summed
     over features), totals (2,) = weighted log-likelihood and weight.
+
+    With labels (N,) a row belongs to that component alone, to none where there is no such
+    component, and has no log-likelihood.
     """
-    check_pass(X, density, n_threads, sample_weight)
+    n_samples, n_components, _ = check_pass(X, density, n_threads, sample_weight)
     check_sums(density, n_k, first, second, totals)
+    if labels is not None:
+        check_array("labels", labels, (n_samples,), INT32)
     for rows in _blocks(X):
         z = _centred(X[rows], density)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
-        resp, log_likelihood = _responsibilities(_bounded(X[rows], density))
+        if labels is None:
+            resp, log_likelihood = _responsibilities(_bounded(X[rows], density))
+        else:
+            resp = (labels[rows, None] == np.arange(n_components)).astype(np.float64)
+            log_likelihood = np.zeros(len(z))
         resp *= weight[:, None]
         deviations = z - density.means[:, None, :]  # (K, B, D)
         n_k += resp.sum(axis=0)
@@ -115,7 +150,7 @@ def accumulate_hard(
     n_samples, n_components, _ = check_pass(X, density, n_threads, sample_weight)
     check_sums(density, n_k, first, None, totals)
     if labels is not None:
-        check_array("labels", labels, (n_samples,), np.int32)
+        check_array("labels", labels, (n_samples,), INT32)
     for rows in _blocks(X):
         z = _centred(X[rows], density)
         weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
@@ -176,13 +211,191 @@ def lloyd(
     return n_iter, True
 
 
+def em(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    structure: Structure,
+    weights: FloatArray,
+    means: FloatArray,
+    covariances: FloatArray,
+    factors: FloatArray,
+    bounds: FloatArray,
+    reg_covar: float,
+    tol: float,
+    previous: float,
+    n_threads: int = 1,
+) -> tuple[int, bool]:
+    """Repeat E-step and M-step until the likelihood settles (Bishop, PRML, 9.2.2).
+
+    IN: X (N, D), sample_weight (N,) or None. INOUT: weights, means, covariances and factors, as
+    `maximise` finds them. OUT: bounds (max_iter,), a row's mean log-likelihood before each M-step.
+
+    It ends where that changes by less than tol, from `previous` before the first; after max_iter
+    iterations; or where `maximise` finds something wrong, before that iteration. Returns the number
+    of iterations, and whether it settled.
+    """
+    check_em(X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
+    point = weights, means, covariances, factors
+    image = tuple(np.empty_like(array) for array in point)
+    center, deviations, log_scales = np.empty(len(means.T)), np.empty_like(means), weights.copy()
+    for n_iter in range(len(bounds)):
+        density_constants(
+            structure, weights, means, factors, X.dtype, center, deviations, log_scales
+        )
+        density = Density(structure, center, deviations, factors, log_scales)
+        sums = np.zeros_like(weights), np.zeros_like(means), np.zeros_like(factors)
+        totals = np.zeros(2)
+        accumulate(X, sample_weight, density, *sums, totals)
+        row_weight = totals[1] / len(X)
+        if not maximise(structure, center + deviations, *sums, row_weight, reg_covar, *image):
+            return n_iter, False
+        for old, new in zip(point, image, strict=True):
+            old[...] = new
+        bounds[n_iter] = totals[0] / totals[1]
+        if abs(bounds[n_iter] - previous) < tol:
+            return n_iter + 1, True
+        previous = bounds[n_iter]
+    return len(bounds), False
+
+
+def plus_plus(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    uniforms: FloatArray,
+    chosen: NDArray[np.int64],
+    n_trials: int,
+    n_threads: int = 1,
+) -> None:
+    """Choose rows as first centres by greedy k-means++ (Arthur & Vassilvitskii, 2007, 2.2 and 5).
+
+    IN: X (N, D), sample_weight (N,) or None, uniforms (1 + (K - 1) n_trials,) on [0, 1). OUT:
+    chosen (K,), numbers of rows. The first is drawn with a chance proportional to weight; each next
+    one is the best of n_trials, drawn by weight times squared distance from the nearest so far.
+    """
+    check_seeding(X, sample_weight, uniforms, chosen, n_trials, n_threads)
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+
+    def drawn(chances: FloatArray, levels: FloatArray) -> NDArray[np.intp]:
+        cumulated = chances.cumsum()
+        rows: NDArray[np.intp] = cumulated.searchsorted(levels * cumulated[-1])
+        return np.minimum(rows, len(X) - 1, out=rows)
+
+    def closeness(rows: NDArray[np.intp]) -> Rows:
+        density = nearest_density(X[rows].astype(np.float64), X.dtype)
+        out = np.empty((len(X), len(rows)), dtype=X.dtype)
+        log_density(X, density, out)
+        return out
+
+    chosen[:1] = drawn(weight, uniforms[:1])
+    closest = closeness(chosen[:1])[:, 0]
+    for c in range(1, len(chosen)):
+        first = 1 + (c - 1) * n_trials
+        candidates = drawn(-weight * closest, uniforms[first : first + n_trials])
+        nearer = np.maximum(closeness(candidates), closest[:, None])
+        best = np.einsum("n,nt->t", weight, nearer).argmax()  # BLAS adds in varying orders
+        chosen[c] = candidates[best]
+        closest = nearer[:, best]
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # told by what is returned
+def maximise(
+    structure: Structure,
+    shift: FloatArray,
+    n_k: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
+    row_weight: float,
+    reg_covar: float,
+    weights: FloatArray,
+    means: FloatArray,
+    covariances: FloatArray,
+    factors: FloatArray,
+) -> bool:
+    r"""The M-step: parameters that maximise the expected log-likelihood (Bishop, PRML, 9.24-26).
+
+    IN: moments as `accumulate` adds them up, about a shift (K, D); row_weight, the mean weight of a
+    row; reg_covar, added to every variance. OUT, in the structure's shapes: weights, means,
+    covariances and upper factors of the precisions. With delta_k = first_k / n_k
+
+        mean_k = shift_k + delta_k,   C_k = second_k / n_k - delta_k delta_k' + reg_covar I;
+
+    tied: the average of the C_k, weighted by n_k; diag, spherical: of the variances, and their mean
+    over features. As in scikit-learn, 10 eps of row_weight are added to every n_k.
+
+    Returns whether nothing is wrong: every component has rows, all moments are finite, and no pivot
+    of a covariance may be rounding error. A component without rows keeps its mean, the shift.
+    """
+    check_moments(structure, shift, n_k, first, second)
+    check_estimates(structure, shift.shape, weights, means, covariances, factors)
+    empty = n_k < EMPTY * row_weight
+    n_k = n_k + 10 * EPS * row_weight
+    weights[:] = n_k / n_k.sum()
+    delta = first / n_k[:, None]
+    delta[empty] = 0
+    means[:] = shift + delta
+    if structure == "full":
+        covariances[:] = second / n_k[:, None, None] - delta[:, :, None] * delta[:, None, :]
+    elif structure == "tied":
+        covariances[:] = second / n_k.sum() - (weights[:, None] * delta).T @ delta
+    elif structure == "diag":
+        covariances[:] = second / n_k[:, None] - delta**2
+    else:
+        covariances[:] = (second / n_k - (delta**2).sum(axis=1)) / len(delta.T)
+    if structure in ("full", "tied"):
+        matrices = -1, *covariances.shape[-2:]
+        np.einsum("...ii->...i", covariances)[:] += reg_covar
+        precision_factors(covariances.reshape(matrices), factors.reshape(matrices))
+    else:
+        covariances += reg_covar
+        factors[:] = 1 / np.sqrt(covariances)
+    if empty.any() or not np.isfinite(second).all():
+        return False
+    largest = covariances.max() + (delta**2).max()
+    noise = 2 * PIVOT_NOISE * largest + 3 * (RESOLUTION * np.abs(means).max()) ** 2
+    return bool(factors.max() ** -2 > noise)
+
+
+def density_constants(
+    structure: Structure,
+    weights: FloatArray,
+    means: FloatArray,
+    factors: FloatArray,
+    dtype: DTypeLike,
+    center: FloatArray,
+    deviations: FloatArray,
+    log_scales: FloatArray,
+) -> None:
+    """What `Density` holds of a mixture, for rows of a precision.
+
+    IN: weights (K,), means (K, D), factors of the precisions in the structure's shape. OUT: center
+    (D,), the mixture's mean, so that no look at the data is needed; deviations (K, D), the means
+    relative to it, both rounded to the precision, so that moments are about what a kernel really
+    subtracts; log_scales (K,) = log weight_k + log det U_k - D/2 log 2 pi.
+    """
+    n_components, n_features = means.shape
+    check_estimates(structure, (n_components, n_features), weights, means, None, factors)
+    check_array("center", center, (n_features,), FLOAT64)
+    check_array("deviations", deviations, (n_components, n_features), FLOAT64)
+    check_array("log_scales", log_scales, (n_components,), FLOAT64)
+    center[:] = rounded(weights @ means / weights.sum(), dtype)
+    deviations[:] = rounded(means - center, dtype)
+    if structure in ("full", "tied"):
+        log_determinants = np.log(factors.diagonal(axis1=-2, axis2=-1)).sum(axis=-1)
+    elif structure == "diag":
+        log_determinants = np.log(factors).sum(axis=1)
+    else:
+        log_determinants = n_features * np.log(factors)
+    with np.errstate(divide="ignore"):  # a weight of 0 has log-density -inf
+        log_scales[:] = np.log(weights) + log_determinants - 0.5 * n_features * LOG_2_PI
+
+
 def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
     """Upper factors of the inverses, from C = L L' U = inv(L)', into `factors` (M, D, D).
 
     IN: covariances (M, D, D). Where one is not positive definite all of its factor is NaN.
     """
     check_matrices(covariances)
-    check_array("factors", factors, covariances.shape, np.float64)
+    check_array("factors", factors, covariances.shape, FLOAT64)
     for covariance, factor in zip(covariances, factors, strict=True):
         lower, failed = dpotrf(covariance, lower=True, clean=True)
         definite = not failed and (lower.diagonal() > 0).all()  # LAPACK lets NaN pass

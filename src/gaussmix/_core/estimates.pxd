@@ -1,0 +1,42 @@
+"""What the kernels need of `estimates`, compiled once: its results have the same bits for all."""
+
+from gaussmix._core.arrays cimport Form
+
+cdef struct Size:
+    Form form
+    Py_ssize_t n_components
+    Py_ssize_t n_features
+
+
+cdef struct Moments:  # what `Statistics` holds
+    const double* shift
+    const double* n_k
+    const double* first
+    const double* second
+    double row_weight
+
+
+cdef struct Estimates:
+    double* weights
+    double* means
+    double* covariances
+    double* factors
+
+
+cdef struct Constants:  # of a density, as `constants.Density` describes them
+    double* center
+    double* means
+    const double* factors
+    double* log_scales
+
+
+cdef Size size_of(structure, means) except *
+cdef Moments moments_in(shift, n_k, first, second) except *  # row_weight is to be set
+cdef Estimates estimates_in(arrays) except *  # of weights, means, covariances, factors
+cdef void copy_estimates(const Size* size, const Estimates* given, Estimates* found) noexcept nogil
+cdef bint estimate(
+    const Size* size, const Moments* given, double reg_covar, Estimates* found
+) noexcept nogil
+cdef void find_constants(
+    const Size* size, const Estimates* given, bint single, Constants* found
+) noexcept nogil

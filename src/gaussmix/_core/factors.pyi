@@ -1,3 +1,0 @@
-from gaussmix._core.constants import FloatArray
-
-def precision_factors(covariances: FloatArray, factors: FloatArray) -> None: ...
