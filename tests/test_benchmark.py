@@ -1,6 +1,7 @@
 """The benchmark: its judgement of answers, its plan, its targets and tables. No time is judged."""
 
 import json
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,23 @@ def test_an_iteration_is_the_difference_between_two_fits(monkeypatch: pytest.Mon
         while runner.lap():
             pass
         assert runner.timing.seconds == pytest.approx(seconds)
+
+
+def test_the_best_of_a_turn_counts_and_short_calls_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, costs = 0.0, cycle([0.02, 0.01, 0.04])
+
+    def call(n_iter: int) -> Answer:
+        nonlocal now
+        now += next(costs)
+        return 0.0
+
+    monkeypatch.setattr(race, "perf_counter", lambda: now)
+    runner = Race(gaussmix(), call, Case(PREDICT_PROBA, 10, 1, 1, repeats=4))
+    runner.warm_up()
+    while runner.lap():
+        pass
+    assert runner.timing.seconds == pytest.approx(0.01)
+    assert now == pytest.approx(0.02 + 0.05 + 0.07 + 0.07)  # the first, and three turns
 
 
 def test_a_time_that_is_not_resolved_is_said_to_be(tmp_path: Path) -> None:

@@ -49,10 +49,10 @@ class Timing:
         self._laps += 1
         return [n_iter for n_iter, times in self._times.items() if len(times) == fewest]
 
-    def note(self, n_iter: int, seconds: float) -> None:
-        """Note a call of so many iterations."""
+    def note(self, n_iter: int, seconds: float, spent: float | None = None) -> None:
+        """Note a call of so many iterations, the best of a turn that took `spent` seconds."""
         self._times[n_iter].append(seconds)
-        self._spent += seconds
+        self._spent += seconds if spent is None else spent
 
     def _has_enough(self, fewest: int) -> bool:
         if self.uncertainty <= RESOLVED:
