@@ -2,6 +2,7 @@
 
 import tracemalloc
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,19 @@ def test_a_feature_alone_is_standardised(spread: float, offset: float) -> None:
     expected = float(spread > 0)
     assert np.average(scaled[:, 0] ** 2, weights=weight) == pytest.approx(expected, rel=1e-6)
     assert spread or not scaled.any()
+
+
+@each_structure
+def test_rows_without_weight_may_hold_anything(structure: Structure) -> None:
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    X[[0, 7]], weight, labels = 1e30, np.ones(50), np.arange(50, dtype=np.int32) % 3
+    weight[[0, 7]] = 0.0
+    weight[labels == 2] = 0.0
+    got = hard_statistics(Sample(X, weight), labels, structure, 3)
+    kept = weight > 0
+    want = hard_statistics(Sample(X[kept], weight[kept]), labels[kept], structure, 3)
+    assert np.abs(got.shift).max() < 10
+    assert_close(got.about(want.shift), replace(want, n_samples=50))
 
 
 @each_structure

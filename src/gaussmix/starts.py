@@ -227,12 +227,15 @@ def hard_statistics(
     n_components: int,
     n_threads: int | None = None,
 ) -> Statistics:
-    """Statistics of rows that belong to one component each, about some row of each.
+    """Statistics of rows that belong to one component each, about one of the heaviest rows of each.
 
+    Its distance from the mean is a part of the variance, so that no digits are lost that matter.
     A component without rows, or whose rows have no weight, is shifted to the mean of all.
     """
-    members = np.zeros(n_components, dtype=np.intp)
-    members[labels] = np.arange(len(labels))
+    weight = sample.weight
+    rows = np.arange(len(labels)) if weight is None else weight.argsort(kind="stable")
+    members = np.full(n_components, rows[-1])
+    members[labels.take(rows)] = rows  # the last of a component's rows stays
     about = sample.rows.take(members, axis=0).astype(np.float64, copy=False)
     statistics = collect_labelled(*sample, labels, structure, about, n_threads)
     n_k = statistics.n_k
