@@ -793,6 +793,29 @@ def test_a_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("tiny")
+def test_what_was_not_resolved_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide = True
+
+    def noted(case: Case, *others: Any) -> list[Row]:
+        ran.append(case.task)
+        *rows, last = run_case(case, *others)
+        return [*rows, last._replace(seconds=np.nan) if hide and case.task == EM else last]
+
+    monkeypatch.setattr(benchmark, "run_case", noted)
+    ran: list[str] = []
+    cli.main(["bench", "--full", "-o", str(tmp_path)])
+    ran, hide = [], False
+    assert cli.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
+    assert ran == [EM]
+    assert all(row.seconds > 0 for row in report.read(tmp_path).rows)
+    ran = []
+    assert cli.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
+    assert ran == []
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_run_elsewhere_is_not_resumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,11 @@
 `gaussmix.race` says how a case is measured, `gaussmix.targets` what is hoped for.
 """
 
+import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -109,7 +110,8 @@ def main(
         installed. By default the full form writes them to the current folder, and the short form
         does not.
     resume : bool, default=False
-        Keep what ``benchmark.json`` in that folder has, and run the parts that it lacks.
+        Keep what ``benchmark.json`` in that folder has, and run the parts that it lacks, or in
+        which a time was not resolved.
 
     Returns
     -------
@@ -142,7 +144,7 @@ class _Run:
         self._folder = _folder(output, full or resume)
         self._facts = about({name: version_of(name) for name in DISTRIBUTIONS})
         earlier = _earlier(self._folder, self._facts) if resume and self._folder else NOTHING
-        self.rows = list(earlier.rows)
+        self.rows = _resolved(earlier.rows)
         self._grid = earlier.grid
         self._before = earlier.about.get(TIME_TAKEN, "")
         done = {(str(row.case), row.threads) for row in self.rows}
@@ -200,6 +202,12 @@ def _earlier(folder: Path, facts: Mapping[str, str]) -> Report:
                 f"the run to be resumed had {name} {found.about.get(name)!r}, this one {text!r}"
             )
     return found
+
+
+def _resolved(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of those parts in which every time is known."""
+    hidden = {(row.case, row.threads) for row in rows if math.isnan(row.seconds)}
+    return [row for row in rows if (row.case, row.threads) not in hidden]
 
 
 def chosen(full: bool, only: str | None) -> tuple[list[Entry], bool]:

@@ -463,7 +463,8 @@ def _add_bench(commands: Any) -> None:
     add("--full", action="store_true", help="all sizes, one thread and all, and the targets")
     add("--only", metavar="REGEX", help="only what has this in its name, as 'S2' or 'efficiency'")
     add("-o", "--output", type=Path, metavar="FOLDER", help="for JSON, Markdown and pictures")
-    add("--resume", action="store_true", help="keep what the folder has, and measure the rest")
+    text = "keep what the folder has, and measure the rest, and what was not resolved"
+    add("--resume", action="store_true", help=text)
 
 
 def _command(
