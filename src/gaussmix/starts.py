@@ -204,7 +204,7 @@ def scaled_rows(sample: Sample) -> FloatArray:
     nothing.
     """
     weight = sample.weights
-    total = len(weight) if sample.weight is None else weight.sum()
+    total = weight.sum()
     mean = weight @ sample.rows / total
     scaled: FloatArray = sample.rows - mean
     weighted = scaled if sample.weight is None else weight[:, None] * scaled
