@@ -263,3 +263,12 @@ def test_the_quick_bound_is_above_all_noise(
         seen.add(sound)
     assert True in seen or offset  # which may drown even the widest spread
     assert False in seen or structure == "spherical"
+
+
+@each_structure
+@pytest.mark.parametrize("scale", [1e155, 1e200, 1e300])
+def test_means_whose_noise_overflows_are_refused(structure: Structure, scale: float) -> None:
+    """Even where the moments about them do not; it once tried to regularise them for ever."""
+    X = np.array([[1.0, 2.0], [1.0, 2.0]]) * scale
+    with pytest.raises(ValueError, match=r"overflow: .* and of 0 .* the largest mean is"):
+        m_step(moments(structure, X, np.ones((2, 1)), X[:1]), 0.0)

@@ -60,3 +60,11 @@ def test_centres_are_the_rows_drawn(isa: str) -> None:
     centers = plus_plus(Sample(X, None), 4, np.random.RandomState(0), 1)
     assert isa
     assert all((center == X).all(axis=1).any() for center in centers)
+
+
+@pytest.mark.usefixtures("isa")
+def test_where_all_distances_are_0_rows_without_weight_are_not_drawn() -> None:
+    X, chosen = np.array([[9.0], [1.0], [1.0]]), np.zeros(3, np.int64)
+    weight, uniforms = np.array([0.0, 1.0, 1.0]), np.full(5, 1e-9)
+    dispatch.kernels(X).plus_plus(X, weight, uniforms, chosen, 2)
+    assert 0 not in chosen

@@ -88,22 +88,23 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
     )
     if sound:
         return found, ()
-    _check_finite(statistics)
-    return found, tuple(_mend(statistics, found, row_weight).nonzero()[0].tolist())
-
-
-def _check_finite(statistics: Statistics) -> None:
-    if not np.isfinite(statistics.second).all():
+    collapsed = _mend(statistics, found, row_weight)
+    if not np.isfinite(found.precisions_cholesky).all():
         raise ValueError(
             "the second moments of X overflow: scale its features, and means_init with them, so "
-            "that rows lie within 1e150 of the means (1e18 if X is float32); the largest mean is "
-            f"{np.abs(statistics.shift).max():.3g}, the mean sample_weight "
-            f"{statistics.weight / statistics.n_samples:.3g}"
+            "that rows lie within 1e150 of the means and of 0 (1e18 if X is float32); the largest "
+            f"mean is {np.abs(statistics.shift).max():.3g}, the mean sample_weight "
+            f"{row_weight:.3g}"
         )
+    return found, tuple(collapsed.nonzero()[0].tolist())
 
 
+@np.errstate(over="ignore", invalid="ignore")  # then there are no factors
 def _mend(statistics: Statistics, found: Parameters, row_weight: float) -> Flags:
-    """Make parameters sound, in place, if they are not: tell which components collapsed."""
+    """Make parameters sound, in place, if they are not: tell which components collapsed.
+
+    Where moments are not finite, or their noise is not, factors are not finite either.
+    """
     structure, covariances = found.structure, found.covariances
     empty: Flags = statistics.n_k < EMPTY * row_weight
     if structure != "tied" and empty.any():
@@ -111,6 +112,9 @@ def _mend(statistics: Statistics, found: Parameters, row_weight: float) -> Flags
         found.precisions_cholesky[:] = factors_where_definite(structure, covariances)
     moved = _squares(structure, found.weights, found.means - statistics.shift)
     scale = _scale(structure, found.weights, found.means, moved, _variances(structure, covariances))
+    if not (np.isfinite(statistics.second).all() and np.isfinite(scale.noise).all()):
+        found.precisions_cholesky.fill(np.nan)
+        return empty
     return empty | _make_sound(structure, covariances, found.precisions_cholesky, scale)
 
 
@@ -173,7 +177,7 @@ def _regularise(matrices: FloatArray, factors: FloatArray, scale: _Scale) -> Fla
     steps = RIDGE * scale.typical + scale.noise
     changed = ~_sound(factors, scale.noise)
     bad = changed.nonzero()[0]
-    while len(bad):
+    while len(bad) and np.isfinite(steps).all():
         variances[bad] += steps[bad]
         factors[bad] = factors_where_definite("full", matrices[bad])
         bad = bad[~_sound(factors[bad], scale.noise[bad])]

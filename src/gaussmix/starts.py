@@ -214,7 +214,9 @@ def scaled_rows(sample: Sample) -> FloatArray:
     correlation = scale[:, None] * covariance * scale
     if not np.isfinite(correlation).all():
         return np.zeros(sample.rows.shape)  # moments overflow, which the M-step will say
-    variances, directions, _ = dsyevd(correlation)
+    variances, directions, failed = dsyevd(correlation)
+    if failed:
+        return scaled * scale
     directions *= scale[:, None] * np.maximum(variances, RESOLUTION) ** -0.25
     whitened: FloatArray = scaled @ directions
     return whitened
@@ -227,22 +229,19 @@ def hard_statistics(
     n_components: int,
     n_threads: int | None = None,
 ) -> Statistics:
-    """Statistics of rows that belong to one component each, about one of the heaviest rows of each.
+    """Statistics of rows that belong to one component each, about the components' means.
 
-    Its distance from the mean is a part of the variance, so that no digits are lost that matter.
-    A component without rows, or whose rows have no weight, is shifted to the mean of all.
+    A component without rows, or whose rows have no weight, is shifted to the mean of all. Moments
+    are float64 in every part, whatever the rows are.
     """
-    weight = sample.weight
-    rows = np.arange(len(labels)) if weight is None else weight.argsort(kind="stable")
-    members = np.full(n_components, rows[-1])
-    members[labels.take(rows)] = rows  # the last of a component's rows stays
-    about = sample.rows.take(members, axis=0).astype(np.float64, copy=False)
-    statistics = collect_labelled(*sample, labels, structure, about, n_threads)
-    n_k = statistics.n_k
-    if not n_k.all():
-        mean = (n_k @ statistics.shift + statistics.first.sum(axis=0)) / statistics.weight
-        statistics.shift[n_k == 0] = mean
-    return statistics
+    rows, weight = sample.rows.astype(np.float64, copy=False), sample.weight
+    columns = rows.T if weight is None else rows.T * weight
+    n_k = np.bincount(labels, weight, n_components)[:, None]
+    sums = np.stack([np.bincount(labels, column, n_components) for column in columns], axis=1)
+    shift = np.empty(sums.shape)
+    shift[:] = sums.sum(axis=0) / n_k.sum()
+    np.divide(sums, n_k, out=shift, where=n_k > 0)
+    return collect_labelled(rows, weight, labels, structure, shift, n_threads)
 
 
 def random_statistics(

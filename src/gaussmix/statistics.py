@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape, rounded
+from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape
 from gaussmix._core.interface import Rows
 from gaussmix.parameters import Parameters
 
@@ -139,7 +139,7 @@ def collect(
 
 
 def collect_labelled(
-    X: Rows,
+    X: FloatArray,
     sample_weight: FloatArray | None,
     labels: NDArray[np.int32],
     structure: Structure,
@@ -148,10 +148,10 @@ def collect_labelled(
 ) -> Statistics:
     """Return the statistics of rows that belong to one component each, about a shift (K, D).
 
-    Their log-likelihood is 0. The shift is rounded to the rows' dtype.
+    Their log-likelihood is 0.
     """
-    center = rounded(shift[0], X.dtype)
-    means = rounded(shift - center, X.dtype)
+    center = shift[0].copy()
+    means = shift - center
     factors = np.ones(factors_shape(structure, *shift.shape))
     density = Density(structure, center, means, factors, np.zeros(len(shift)))
     sums, totals = _zeros(structure, shift), np.zeros(2)

@@ -425,12 +425,14 @@ cdef inline double weight_in(const Choice* choice, Py_ssize_t row) noexcept nogi
 
 
 cdef void cumulate(Choice* choice, bint first) noexcept nogil:
-    """Chances are weights at first, and then weights times squared distances."""
+    """Chances are weights at first, and then weights times squared distances, if any is not 0."""
     cdef double total = 0
     cdef Py_ssize_t i
     for i in range(choice.n_samples):
         total += weight_in(choice, i) * (1 if first else -choice.closest[i])
         choice.cumulated[i] = total
+    if not (first or total > 0):
+        cumulate(choice, True)
 
 
 cdef Py_ssize_t drawn_row(const Choice* choice, double uniform) noexcept nogil:

@@ -270,13 +270,16 @@ def plus_plus(
 
     IN: X (N, D), sample_weight (N,) or None, uniforms (1 + (K - 1) n_trials,) on [0, 1). OUT:
     chosen (K,), numbers of rows. The first is drawn with a chance proportional to weight; each next
-    one is the best of n_trials, drawn by weight times squared distance from the nearest so far.
+    one is the best of n_trials, drawn by weight times squared distance from the nearest so far, by
+    weight alone if all of these are 0.
     """
     check_seeding(X, sample_weight, uniforms, chosen, n_trials, n_threads)
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
 
     def drawn(chances: FloatArray, levels: FloatArray) -> NDArray[np.intp]:
         cumulated = chances.cumsum()
+        if not cumulated[-1] > 0:  # every row of any weight is a centre
+            cumulated = weight.cumsum()
         rows: NDArray[np.intp] = cumulated.searchsorted(levels * cumulated[-1])
         return np.minimum(rows, len(X) - 1, out=rows)
 
@@ -322,8 +325,8 @@ def maximise(
     tied: the average of the C_k, weighted by n_k; diag, spherical: of the variances, and their mean
     over features. As in scikit-learn, 10 eps of row_weight are added to every n_k.
 
-    Returns whether nothing is wrong: every component has rows, all moments are finite, and no pivot
-    of a covariance may be rounding error. A component without rows keeps its mean, the shift.
+    Returns whether nothing is wrong: every component has rows, second moments are finite, and no
+    pivot of a covariance may be rounding error. A component without rows keeps its mean, the shift.
     """
     check_moments(structure, shift, n_k, first, second)
     check_estimates(structure, shift.shape, weights, means, covariances, factors)
