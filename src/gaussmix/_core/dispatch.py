@@ -95,9 +95,7 @@ def estimates() -> Estimates:
 
 @cache
 def _compiled_estimates() -> Estimates:
-    from gaussmix._core import estimates
-
-    return estimates
+    return cast(Estimates, importlib.import_module("gaussmix._core.estimates"))
 
 
 @contextmanager
