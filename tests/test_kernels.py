@@ -306,6 +306,12 @@ def check_accumulate_hard(kernels: Kernels, case: Case) -> None:
     assert_close(totals, true_totals, scales, case)
 
 
+def check_accumulate_likelihood(kernels: Kernels, case: Case) -> None:
+    totals = np.zeros(2)
+    kernels.accumulate_likelihood(*make_problem(case), totals, case.n_threads)
+    assert_close(totals, true_sums(case).totals, contributions(case).totals, case)
+
+
 CHECKS = {
     "log_density": check_log_density,
     "log_likelihood": check_log_likelihood,
@@ -313,6 +319,7 @@ CHECKS = {
     "assign": check_assign,
     "accumulate": check_accumulate,
     "accumulate_hard": check_accumulate_hard,
+    "accumulate_likelihood": check_accumulate_likelihood,
 }
 
 
@@ -361,7 +368,7 @@ def run_all(problem: Problem, n_threads: int = 1) -> dict[str, Array]:
     log_prob = np.full((len(X), len(density.means)), np.nan, dtype=X.dtype)
     resp, log_likelihood, best = log_prob.copy(), log_prob[:, 0].copy(), log_prob[:, 0].copy()
     labels, hard_labels = np.full(len(X), -1, np.int32), np.full(len(X), -1, np.int32)
-    sums, hard = zero_sums(density), zero_sums(density)
+    sums, hard, likelihood = zero_sums(density), zero_sums(density), np.zeros(2)
     kernels.log_density(X, density, log_prob, n_threads)
     kernels.log_likelihood(X, density, log_likelihood, n_threads)
     kernels.responsibilities(X, density, resp, n_threads)
@@ -370,6 +377,7 @@ def run_all(problem: Problem, n_threads: int = 1) -> dict[str, Array]:
     kernels.accumulate_hard(
         X, sample_weight, density, hard_labels, hard.n_k, hard.first, hard.totals, n_threads
     )
+    kernels.accumulate_likelihood(X, sample_weight, density, likelihood, n_threads)
     return {
         "log_density": log_prob,
         "log_likelihood": log_likelihood,
@@ -377,6 +385,7 @@ def run_all(problem: Problem, n_threads: int = 1) -> dict[str, Array]:
         "labels": labels,
         "best": best,
         "hard_labels": hard_labels,
+        "soft likelihood": likelihood,
         **{f"soft {name}": array for name, array in sums._asdict().items()},
         **{f"hard {name}": array for name, array in hard._asdict().items()},
     }
@@ -435,6 +444,7 @@ def test_chunks_of_whole_groups_give_the_same_bits(structure: Structure, dtype: 
     kernels = dispatch.kernels(X)
     whole, chunks = zero_sums(density), zero_sums(density)
     hard, hard_chunks = zero_sums(density), zero_sums(density)
+    likelihood = np.zeros(2)
     kernels.accumulate(X, weight, density, *whole)
     kernels.accumulate_hard(X, weight, density, None, hard.n_k, hard.first, hard.totals)
     for a, b in ((0, GROUP), (GROUP, 3 * GROUP), (3 * GROUP, len(X))):
@@ -442,6 +452,8 @@ def test_chunks_of_whole_groups_give_the_same_bits(structure: Structure, dtype: 
         kernels.accumulate(rows, w, density, *chunks)
         n_k, first, _, totals = hard_chunks
         kernels.accumulate_hard(rows, w, density, None, n_k, first, totals)
+        kernels.accumulate_likelihood(rows, w, density, likelihood)
+    assert likelihood.tobytes() == whole.totals.tobytes()
     assert_same_bits(chunks._asdict(), whole._asdict())
     assert_same_bits(hard_chunks._asdict(), hard._asdict())
 
@@ -649,6 +661,7 @@ def good_arguments(kernel: str) -> dict[str, object]:
         "assign": {"labels": labels, "best": np.zeros(N)},
         "accumulate": {**weighted, "second": second, "labels": labels},
         "accumulate_hard": {**weighted, "labels": labels},
+        "accumulate_likelihood": {"sample_weight": np.ones(N), "totals": totals},
     }
     return {**shared, **own[kernel]}
 

@@ -353,13 +353,14 @@ def test_what_a_fit_leaves_behind(structure: Structure) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_score_is_added_up_in_blocks(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, X = fitted(), overlapping()
+@unconverged
+def test_a_score_is_the_next_lower_bound_to_the_bit(weighted: bool) -> None:
+    X = overlapping()
     weight = np.linspace(0, 1, 300) if weighted else None
-    expected = model.score(X, sample_weight=weight)
-    monkeypatch.setattr("gaussmix.scoring.GROUP_ROWS", 7)
-    monkeypatch.setattr("gaussmix.scoring.SCORE_ROWS", 14)
-    assert model.score(X, sample_weight=weight) == pytest.approx(expected, rel=1e-13)
+    model = GaussianMixture(3, max_iter=2, random_state=0, warm_start=True)
+    score = model.fit(X, sample_weight=weight).score(X, sample_weight=weight)
+    assert score == model.lower_bound_
+    assert model.fit(X, sample_weight=weight).lower_bounds_[0] == score
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

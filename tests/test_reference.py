@@ -165,11 +165,15 @@ def test_statistics_are_the_sums_of_the_definition(
     totals = np.array([weight @ log_likelihood, weight.sum()])
     expected = n_k, first, in_structure(second, structure), totals
     sums = np.zeros(K), np.zeros((K, D)), np.zeros(factors_shape(structure, K, D)), np.zeros(2)
-    reference.accumulate(X, weight if weighted else None, parameters.density(), *sums)
+    given = weight if weighted else None
+    reference.accumulate(X, given, parameters.density(), *sums)
     tolerance = 1e-12 if offset == 0 else 1e-9  # the loops subtract means that are rounded there
     for got, want in zip(sums, expected, strict=True):
         scale = np.abs(want).max()
         assert np.allclose(got, want, rtol=0, atol=tolerance * scale)
+    likelihood = np.zeros(2)
+    reference.accumulate_likelihood(X, given, parameters.density(), likelihood)
+    assert np.allclose(likelihood, totals, rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -189,7 +189,7 @@ def test_icl_is_bic_of_a_hard_assignment(
     monkeypatch: pytest.MonkeyPatch, dtype: type, structure: str
 ) -> None:
     monkeypatch.setattr("gaussmix.scoring.GROUP_ROWS", 40)  # several blocks, and a rest
-    monkeypatch.setattr("gaussmix.scoring.SCORE_ROWS", 150)
+    monkeypatch.setattr("gaussmix.scoring.BLOCK_VALUES", 150)
     X: Any = read("iris.csv")[:, :2].astype(dtype)
     weight = np.random.default_rng(0).uniform(size=len(X))
     model = GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-2).fit(X)

@@ -121,6 +121,15 @@ def test_wrong_sums_are_found(index: int) -> None:
     assert failures(broken("accumulate", spoil)) == {"accumulate"}
 
 
+def test_a_wrong_likelihood_is_found() -> None:
+    def spoil(
+        weight: FloatArray | None, density: Density, totals: FloatArray, n_threads: int = 1
+    ) -> None:
+        totals[0] *= 1.001
+
+    assert failures(broken("accumulate_likelihood", spoil)) == {"accumulate_likelihood"}
+
+
 def test_table_shows_errors_and_where_they_are() -> None:
     text = table(verify([broken("log_density", add(0.5))], CASES))
     assert "broken" in text

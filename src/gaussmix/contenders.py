@@ -361,5 +361,7 @@ def _outputs(name: str, X: Rows, density: Density) -> Arrays:
             return n_k, first, np.zeros(factors_shape(density.structure, k, d)), totals
         case "accumulate_hard":
             return np.empty(n, np.int32), n_k, first, totals
+        case "accumulate_likelihood":
+            return (totals,)
         case _:
             return (np.empty((n, k), X.dtype),)

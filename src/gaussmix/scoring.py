@@ -1,4 +1,4 @@
-"""Passes that score rows under a mixture, a block at a time, and add the scores up."""
+"""Passes that score rows under a mixture and add the scores up."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from gaussmix._core.interface import Rows
 from gaussmix.parameters import Parameters
 from gaussmix.statistics import pass_flops
 
-SCORE_ROWS = 256 * GROUP_ROWS  # rows whose log-likelihoods are held at a time: 2 MB
+BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
 
 
 @dataclass(frozen=True)
@@ -46,52 +46,53 @@ class LikelihoodPass:
         self._parameters = parameters
         self._n_threads = n_threads
         self._density: Density | None = None
-        self._total = self._weight = 0.0
+        self._totals = np.zeros(2)
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
         """Add the log-likelihoods of the next rows."""
         if self._density is None:
             self._density = self._parameters.density(rows.dtype)
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        n_rows = self._rows_at_once()
+        dispatch.kernels(rows).accumulate_likelihood(
+            rows, weight, self._density, self._totals, count
+        )
+
+    def result(self) -> Score:
+        """Return the sum over all rows."""
+        return Score(*self._totals.tolist())
+
+
+class UncertaintyPass:
+    """Adds up minus the logarithms of the largest responsibility of each row."""
+
+    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+        self._parameters = parameters
+        self._n_threads = n_threads
+        self._density: Density | None = None
+        self._total = self._weight = 0.0
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Add the logarithms of the next rows."""
+        if self._density is None:
+            self._density = self._parameters.density(rows.dtype)
+        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
+        n_rows = max(1, BLOCK_VALUES // self._parameters.n_components // GROUP_ROWS) * GROUP_ROWS
         for start in range(0, len(rows), n_rows):
             part = slice(start, start + n_rows)
-            scores = self._scores(rows[part], self._density, count)
-            self._add_groups(scores, None if weight is None else weight[part])
+            resp = np.empty((len(rows[part]), self._parameters.n_components), dtype=rows.dtype)
+            dispatch.kernels(rows).responsibilities(rows[part], self._density, resp, count)
+            self._add_groups(resp.max(axis=1), None if weight is None else weight[part])
 
     def result(self) -> Score:
         """Return the sum over all rows."""
         return Score(self._total, self._weight)
 
-    def _rows_at_once(self) -> int:
-        return SCORE_ROWS
-
-    def _scores(self, rows: Rows, density: Density, n_threads: int) -> Rows:
-        out = np.empty(len(rows), dtype=rows.dtype)
-        dispatch.kernels(rows).log_likelihood(rows, density, out, n_threads)
-        return out
-
-    def _add_groups(self, scores: Rows, weight: FloatArray | None) -> None:
+    def _add_groups(self, largest: Rows, weight: FloatArray | None) -> None:
         """Add sums over groups of rows, in order: the bits do not depend on how rows were cut."""
-        starts = np.arange(0, len(scores), GROUP_ROWS)
-        weighted = scores.astype(np.float64, copy=False) if weight is None else scores * weight
-        for group in np.add.reduceat(weighted, starts).tolist():
+        starts = np.arange(0, len(largest), GROUP_ROWS)
+        weights = np.ones(len(largest)) if weight is None else weight
+        uncertainty = -np.log(largest, dtype=np.float64) * weights
+        for group in np.add.reduceat(uncertainty, starts).tolist():
             self._total += group
-        if weight is None:
-            self._weight += len(scores)
-        else:
-            for group in np.add.reduceat(weight, starts).tolist():
-                self._weight += group
-
-
-class UncertaintyPass(LikelihoodPass):
-    """Adds up minus the logarithms of the largest responsibility of each row."""
-
-    def _rows_at_once(self) -> int:
-        return max(1, SCORE_ROWS // self._parameters.n_components // GROUP_ROWS) * GROUP_ROWS
-
-    def _scores(self, rows: Rows, density: Density, n_threads: int) -> Rows:
-        resp = np.empty((len(rows), self._parameters.n_components), dtype=rows.dtype)
-        dispatch.kernels(rows).responsibilities(rows, density, resp, n_threads)
-        uncertainty: FloatArray = -np.log(resp.max(axis=1), dtype=np.float64)
-        return uncertainty
+        for group in np.add.reduceat(weights, starts).tolist():
+            self._weight += group

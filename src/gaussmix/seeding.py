@@ -1,5 +1,7 @@
 """Starting centres for K-means: rows of the data."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ def plus_plus(
     sections 2.2 and 5). By default there are 2 + log K: scikit-learn's draws, and so its centres.
     """
     rows, weight = sample
-    n_trials = n_trials or 2 + int(np.log(n_clusters))
+    n_trials = n_trials or 2 + int(math.log(n_clusters))
     uniforms = random_state.random_sample(1 + (n_clusters - 1) * n_trials)
     chosen = np.empty(n_clusters, dtype=np.int64)
     count = thread_count(rows, n_trials, n_threads)

@@ -1,5 +1,6 @@
 """Where EM begins: parameters from a quick look at the data, or those that the user gives."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias, cast
@@ -236,11 +237,14 @@ def hard_statistics(
     """
     rows, weight = sample.rows.astype(np.float64, copy=False), sample.weight
     columns = rows.T if weight is None else rows.T * weight
-    n_k = np.bincount(labels, weight, n_components)[:, None]
-    sums = np.stack([np.bincount(labels, column, n_components) for column in columns], axis=1)
-    shift = np.empty(sums.shape)
-    shift[:] = sums.sum(axis=0) / n_k.sum()
-    np.divide(sums, n_k, out=shift, where=n_k > 0)
+    groups = labels.astype(np.intp)  # as bincount would have them for every column
+    n_k = np.bincount(groups, weight, n_components)
+    sums = np.array([np.bincount(groups, column, n_components) for column in columns])
+    if not n_k.all():
+        empty = n_k == 0
+        sums[:, empty] = sums.sum(axis=1, keepdims=True) / n_k.sum()
+        n_k[empty] = 1
+    shift = np.ascontiguousarray((sums / n_k).T)
     return collect_labelled(rows, weight, labels, structure, shift, n_threads)
 
 
@@ -278,9 +282,9 @@ def _kmeans(
     scaled: Sample, n_components: int, random_state: np.random.RandomState, n_threads: int | None
 ) -> Labels:
     rows, weight = scaled
-    n_trials = max(2 + int(np.log(n_components)), min(n_components, MOST_CANDIDATES))
+    n_trials = max(2 + int(math.log(n_components)), min(n_components, MOST_CANDIDATES))
     centers = plus_plus(scaled, n_components, random_state, n_threads, n_trials)
-    threshold = LLOYD_TOL * float(np.einsum("nd,nd->", rows, rows)) / rows.size
+    threshold = LLOYD_TOL * float(np.vdot(rows, rows)) / rows.size
     data = InMemory(rows, weight, n_threads)
     found = lloyd(data, centers, max_iter=LLOYD_ITERATIONS, threshold=threshold)
     return cast(Labels, found.labels)

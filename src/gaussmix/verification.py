@@ -182,15 +182,15 @@ def table(results: Sequence[Result]) -> str:
     columns = list(dict.fromkeys((r.build, r.dtype) for r in results))
     cells = {(r.kernel, r.build, r.dtype): r for r in results}
     lines = [
-        "worst relative error" + "".join(f"{build:>11}" for build, _ in columns),
-        " " * 20 + "".join(f"{dtype:>11}" for _, dtype in columns),
+        f"{'worst relative error':<22}" + "".join(f"{build:>11}" for build, _ in columns),
+        " " * 22 + "".join(f"{dtype:>11}" for _, dtype in columns),
     ]
     for kernel in KERNELS:
         row = (cells[kernel, *column] for column in columns)
         marked = (f"{r.error:.1e}" + (" " if r.passed else "!") for r in row)
-        lines.append(f"{kernel:<20}" + "".join(f"{cell:>11}" for cell in marked))
+        lines.append(f"{kernel:<22}" + "".join(f"{cell:>11}" for cell in marked))
     tolerances = (f"{TOLERANCES[dtype]:.0e} " for _, dtype in columns)
-    lines.append(f"{'tolerance':<20}" + "".join(f"{cell:>11}" for cell in tolerances))
+    lines.append(f"{'tolerance':<22}" + "".join(f"{cell:>11}" for cell in tolerances))
     lines += [
         f"FAILED {r.kernel} ({r.build}, {r.dtype}): {r.error:.1e} at {r.case}"
         for r in results
@@ -298,6 +298,13 @@ def _accumulate_hard_error(kernels: Kernels, problem: Problem, answer: Answer) -
     return _largest([error, *map(_worst, sums, answer.hard_sums, (n_k, first, totals))])
 
 
+def _accumulate_likelihood_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    X, weight, density, n_threads = problem
+    totals = np.zeros(2)
+    kernels.accumulate_likelihood(X, weight, density, totals, n_threads)
+    return _worst(totals, answer.sums[-1], answer.sum_scales[-1])
+
+
 CHECKS: tuple[Callable[[Kernels, Problem, Answer], float], ...] = (
     _log_density_error,
     _log_likelihood_error,
@@ -305,6 +312,7 @@ CHECKS: tuple[Callable[[Kernels, Problem, Answer], float], ...] = (
     _assign_error,
     _accumulate_error,
     _accumulate_hard_error,
+    _accumulate_likelihood_error,
 )
 
 

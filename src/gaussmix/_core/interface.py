@@ -17,6 +17,7 @@ KERNELS = (
     "assign",
     "accumulate",
     "accumulate_hard",
+    "accumulate_likelihood",
 )
 
 
@@ -61,6 +62,15 @@ class Kernels(Protocol):
         labels: NDArray[np.int32] | None,
         n_k: FloatArray,
         first: FloatArray,
+        totals: FloatArray,
+        n_threads: int = 1,
+    ) -> None: ...
+
+    def accumulate_likelihood(
+        self,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        density: Density,
         totals: FloatArray,
         n_threads: int = 1,
     ) -> None: ...

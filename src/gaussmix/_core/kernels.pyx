@@ -32,7 +32,7 @@ from gaussmix._core.posterior cimport (
 )
 
 from gaussmix._core.checks import (
-    INT32, check_array, check_em, check_lloyd, check_pass, check_seeding, check_sums,
+    FLOAT64, INT32, check_array, check_em, check_lloyd, check_pass, check_seeding, check_sums,
 )
 from gaussmix._core.constants import Density
 
@@ -60,6 +60,7 @@ cdef enum Task:
     ASSIGN
     ACCUMULATE
     ACCUMULATE_HARD
+    ACCUMULATE_LIKELIHOOD
 
 
 cdef struct Job:  # what to do with each row, and where
@@ -289,6 +290,13 @@ def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n
     run(&job, X, sample_weight, density, (n_k, first, totals), n_threads)
 
 
+def accumulate_likelihood(X, sample_weight, density, totals, int n_threads=1):
+    check_call(X, density, n_threads, sample_weight)
+    check_array("totals", totals, (2,), FLOAT64)
+    cdef Job job = Job(ACCUMULATE_LIKELIHOOD, 0, NULL, NULL, 1, NULL, NULL)
+    run(&job, X, sample_weight, density, (totals,), n_threads)
+
+
 def lloyd(
     X, sample_weight, centers, labels, n_k, totals, int max_iter, double threshold, int n_threads=1
 ):
@@ -491,7 +499,8 @@ cdef void mirror(Form form, Py_ssize_t n_components, Py_ssize_t d, double* secon
 
 cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
     """Do a job for all rows of X, adding to the arrays `sums` if the job has any."""
-    cdef bint exponentials = job.task in (LOG_LIKELIHOOD, RESPONSIBILITIES, ACCUMULATE)
+    cdef bint exponentials = job.task in (
+        LOG_LIKELIHOOD, RESPONSIBILITIES, ACCUMULATE, ACCUMULATE_LIKELIHOOD)
     cdef PackedMixture packed = PackedMixture(density, exponentials)
     cdef Sums total = Sums(sums, packed, job.task == ACCUMULATE)
     set_rows(job, X, sample_weight)
@@ -528,12 +537,19 @@ cdef run_waves(
     for start in range(0, n_groups, wave):
         n_here = min(wave, n_groups - start)
         with nogil:
-            share = max(n_here // (SHARES * threads), <Py_ssize_t>1)
-            for g in prange(n_here, num_threads=threads, schedule="dynamic", chunksize=share):
-                do_group(job, mixture, start + g, block_rows, workspace + threadid() * size,
-                         group_sums + g * stride, width)
-            for part in prange((width + FOLD_SUMS - 1) // FOLD_SUMS, num_threads=threads):
-                fold(group_sums, n_here, width, stride, part * FOLD_SUMS, total)
+            if threads == 1:  # without OpenMP, which takes as long to begin as a small group
+                for g in range(n_here):
+                    do_group(job, mixture, start + g, block_rows, workspace,
+                             group_sums + g * stride, width)
+                fold(group_sums, n_here, stride, 0, width, total)
+            else:
+                share = max(n_here // (SHARES * threads), <Py_ssize_t>1)
+                for g in prange(n_here, num_threads=threads, schedule="dynamic", chunksize=share):
+                    do_group(job, mixture, start + g, block_rows, workspace + threadid() * size,
+                             group_sums + g * stride, width)
+                for part in prange((width + FOLD_SUMS - 1) // FOLD_SUMS, num_threads=threads):
+                    fold(group_sums, n_here, stride, part * FOLD_SUMS,
+                         min((part + 1) * FOLD_SUMS, width), total)
         PyErr_CheckSignals()
 
 
@@ -544,13 +560,13 @@ cdef Py_ssize_t odd_lines(Py_ssize_t width) noexcept:
 
 
 cdef void fold(
-    const double* group_sums, Py_ssize_t n_groups, Py_ssize_t width, Py_ssize_t stride,
-    Py_ssize_t first, double* total,
+    const double* group_sums, Py_ssize_t n_groups, Py_ssize_t stride,
+    Py_ssize_t first, Py_ssize_t end, double* total,
 ) noexcept nogil:
-    """Add FOLD_SUMS sums, from the one numbered `first`, of all groups in order to the total."""
+    """Add the sums numbered from `first` to before `end`, of all groups in order, to the total."""
     cdef Py_ssize_t g, i
     for g in range(n_groups):
-        for i in range(first, min(first + FOLD_SUMS, width)):
+        for i in range(first, end):
             total[i] += group_sums[g * stride + i]
 
 
@@ -624,11 +640,21 @@ cdef void find_responsibilities(Block* block, const Mixture* mixture) noexcept n
 
 
 cdef void find_likelihoods(Block* block, const Mixture* mixture) noexcept nogil:
+    """The largest log-densities and sums of `find_responsibilities`, without these."""
     if mixture.n_components <= 2:
         find_responsibilities(block, mixture)
     else:
         normalise(False, block, mixture)
-    add_logs(block)
+
+
+cdef void add_likelihoods(
+    Block* block, const Mixture* mixture, const double* weight, double* totals
+) noexcept nogil:
+    if weight == NULL:
+        add_logs_at_once(block, mixture)
+    else:
+        add_logs(block)
+    add_totals(block, mixture, totals)
 
 
 cdef void find_moments(const Block* block, const Mixture* mixture, double* sums) noexcept nogil:
@@ -659,15 +685,15 @@ cdef void do_block(
         write_scores(block, mixture, job.out + row * mixture.n_components)
     elif job.task == LOG_LIKELIHOOD:
         find_likelihoods(block, mixture)
+        add_logs(block)
         write_top(block, mixture, job.out + row)
+    elif job.task == ACCUMULATE_LIKELIHOOD:
+        find_likelihoods(block, mixture)
+        add_likelihoods(block, mixture, weight, sums)
     elif job.task == ACCUMULATE:
         find_responsibilities(block, mixture)
-        if weight == NULL:
-            add_logs_at_once(block, mixture)
-        else:
-            add_logs(block)
+        add_likelihoods(block, mixture, weight, sums + width - 2)
         find_moments(block, mixture, sums)
-        add_totals(block, mixture, sums + width - 2)
     else:
         if job.labels != NULL:
             labels = job.labels + row

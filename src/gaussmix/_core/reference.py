@@ -163,6 +163,22 @@ def accumulate_hard(
             labels[rows] = winners
 
 
+def accumulate_likelihood(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    density: Density,
+    totals: FloatArray,
+    n_threads: int = 1,
+) -> None:
+    """Add the rows' weighted log-likelihood and weight to totals (2,): those of `accumulate`."""
+    check_pass(X, density, n_threads, sample_weight)
+    check_array("totals", totals, (2,), FLOAT64)
+    for rows in _blocks(X):
+        _, log_likelihood = _responsibilities(_bounded(X[rows], density))
+        weight = np.ones(len(X[rows])) if sample_weight is None else sample_weight[rows]
+        totals += weight @ log_likelihood, weight.sum()
+
+
 def lloyd(
     X: Rows,
     sample_weight: FloatArray | None,
