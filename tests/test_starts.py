@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import starts
+from gaussmix import GaussianMixture, starts
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix._core.interface import Rows
 from gaussmix.covariance import m_step
@@ -143,6 +143,17 @@ def test_rows_without_weight_may_hold_anything(structure: Structure, garbage: fl
     want = hard_statistics(Sample(X[kept], weight[kept]), labels[kept], structure, 3)
     assert np.allclose(got.shift, want.shift)
     assert_close(got, replace(want, n_samples=50))
+
+
+@pytest.mark.parametrize("garbage", [1e18, 1e300])
+@each_method
+def test_no_start_is_put_off_by_rows_without_weight(method: str, garbage: float) -> None:
+    X = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0], [9]], 100, axis=0)
+    weight = np.ones(200)
+    X[::20], weight[::20] = garbage, 0
+    model = GaussianMixture(2, init_params=method, random_state=0, tol=1e-6, max_iter=1000)
+    model.fit(X, sample_weight=weight)
+    assert np.allclose(np.sort(model.means_, axis=0), [[0, 0], [9, 9]], atol=0.5)
 
 
 @each_structure

@@ -30,9 +30,8 @@ def ward(
         Draws the sample.
     n_threads : int or None
     """
-    rows, weight = subsample(*scaled, n_clusters, random_state, most=WARD_ROWS)
-    if weight is not None and np.count_nonzero(weight) >= n_clusters:
-        rows = rows[weight > 0]
+    sample = subsample(*scaled, n_clusters, random_state, most=WARD_ROWS)
+    rows = sample.counted(n_clusters).rows
     labels = _merged(rows, n_clusters)
     if len(rows) == len(scaled.rows):
         return labels

@@ -64,7 +64,8 @@ def emem(
     """
     if n_components == 1:
         return total
-    starts = _random_starts(sample, total, n_components, random_state, n_threads)
+    counted = sample.counted(n_components)
+    starts = _random_starts(counted, total, n_components, random_state, n_threads)
     (best,) = best_trials(sample, starts, ROUNDS, reg_covar=0.0, n_threads=n_threads)
     return best.parameters
 
@@ -119,7 +120,7 @@ def within_groups(
     and parallel this is a far better metric than the covariance of all rows. It is scaled to the
     size of that.
     """
-    rows = _positive(sample)
+    rows = sample.counted(0).rows
     n_rows, n_features = min(len(rows), NEIGHBOUR_ROWS), total.n_features
     if n_rows < 2:
         return total
@@ -135,10 +136,6 @@ def within_groups(
     factor = precision_factors("tied", within)
     within *= np.trace(factor.T @ whole @ factor) / n_features
     return Parameters.from_covariances("full", np.ones(1), total.means, within[None])
-
-
-def _positive(sample: Sample) -> NDArray[np.floating]:
-    return sample.rows if sample.weight is None else sample.rows[sample.weight > 0]
 
 
 def _neighbours(rows: FloatArray, n_neighbours: int) -> NDArray[np.intp]:

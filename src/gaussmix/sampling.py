@@ -28,6 +28,13 @@ class Sample(NamedTuple):
         """Their weights as numbers, 1 where none are given."""
         return np.ones(len(self.rows)) if self.weight is None else self.weight
 
+    def counted(self, least: int) -> "Sample":
+        """Only the rows of positive weight, if there are at least so many."""
+        if self.weight is None or np.count_nonzero(self.weight) < least:
+            return self
+        counted = self.weight > 0
+        return Sample(self.rows[counted], self.weight[counted])
+
 
 def subsample(
     X: Rows,
