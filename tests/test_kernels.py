@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, reference
 from gaussmix._core.constants import (
+    LOG_LOWEST,
     STRUCTURES,
     Density,
     FloatArray,
@@ -587,6 +588,22 @@ def test_a_row_absurdly_far_away_has_a_finite_log_likelihood(
     without = run_all(Problem(X, weight, density))
     for name in ("responsibilities", "log_likelihood", "log_density"):
         assert np.array_equal(results[name][near], without[name][near])
+
+
+@pytest.mark.usefixtures("isa")
+@each_dtype
+@each_structure
+@pytest.mark.parametrize("weighted", [False, True])
+def test_likelihoods_of_rows_that_are_all_absurdly_far_away_add_up(
+    weighted: bool, structure: Structure, dtype: str
+) -> None:
+    X, weight, density = make_problem(Case(structure, dtype, 5, 7, 2 * GROUP))
+    assert weight is not None
+    weight = np.full(len(X), weight.max())
+    results = run_all(Problem(np.full_like(X, FAR[dtype]), weight if weighted else None, density))
+    lowest = LOG_LOWEST[np.dtype(dtype)]
+    for name in ("soft totals", "soft likelihood"):
+        assert results[name][0] / results[name][1] == pytest.approx(lowest, rel=1e-5)
 
 
 @pytest.mark.usefixtures("isa")

@@ -10,10 +10,10 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 LOG_LOWEST: dict[np.dtype[np.floating], float] = {
     np.dtype(np.float64): -1e300,
-    np.dtype(np.float32): -1e37,
+    np.dtype(np.float32): -1e35,
 }
 """Log-densities are kept above this, in each precision, where they are compared or added up: a row
-that is impossible under every component belongs to all alike."""
+that is impossible under every component belongs to all alike. Those of a block still add up."""
 
 GROUP_ROWS = 1024
 """Kernels add up groups of so many rows, and then the groups in order. So the parts of a data set,

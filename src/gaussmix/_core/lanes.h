@@ -23,7 +23,7 @@ typedef int32_t gmx_int;
 #define GMX_ROUNDER 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
 #define GMX_EXPONENT_LOWEST -125 /* 2^n 2^f is a normal number from here on, |f| <= 1/2 */
 #define GMX_SQUARES_LIMIT 1e9f /* squares of numbers up to it may be multiplied */
-#define GMX_LOG_LOWEST -1e37f   /* log-densities are kept above it */
+#define GMX_LOG_LOWEST -1e35f   /* log-densities are kept above it, so that a block's add up */
 #define GMX_EXP2_DEGREE 6
 #define GMX_LOG_TERMS 5
 #else
