@@ -53,46 +53,32 @@ class LikelihoodPass:
         if self._density is None:
             self._density = self._parameters.density(rows.dtype)
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        dispatch.kernels(rows).accumulate_likelihood(
-            rows, weight, self._density, self._totals, count
-        )
+        self._add(rows, weight, self._density, count)
 
     def result(self) -> Score:
         """Return the sum over all rows."""
         return Score(*self._totals.tolist())
 
+    def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
+        dispatch.kernels(rows).accumulate_likelihood(rows, weight, density, self._totals, n_threads)
 
-class UncertaintyPass:
+
+class UncertaintyPass(LikelihoodPass):
     """Adds up minus the logarithms of the largest responsibility of each row."""
 
-    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
-        self._parameters = parameters
-        self._n_threads = n_threads
-        self._density: Density | None = None
-        self._total = self._weight = 0.0
-
-    def add(self, rows: Rows, weight: FloatArray | None) -> None:
-        """Add the logarithms of the next rows."""
-        if self._density is None:
-            self._density = self._parameters.density(rows.dtype)
-        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        n_rows = max(1, BLOCK_VALUES // self._parameters.n_components // GROUP_ROWS) * GROUP_ROWS
+    def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
+        n_components = len(density.means)
+        n_rows = max(1, BLOCK_VALUES // n_components // GROUP_ROWS) * GROUP_ROWS
         for start in range(0, len(rows), n_rows):
             part = slice(start, start + n_rows)
-            resp = np.empty((len(rows[part]), self._parameters.n_components), dtype=rows.dtype)
-            dispatch.kernels(rows).responsibilities(rows[part], self._density, resp, count)
+            resp = np.empty((len(rows[part]), n_components), dtype=rows.dtype)
+            dispatch.kernels(rows).responsibilities(rows[part], density, resp, n_threads)
             self._add_groups(resp.max(axis=1), None if weight is None else weight[part])
-
-    def result(self) -> Score:
-        """Return the sum over all rows."""
-        return Score(self._total, self._weight)
 
     def _add_groups(self, largest: Rows, weight: FloatArray | None) -> None:
         """Add sums over groups of rows, in order: the bits do not depend on how rows were cut."""
         starts = np.arange(0, len(largest), GROUP_ROWS)
         weights = np.ones(len(largest)) if weight is None else weight
         uncertainty = -np.log(largest, dtype=np.float64) * weights
-        for group in np.add.reduceat(uncertainty, starts).tolist():
-            self._total += group
-        for group in np.add.reduceat(weights, starts).tolist():
-            self._weight += group
+        for group in np.add.reduceat([uncertainty, weights], starts, axis=1).T:
+            self._totals += group

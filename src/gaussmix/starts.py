@@ -1,6 +1,5 @@
 """Where EM begins: parameters from a quick look at the data, or those that the user gives."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias, cast
@@ -282,7 +281,7 @@ def _kmeans(
     scaled: Sample, n_components: int, random_state: np.random.RandomState, n_threads: int | None
 ) -> Labels:
     rows, weight = scaled
-    n_trials = max(2 + int(math.log(n_components)), min(n_components, MOST_CANDIDATES))
+    n_trials = min(n_components, MOST_CANDIDATES)
     centers = plus_plus(scaled, n_components, random_state, n_threads, n_trials)
     threshold = LLOYD_TOL * float(np.vdot(rows, rows)) / rows.size
     data = InMemory(rows, weight, n_threads)

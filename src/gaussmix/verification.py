@@ -181,16 +181,17 @@ def table(results: Sequence[Result]) -> str:
     """Show a line per kernel, a column per build and dtype, and failures with their cases."""
     columns = list(dict.fromkeys((r.build, r.dtype) for r in results))
     cells = {(r.kernel, r.build, r.dtype): r for r in results}
+    width = max(map(len, KERNELS)) + 1
     lines = [
-        f"{'worst relative error':<22}" + "".join(f"{build:>11}" for build, _ in columns),
-        " " * 22 + "".join(f"{dtype:>11}" for _, dtype in columns),
+        f"{'worst relative error':<{width}}" + "".join(f"{build:>11}" for build, _ in columns),
+        " " * width + "".join(f"{dtype:>11}" for _, dtype in columns),
     ]
     for kernel in KERNELS:
         row = (cells[kernel, *column] for column in columns)
         marked = (f"{r.error:.1e}" + (" " if r.passed else "!") for r in row)
-        lines.append(f"{kernel:<22}" + "".join(f"{cell:>11}" for cell in marked))
+        lines.append(f"{kernel:<{width}}" + "".join(f"{cell:>11}" for cell in marked))
     tolerances = (f"{TOLERANCES[dtype]:.0e} " for _, dtype in columns)
-    lines.append(f"{'tolerance':<22}" + "".join(f"{cell:>11}" for cell in tolerances))
+    lines.append(f"{'tolerance':<{width}}" + "".join(f"{cell:>11}" for cell in tolerances))
     lines += [
         f"FAILED {r.kernel} ({r.build}, {r.dtype}): {r.error:.1e} at {r.case}"
         for r in results

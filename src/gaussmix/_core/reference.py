@@ -115,9 +115,8 @@ def accumulate(
     check_sums(density, n_k, first, second, totals)
     if labels is not None:
         check_array("labels", labels, (n_samples,), INT32)
-    for rows in _blocks(X):
+    for rows, weight in _weighted_blocks(X, sample_weight):
         z = _centred(X[rows], density)
-        weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
         if labels is None:
             resp, log_likelihood = _responsibilities(_bounded(X[rows], density))
         else:
@@ -151,9 +150,8 @@ def accumulate_hard(
     check_sums(density, n_k, first, None, totals)
     if labels is not None:
         check_array("labels", labels, (n_samples,), INT32)
-    for rows in _blocks(X):
+    for rows, weight in _weighted_blocks(X, sample_weight):
         z = _centred(X[rows], density)
-        weight = np.ones(len(z)) if sample_weight is None else sample_weight[rows]
         log_prob = _bounded(X[rows], density)
         winners = log_prob.argmax(axis=1)
         n_k += np.bincount(winners, weight, n_components)
@@ -173,9 +171,8 @@ def accumulate_likelihood(
     """Add the rows' weighted log-likelihood and weight to totals (2,): those of `accumulate`."""
     check_pass(X, density, n_threads, sample_weight)
     check_array("totals", totals, (2,), FLOAT64)
-    for rows in _blocks(X):
+    for rows, weight in _weighted_blocks(X, sample_weight):
         _, log_likelihood = _responsibilities(_bounded(X[rows], density))
-        weight = np.ones(len(X[rows])) if sample_weight is None else sample_weight[rows]
         totals += weight @ log_likelihood, weight.sum()
 
 
@@ -423,6 +420,13 @@ def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
 
 def _blocks(X: Rows) -> Iterator[slice]:
     return (slice(i, i + GROUP_ROWS) for i in range(0, len(X), GROUP_ROWS))
+
+
+def _weighted_blocks(
+    X: Rows, sample_weight: FloatArray | None
+) -> Iterator[tuple[slice, FloatArray]]:
+    for rows in _blocks(X):
+        yield rows, np.ones(len(X[rows])) if sample_weight is None else sample_weight[rows]
 
 
 def _centred(rows: Rows, density: Density) -> FloatArray:
