@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix._core.constants import FloatArray, Structure
-from gaussmix.acceleration import METHODS, strategy_of
-from gaussmix.covariance import m_step
-from gaussmix.data import InMemory
-from gaussmix.em import EMResult, em
-from gaussmix.parameters import Parameters
-from gaussmix.starts import initial_parameters
-from gaussmix.statistics import collect
+from gaussmix.data.base import InMemory
+from gaussmix.em.acceleration import METHODS, strategy_of
+from gaussmix.em.loop import EMResult, em
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import collect
+from gaussmix.starts.methods import initial_parameters
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 NEAR = 1e-9

@@ -8,8 +8,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from gaussmix._core import threads
-from gaussmix.contenders import Answer, Case, Contender, limited, make_problem
-from gaussmix.race import TOLERANCES, agrees, reference_answer
+from gaussmix.bench.cases import Answer, Case, Contender, limited, make_problem
+from gaussmix.bench.race import TOLERANCES, agrees, reference_answer
 
 N_ITER = 3  # of a fit whose iterations are timed
 SLOW = 2.0  # seconds of a call that is run only once more

@@ -17,10 +17,10 @@ import numpy as np
 
 from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.data import InMemory
-from gaussmix.distributed import FAN_IN, DaskData, data
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import StatisticsPass
+from gaussmix.data.base import InMemory
+from gaussmix.data.dask import FAN_IN, DaskData, data
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import StatisticsPass
 
 D, K = 16, 32
 PARTS_ROWS = (25_000, 250_000)

@@ -15,8 +15,8 @@ from sklearn import datasets, mixture
 
 from gaussmix import GaussianMixture
 from gaussmix._core.constants import FloatArray, Structure
-from gaussmix.parameters import Parameters
-from gaussmix.trials import n_spurious
+from gaussmix.em.trials import n_spurious
+from gaussmix.model.parameters import Parameters
 
 SEEDS = range(20)
 ENOUGH = 1e-4  # mean log-likelihood of a row that a hit may lack

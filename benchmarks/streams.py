@@ -10,15 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix._core.constants import FloatArray
-from gaussmix.acceleration import strategy_of
-from gaussmix.covariance import m_step
-from gaussmix.data import InMemory
-from gaussmix.em import EMState, em, proceed
-from gaussmix.incremental import SWEEPS_BEFORE_JUMPS, sweep
-from gaussmix.online import Pace, Seen, online_step
-from gaussmix.parameters import Parameters
-from gaussmix.starts import initial_parameters
-from gaussmix.statistics import Statistics, StatisticsPass, collect
+from gaussmix.data.base import InMemory
+from gaussmix.em.acceleration import strategy_of
+from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
+from gaussmix.em.loop import EMState, em, proceed
+from gaussmix.em.online import Pace, Seen, online_step
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, StatisticsPass, collect
+from gaussmix.starts.methods import initial_parameters
 
 REG_COVAR = 1e-6
 NEAR = 1e-6

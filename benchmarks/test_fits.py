@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from gaussmix.benchmark import cases_of
-from gaussmix.contenders import FIT, FIT_FROM_START, KMEANS, SHAPES, Case, Contender
-from gaussmix.rivals import contenders
-from gaussmix.targets import KMEANS_SHAPES, SMALL_FIT
+from gaussmix.bench.benchmark import cases_of
+from gaussmix.bench.cases import FIT, FIT_FROM_START, KMEANS, SHAPES, Case, Contender
+from gaussmix.bench.rivals import contenders
+from gaussmix.bench.targets import KMEANS_SHAPES, SMALL_FIT
 
 CASES = (
     *(case for name in SHAPES for case in cases_of(name)),

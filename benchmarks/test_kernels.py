@@ -6,7 +6,7 @@ import pytest
 
 from gaussmix._core.constants import STRUCTURES, Structure
 from gaussmix._core.interface import KERNELS
-from gaussmix.contenders import Case, Contender, builds
+from gaussmix.bench.cases import Case, Contender, builds
 
 BUILDS = builds()
 

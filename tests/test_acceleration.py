@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, load, save
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix.acceleration import METHODS, Accelerator, anderson, squarem, strategy_of
-from gaussmix.cli import main
-from gaussmix.coordinates import Chart
-from gaussmix.covariance import m_step
-from gaussmix.data import InMemory
-from gaussmix.em import EMResult, PlainEM, Step, em
+from gaussmix.cli.commands import main
+from gaussmix.data.base import InMemory
+from gaussmix.em.acceleration import METHODS, Accelerator, anderson, squarem, strategy_of
+from gaussmix.em.coordinates import Chart
+from gaussmix.em.loop import EMResult, PlainEM, Step, em
 from gaussmix.errors import ConvergenceWarning, ParameterError
-from gaussmix.parameters import Parameters
-from gaussmix.starts import initial_parameters
-from gaussmix.statistics import Statistics, collect
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, collect
+from gaussmix.starts.methods import initial_parameters
 
 DATA = Path(__file__).parent / "data"
 METHOD_NAMES = tuple(METHODS)

@@ -6,8 +6,8 @@ from scipy.cluster.hierarchy import fcluster
 from scipy.cluster.hierarchy import ward as scipy_ward
 
 from gaussmix import GaussianMixture
-from gaussmix.agglomeration import WARD_ROWS, ward
-from gaussmix.sampling import Sample
+from gaussmix.data.subsample import Sample
+from gaussmix.starts.ward import WARD_ROWS, ward
 
 
 def same_groups(one: np.ndarray, other: np.ndarray) -> bool:

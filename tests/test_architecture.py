@@ -14,39 +14,43 @@ import gaussmix
 
 PACKAGE = Path(gaussmix.__file__).parent
 
-# A module imports only from floors above its own in this list; modules of one floor never import
-# each other. A new file must be given its place here.
-FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"_core"}),
-    frozenset(
-        {"atomic", "config", "errors", "nearest", "parallel", "parameters", "printing", "sampling"}
-    ),
-    frozenset({"agglomeration", "archive", "coordinates", "data", "divergences", "drawing"})
-    | {"features", "fingerprint", "seeding", "statistics", "univariate", "validation"},
-    frozenset(
-        {"conditioning", "covariance", "distributed", "levels", "lloyd", "merging", "scoring"}
-    )
-    | {"readahead", "readers"},
-    frozenset({"arrow", "frames", "npy", "text"}),
-    frozenset({"sinks", "sources"}),
-    frozenset({"streamed"}),
-    frozenset({"em", "imputation", "inputs", "online"}),
-    frozenset({"acceleration", "estimator", "incremental", "runs", "trials"}),
-    frozenset({"checkpoint", "emem"}),
-    frozenset({"hierarchy", "kmeans", "queries", "starts"}),
-    frozenset({"mixture"}),
-    frozenset({"cluster_files", "contenders", "demo", "machine", "plotting", "progress", "storage"})
-    | {"timing", "verification"},
-    frozenset({"bounds", "candidates", "efficiency", "from_files", "race", "rivals"}),
-    frozenset({"selection", "targets"}),
-    frozenset({"charts", "report"}),
-    frozenset({"benchmark"}),
-    frozenset({"cli"}),
-    frozenset({"__init__", "__main__"}),
-)
-FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
-LEAVES = FLOOR["storage"]
-FOREIGN = {"arrow", "distributed"}  # below the leaves: what is for another library's data
+# A room imports only from rooms above it in this list, and a file only from files before it in its
+# room. A new file must be given its place here. Files of the ground stand beside the rooms.
+ROOMS: dict[str, str] = {
+    "_core": "constants interface checks cpu threads reference dispatch",
+    "errors": "",
+    "validation": "",
+    "config": "",
+    "progress": "",
+    "model": "parameters statistics scoring m_step",
+    "io": "blocks atomic archive readahead readers frames npy text arrow sources sinks",
+    "data": "subsample base streamed dask dask_files inputs",
+    "kmeans": "nearest lloyd seeding",
+    "em": "verbose fingerprint coordinates loop acceleration incremental online runs trials "
+    "checkpoint",
+    "starts": "ward emem methods",
+    "queries": "parallel features conditioning imputation univariate sampling hdr divergences "
+    "merging hierarchy",
+    "estimators": "base queries kmeans mixture",
+    "plotting": "",
+    "storage": "",
+    "selection": "candidates search",
+    "distributed": "",
+    "bench": "machine timing cases race bounds efficiency from_files rivals targets charts report "
+    "benchmark",
+    "cli": "demo verification commands",
+    "__init__": "",
+    "__main__": "",
+}
+PLACES = {
+    (room, name): (number, place)
+    for number, (room, names) in enumerate(ROOMS.items())
+    for place, name in enumerate(["__init__", *names.split()])
+}
+APART = (("queries", "em"),)  # rooms of which neither imports the other
+LEAVES = list(ROOMS).index("plotting")
+FOREIGN = {("io", "arrow"), ("data", "dask"), ("data", "dask_files"), ("progress", "__init__")}
+"""The files below the leaves that are there for an optional dependency's sake."""
 OPTIONAL = {
     "daal4py",
     "dask",
@@ -87,7 +91,7 @@ def _walk(node: ast.AST, function: str | None, for_types: bool) -> Iterator[Impo
     elif isinstance(node, ast.ImportFrom):
         assert node.level == 0, "imports are absolute"
         assert node.module is not None
-        # `from gaussmix import em` names a module, `from gaussmix.em import em` a thing in it
+        # `from gaussmix import em` names a module, `from gaussmix.em.loop import em` a thing in it
         yield from (
             Import(f"{node.module}.{alias.name}", function, for_types) for alias in node.names
         )
@@ -98,17 +102,21 @@ def _walk(node: ast.AST, function: str | None, for_types: bool) -> Iterator[Impo
         yield from _walk(child, function, for_types)
 
 
-def module_of(path: Path) -> str:
-    """The name in FLOORS: the file's, or that of the top folder it lies in."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py").removesuffix(".pyi")
+def place_of(path: Path) -> tuple[str, str]:
+    """The room and the file, as in PLACES."""
+    *room, name = path.relative_to(PACKAGE).with_suffix("").parts
+    return (room[0], name) if room else (name, "__init__")
 
 
-def target_module(target: str) -> str | None:
-    """The name in FLOORS that an import points to; None if it leaves the package."""
+def target_place(target: str) -> tuple[str, str] | None:
+    """The room and the file that an import points to; None if it leaves the package."""
     root, *rest = target.split(".")
     if root != "gaussmix":
         return None
-    return rest[0] if rest and rest[0] in FLOOR else "__init__"
+    if not rest or rest[0] not in ROOMS:
+        return "__init__", "__init__"
+    within = rest[0], rest[1] if len(rest) > 1 else "__init__"
+    return within if within in PLACES else (rest[0], "__init__")
 
 
 SOURCE_TREE = Path(__file__).parents[1] / "src" / "gaussmix"
@@ -118,37 +126,71 @@ each_source = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("folder", [SOURCE_TREE, SOURCE_TREE / "_core"], ids=["gaussmix", "_core"])
-def test_the_build_installs_every_file(folder: Path) -> None:
-    build = (folder / "meson.build").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^    '(\S+\.pyi?)',$", build, flags=re.MULTILINE))
-    made_by_the_build = {"build_info.py"}
-    files = {path.name for path in folder.iterdir() if path.suffix in (".py", ".pyi")}
+def test_the_build_installs_every_file() -> None:
+    build = (SOURCE_TREE / "meson.build").read_text(encoding="utf-8")
+    listed = {
+        f"{room}/{name}".removeprefix("./")
+        for room, names in re.findall(r"^  '(\S+)': \[$(.*?)^  \]", build, flags=re.M | re.S)
+        for name in re.findall(r"'(\S+\.pyi?)'", names)
+    }
+    core = (SOURCE_TREE / "_core" / "meson.build").read_text(encoding="utf-8")
+    listed |= {f"_core/{name}" for name in re.findall(r"^    '(\S+\.pyi?)',$", core, flags=re.M)}
+    made_by_the_build = {"_core/build_info.py"}
+    files = {
+        path.relative_to(SOURCE_TREE).as_posix()
+        for ending in ("*.py", "*.pyi")
+        for path in SOURCE_TREE.rglob(ending)
+    }
     assert listed == files - made_by_the_build
 
 
 @each_source
-def test_every_file_has_its_floor(path: Path) -> None:
-    assert module_of(path) in FLOOR, f"give {path.name} its place in FLOORS"
+def test_every_file_has_its_place(path: Path) -> None:
+    room, name = place_of(path)
+    known = (room, name) in PLACES or path.name == "build_info.py"
+    assert known, f"give {path.name} its place in ROOMS"
 
 
-def test_no_floor_names_a_file_that_is_gone() -> None:
-    assert set(FLOOR) == {module_of(path) for path in SOURCES}
+def test_no_room_names_a_file_that_is_gone() -> None:
+    assert {place_of(path) for path in SOURCES} >= set(PLACES)
+
+
+def test_rooms_hold_a_docstring_only() -> None:
+    for path in PACKAGE.glob("*/__init__.py"):
+        (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(docstring, ast.Expr), path
 
 
 @each_source
-def test_imports_point_down(path: Path) -> None:
-    module = module_of(path)
+def test_imports_point_up_the_list(path: Path) -> None:
+    here = place_of(path)
     for found in imports(path):
-        target = target_module(found.target)
-        if target is None or (module == target == "_core"):
+        target = target_place(found.target)
+        if target is None or path.name == "build_info.py" or target[0] == "_core" == here[0]:
             continue
-        assert FLOOR[target] < FLOOR[module], f"{module} imports {found.target}"
+        assert PLACES[target] < PLACES[here], f"{'.'.join(here)} imports {found.target}"
+
+
+@pytest.mark.parametrize("pair", APART)
+def test_rooms_that_stand_apart(pair: tuple[str, str]) -> None:
+    for path in SOURCES:
+        room = place_of(path)[0]
+        if room in pair:
+            others = {place[0] for found in imports(path) if (place := target_place(found.target))}
+            assert not others & (set(pair) - {room}), path
+
+
+def test_few_modules_stand_outside_of_rooms() -> None:
+    loose = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert len(loose) <= 8
 
 
 @each_source
 def test_optional_dependencies_stay_in_functions_of_leaves(path: Path) -> None:
-    in_leaf = FLOOR[module_of(path)] >= LEAVES or module_of(path) in FOREIGN
+    place = place_of(path)
+    if path.name == "build_info.py":
+        return
+    in_leaf = PLACES[place][0] >= LEAVES or place in FOREIGN
     for found in imports(path):
         if found.target.split(".")[0] not in OPTIONAL or found.for_types:
             continue

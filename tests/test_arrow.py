@@ -9,7 +9,7 @@ import pytest
 
 from gaussmix import DataError, ParameterError, scan
 from gaussmix._core.constants import GROUP_ROWS, FloatArray
-from gaussmix.sources import Source, streams
+from gaussmix.io.sources import Source, streams
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -133,7 +133,7 @@ def test_single_precision_stays(table: Any, tmp_path: Path, make: Make) -> None:
 def test_bounded_blocks(
     table: Any, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)
     source = scan(make(table, tmp_path), columns=["x", "count"])
     lengths = [len(block.rows) for block in source.blocks()]
     assert max(lengths) <= GROUP_ROWS
@@ -201,7 +201,7 @@ def test_damaged_files(table: Any, tmp_path: Path, make: Make, damage: str) -> N
 def test_damage_in_the_midst(
     tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)
     path = tmp_path / "rows.parquet"
     table = pa.table({"x": np.random.default_rng(0).normal(size=9000)})
     parquet.write_table(

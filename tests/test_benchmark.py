@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaussmix import benchmark, charts, cli, efficiency, machine, race, report, rivals, targets
 from gaussmix._core import reference
 from gaussmix._core.constants import STRUCTURES
 from gaussmix._core.interface import KERNELS
-from gaussmix.benchmark import EVERY_BUILD, SHORT, all_of_it
-from gaussmix.contenders import (
+from gaussmix.bench import benchmark, charts, efficiency, machine, race, report, rivals, targets
+from gaussmix.bench.benchmark import EVERY_BUILD, SHORT, all_of_it
+from gaussmix.bench.cases import (
     EM,
     FIT,
     FIT_FROM_START,
@@ -30,13 +30,14 @@ from gaussmix.contenders import (
     kernel_call,
     make_problem,
 )
-from gaussmix.efficiency import Grid
-from gaussmix.from_files import MAPPED, NPY, PARQUET, READING, readers
-from gaussmix.machine import Ceilings
-from gaussmix.race import Race, Row, Truths, agrees, difference, run_case
-from gaussmix.report import Report
-from gaussmix.rivals import contenders
-from gaussmix.targets import Results, Target, judge
+from gaussmix.bench.efficiency import Grid
+from gaussmix.bench.from_files import MAPPED, NPY, PARQUET, READING, readers
+from gaussmix.bench.machine import Ceilings
+from gaussmix.bench.race import Race, Row, Truths, agrees, difference, run_case
+from gaussmix.bench.report import Report
+from gaussmix.bench.rivals import contenders
+from gaussmix.bench.targets import Results, Target, judge
+from gaussmix.cli import commands
 
 TASKS = (EM, FIT_FROM_START, FIT, *PREDICTIONS, KMEANS)
 ONE, TWO = (
@@ -719,12 +720,12 @@ def test_full_form_writes_all_files(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.usefixtures("tiny")
 def test_parts_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "--full", "--only", "KMeans|nothing"]) == 0
+    assert commands.main(["bench", "--full", "--only", "KMeans|nothing"]) == 0
     saved = json.loads((tmp_path / "benchmark.json").read_text())
     assert {row["task"] for row in saved["rows"]} == {KMEANS}
     assert saved["efficiency"] is None
     assert saved["targets"] == []  # such as were not measured are not listed
-    assert cli.main(["bench", "--full", "--only", "efficiency"]) == 0
+    assert commands.main(["bench", "--full", "--only", "efficiency"]) == 0
     saved = json.loads((tmp_path / "benchmark.json").read_text())
     assert saved["rows"] == []
     assert [target["shape"] for target in saved["targets"]] == ["D x K"]
@@ -738,7 +739,7 @@ def test_parts_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_what_cannot_be_chosen(
     only: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["bench", "--only", only]) == 2
+    assert commands.main(["bench", "--only", only]) == 2
     assert reason in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -773,7 +774,7 @@ def test_every_case_is_saved_when_it_is_done(
 
 @pytest.mark.usefixtures("tiny")
 def test_a_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cli.main(["bench", "--full", "--only", "EM", "-o", str(tmp_path)]) == 0
+    assert commands.main(["bench", "--full", "--only", "EM", "-o", str(tmp_path)]) == 0
     first = report.read(tmp_path)
     ran: list[str] = []
 
@@ -782,7 +783,7 @@ def test_a_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return run_case(case, *others)
 
     monkeypatch.setattr(benchmark, "run_case", noted)
-    assert cli.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
+    assert commands.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
     found = report.read(tmp_path)
     assert ran == [KMEANS]
     kept = [(row.case, row.library, row.value) for row in first.rows]
@@ -805,13 +806,13 @@ def test_what_was_not_resolved_is_measured_again(
 
     monkeypatch.setattr(benchmark, "run_case", noted)
     ran: list[str] = []
-    cli.main(["bench", "--full", "-o", str(tmp_path)])
+    commands.main(["bench", "--full", "-o", str(tmp_path)])
     ran, hide = [], False
-    assert cli.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
+    assert commands.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
     assert ran == [EM]
     assert all(row.seconds > 0 for row in report.read(tmp_path).rows)
     ran = []
-    assert cli.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
+    assert commands.main(["bench", "--full", "--resume", "-o", str(tmp_path)]) == 0
     assert ran == []
 
 
@@ -819,11 +820,11 @@ def test_what_was_not_resolved_is_measured_again(
 def test_a_run_elsewhere_is_not_resumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cli.main(["bench", "--resume"]) == 2
+    assert commands.main(["bench", "--resume"]) == 2
     assert "there is no run to resume" in capsys.readouterr().err
-    assert cli.main(["bench", "-o", "."]) == 0
+    assert commands.main(["bench", "-o", "."]) == 0
     monkeypatch.setattr(machine, "_cpu_name", lambda: "another")
-    assert cli.main(["bench", "--resume"]) == 2
+    assert commands.main(["bench", "--resume"]) == 2
     assert "the run to be resumed had CPU" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"benchmark.json", "benchmark.md"}
 

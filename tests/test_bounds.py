@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.bounds import Bound, bound, milliseconds, terms
-from gaussmix.contenders import EM, FIT, KMEANS, PREDICT, PREDICT_PROBA, Case, make_problem
-from gaussmix.machine import Ceilings
-from gaussmix.statistics import pass_flops
+from gaussmix.bench.bounds import Bound, bound, milliseconds, terms
+from gaussmix.bench.cases import EM, FIT, KMEANS, PREDICT, PREDICT_PROBA, Case, make_problem
+from gaussmix.bench.machine import Ceilings
+from gaussmix.model.statistics import pass_flops
 
 TWO = Ceilings(2, {"float64": 80.0, "float32": 160.0}, 10.0, 0.25)
 

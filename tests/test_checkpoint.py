@@ -27,8 +27,8 @@ from gaussmix import (
 )
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix._core.interface import Rows
-from gaussmix.fingerprint import Digest, DigestPass
-from gaussmix.statistics import Statistics, StatisticsPass
+from gaussmix.em.fingerprint import Digest, DigestPass
+from gaussmix.model.statistics import Statistics, StatisticsPass
 
 Params: TypeAlias = dict[str, Any]
 
@@ -92,7 +92,7 @@ class Passes:
                 passes.n += 1
                 return super().result()
 
-        monkeypatch.setattr("gaussmix.mixture.StatisticsPass", Counted)
+        monkeypatch.setattr("gaussmix.estimators.mixture.StatisticsPass", Counted)
 
     def stop(self, model: GaussianMixture, after: int, **data: Any) -> None:
         """Fit, and stop in the pass after so many."""
@@ -238,7 +238,7 @@ def test_without_a_seed_the_starts_are_kept(
     model = mixture(random_state=None, n_init=2, checkpoint=path)
     passes.stop(model, 3)
     copied = shutil.copy(path, path.with_name("copy"))
-    monkeypatch.delattr("gaussmix.mixture.initial_parameters")
+    monkeypatch.delattr("gaussmix.estimators.mixture.initial_parameters")
     again = mixture(random_state=None, n_init=2, checkpoint=copied)
     assert_same_bits(fitted(again), fitted(model))
 
@@ -363,7 +363,7 @@ class Failing:
 def test_a_source_that_fails_leaves_the_last_good_state(
     path: Path, passes: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.streamed.HELD_BYTES", 0)  # every pass reads it again
+    monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", 0)  # every pass reads it again
     sound = Failing(sys.maxsize)
     wanted = fitted(mixture(), X=sound)
     n_others = sound.n - wanted.n_iter_ - 1  # readings before EM's; one after them is the score
@@ -502,7 +502,7 @@ def test_entries_that_are_wrong_are_refused(
 def test_where_there_can_be_no_file_is_said_before_the_work(
     tmp_path: Path, passes: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("gaussmix.mixture.initial_parameters")
+    monkeypatch.delattr("gaussmix.estimators.mixture.initial_parameters")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         fitted(mixture(checkpoint=tmp_path / "nowhere" / "run.ckpt"))
 
@@ -535,14 +535,14 @@ def n_iter(path: Path) -> int:
 def test_the_interval(
     interval: float, written: int, path: Path, passes: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.checkpoint.Checkpoint.__exit__", lambda *_: None)
+    monkeypatch.setattr("gaussmix.em.checkpoint.Checkpoint.__exit__", lambda *_: None)
     passes.stop(mixture(checkpoint=path, checkpoint_interval=interval), 6)
     assert n_iter(path) == written  # the starts are written at once: they may have taken long
 
 
 def test_time_passes(path: Path, passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaussmix.checkpoint.Checkpoint.__exit__", lambda *_: None)
-    monkeypatch.setattr("gaussmix.checkpoint.monotonic", lambda: 10.0 * passes.n)
+    monkeypatch.setattr("gaussmix.em.checkpoint.Checkpoint.__exit__", lambda *_: None)
+    monkeypatch.setattr("gaussmix.em.checkpoint.monotonic", lambda: 10.0 * passes.n)
     passes.stop(mixture(checkpoint=path, checkpoint_interval=25), 8)
     assert n_iter(path) == 6
 
@@ -612,7 +612,7 @@ KILLS = """
 import json, os, signal, sys, time, warnings
 import numpy as np
 from gaussmix import GaussianMixture
-from gaussmix.archive import read
+from gaussmix.io.archive import read
 
 warnings.simplefilter("ignore")
 path, n_kills, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import GaussianMixture, KMeans, cli, demo, load, progress, save
+from gaussmix import GaussianMixture, KMeans, load, progress, save
 from gaussmix._core.constants import FloatArray
-from gaussmix.readers import DataError
-from gaussmix.sinks import write
-from gaussmix.sources import Table, read_all, scan
+from gaussmix.cli import demo
+from gaussmix.cli.commands import main
+from gaussmix.io.readers import DataError
+from gaussmix.io.sinks import write
+from gaussmix.io.sources import Table, read_all, scan
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -33,7 +35,7 @@ def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The error line of a command that must fail with status 2."""
     try:
-        status: object = cli.main([str(argument) for argument in arguments])
+        status: object = main([str(argument) for argument in arguments])
     except SystemExit as usage:
         status = usage.code
     assert status == 2
@@ -266,7 +268,7 @@ def test_fit_passes_every_setting(data: Path, X: FloatArray, tmp_path: Path) -> 
     options = "--covariance diag --init random --n-init 2 --tol 0.01 --max-iter 50 --reg-covar 0.1"
     arguments = ["fit", data, "-k", 3, *options.split(), "--seed", 5, "--threads", 1]
     arguments += ["--weights", tmp_path / "w.npy", "-o", path]
-    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert main([str(argument) for argument in arguments]) == 0
     settings: dict[str, Any] = {
         "covariance_type": "diag",
         "init_params": "random",
@@ -287,7 +289,7 @@ def test_fit_that_does_not_converge_says_so_and_succeeds(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "m.npz"
-    assert cli.main(["fit", str(data), "-k", "5", "--max-iter", "1", "-o", str(path)]) == 0
+    assert main(["fit", str(data), "-k", "5", "--max-iter", "1", "-o", str(path)]) == 0
     captured = capsys.readouterr()
     assert "did not converge after 1 iterations" in captured.out
     assert captured.err.startswith("gaussmix: warning: ")
@@ -299,7 +301,7 @@ def test_labels_in_text_have_a_header(
     X: FloatArray, data: Path, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "labels.csv"
-    assert cli.main(["predict", str(model), str(data), "-o", str(out)]) == 0
+    assert main(["predict", str(model), str(data), "-o", str(out)]) == 0
     assert out.read_text().startswith("component\n")
     np.testing.assert_array_equal(read_table(out).rows[:, 0], load(model).predict(X))
 
@@ -307,10 +309,10 @@ def test_labels_in_text_have_a_header(
 def test_predictions_in_many_blocks(
     X: FloatArray, data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)  # blocks of one group
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)  # blocks of one group
     out, rows = tmp_path / "labels.npy", np.tile(X, (9, 1))
     np.save(data, rows)
-    assert cli.main(["predict", str(model), str(data), "-o", str(out)]) == 0
+    assert main(["predict", str(model), str(data), "-o", str(out)]) == 0
     np.testing.assert_array_equal(np.load(out), load(model).predict(rows))
 
 
@@ -318,17 +320,17 @@ def test_column_names_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[
     first = text(tmp_path, "a,b\n1,2\n3,5\n4,4\n", "first.csv")
     second = text(tmp_path, "b,a\n1,2\n3,5\n", "second.csv")
     model, out = tmp_path / "m.npz", tmp_path / "s.csv"
-    assert cli.main(["fit", str(first), "-k", "1", "-o", str(model)]) == 0
+    assert main(["fit", str(first), "-k", "1", "-o", str(model)]) == 0
     capsys.readouterr()
     assert "same order" in error_of(capsys, "score", model, second)
-    assert cli.main(["sample", str(model), "-n", "4", "-o", str(out)]) == 0
+    assert main(["sample", str(model), "-n", "4", "-o", str(out)]) == 0
     assert read_table(out).columns == ("a", "b")
 
 
 def test_sample_repeats_with_a_seed(model: Path, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.npy" for name in "abc"]
     for path, seed in zip(paths, "778", strict=True):
-        assert cli.main(["sample", str(model), "-n", "9", "-o", str(path), "--seed", seed]) == 0
+        assert main(["sample", str(model), "-n", "9", "-o", str(path), "--seed", seed]) == 0
     a, b, c = map(np.load, paths)
     assert a.shape == (9, 2)
     np.testing.assert_array_equal(a, b)
@@ -341,7 +343,7 @@ def test_kmeans_predicts_but_has_no_probabilities(
     path, out = tmp_path / "k.npz", tmp_path / "out.npy"
     kmeans = KMeans(2, random_state=0).fit(X)
     save(kmeans, path)
-    assert cli.main(["predict", str(path), str(data), "-o", str(out)]) == 0
+    assert main(["predict", str(path), str(data), "-o", str(out)]) == 0
     np.testing.assert_array_equal(np.load(out), kmeans.labels_)
     assert "--proba needs a GaussianMixture" in error_of(
         capsys, "predict", path, data, "-o", out, "--proba"
@@ -470,7 +472,7 @@ def test_usage_errors(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        main(arguments)
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("gaussmix: error: ")
@@ -479,12 +481,12 @@ def test_usage_errors(
 
 
 def test_info_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["info"]) == 0
+    assert main(["info"]) == 0
     shown = capsys.readouterr().out
     assert "ISA chosen" in shown
     assert "threads" in shown
     with pytest.raises(SystemExit) as caught:
-        cli.main(["--version"])
+        main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith("gaussmix ")
 
@@ -520,7 +522,7 @@ def test_demo_prints_a_table_and_draws_a_picture(
 ) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "picture.png"
-    assert cli.main(["demo", "--rows", "20000", "--threads", "1", "-o", str(picture)]) == 0
+    assert main(["demo", "--rows", "20000", "--threads", "1", "-o", str(picture)]) == 0
     shown = capsys.readouterr().out
     assert "20,000 x 8" in shown
     assert "agreement" in shown
@@ -532,9 +534,7 @@ def test_demo_without_matplotlib_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert (
-        cli.main(["demo", "--rows", "2000", "--threads", "1", "-o", str(tmp_path / "a.png")]) == 0
-    )
+    assert main(["demo", "--rows", "2000", "--threads", "1", "-o", str(tmp_path / "a.png")]) == 0
     captured = capsys.readouterr()
     assert "log-likelihood" in captured.out
     assert 'pip install "gaussmix[cli]"' in captured.err

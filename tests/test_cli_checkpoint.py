@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, cli, load
+from gaussmix import GaussianMixture, load
 from gaussmix._core.constants import FloatArray
+from gaussmix.cli import commands
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def data(tmp_path: Path) -> Path:
 def fit(data: Path, output: str, *options: object) -> int:
     """Run `gaussmix fit` without a seed: every start is another."""
     command = ["fit", data, "-k", 3, "-o", data.with_name(output), *options]
-    return cli.main([str(argument) for argument in command])
+    return commands.main([str(argument) for argument in command])
 
 
 def means(data: Path, output: str) -> FloatArray:
@@ -37,7 +38,9 @@ def test_a_fit_goes_on_from_its_checkpoint(
     options = ("--checkpoint", path, "--checkpoint-interval", 0)
     assert fit(data, "first.npz", *options, "--max-iter", 3) == 0
     assert "did not converge after 3 iterations" in capsys.readouterr().out
-    monkeypatch.delattr("gaussmix.mixture.initial_parameters")  # there is no start to be drawn
+    monkeypatch.delattr(
+        "gaussmix.estimators.mixture.initial_parameters"
+    )  # there is no start to be drawn
     assert fit(data, "more.npz", *options) == 0
     assert fit(data, "again.npz", *options) == 0
     np.testing.assert_array_equal(means(data, "again.npz"), means(data, "more.npz"))

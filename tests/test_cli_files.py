@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, cli, load
+from gaussmix import GaussianMixture, load
 from gaussmix._core.constants import FloatArray
+from gaussmix.cli import commands
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -29,7 +30,7 @@ def parquet(frame: Any, tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> int:
-    return cli.main([str(argument) for argument in arguments])
+    return commands.main([str(argument) for argument in arguments])
 
 
 def fitted(parquet: Path, *options: object) -> GaussianMixture:
@@ -112,7 +113,7 @@ def test_batches(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)  # blocks of one group
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)  # blocks of one group
     model = fitted(parquet, "--columns", "a,b", "--partial")
     assert capsys.readouterr().out.startswith("5000 rows in 5 batches, mean log-likelihood")
     assert model.n_samples_seen_ == 5000
@@ -125,7 +126,7 @@ def test_batches(
 def test_batches_of_weight_zero_are_passed_over(
     frame: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)  # blocks of one group
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)  # blocks of one group
     frame.loc[:2999, "w"] = 0
     path = tmp_path / "data.csv"
     frame.to_csv(path, index=False)
@@ -187,8 +188,8 @@ def test_a_fit_on_a_cluster(frame: Any, parquet: Path, scheduler: str, ending: s
 def test_an_array_in_parts_on_a_cluster(
     frame: Any, parquet: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.cluster_files.PART_BLOCKS", 1)
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)
+    monkeypatch.setattr("gaussmix.data.dask_files.PART_BLOCKS", 1)
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)
     path = parquet.with_name("data.npy")
     np.save(path, frame.to_numpy())
     here = fitted(path, "--columns", "1,2")

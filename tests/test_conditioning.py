@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
-from gaussmix import conditioning
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix.conditioning import conditional, marginal, predict, regression
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries import conditioning
+from gaussmix.queries.conditioning import conditional, marginal, predict, regression
 
 D, K = 4, 3
 GIVEN, OTHERS = np.array([3, 0]), np.array([1, 2])

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, sqrtm
 
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix.coordinates import Chart
-from gaussmix.covariance import m_step
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import collect
+from gaussmix.em.coordinates import Chart
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import collect
 
 SIZES = [(1, 1), (1, 3), (3, 1), (4, 5)]
 

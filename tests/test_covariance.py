@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gaussmix import covariance
 from gaussmix._core import dispatch
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix.covariance import m_step
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import Statistics
+from gaussmix.model import m_step as m_step_module
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 
@@ -253,11 +253,11 @@ def test_the_quick_bound_is_above_all_noise(
             0.0,
             *arrays,
         )
-        pivots = covariance._variances(structure, found.precisions_cholesky) ** -2.0
-        moved = covariance._squares(structure, found.weights, found.means - about)
-        variances = covariance._variances(structure, found.covariances).copy()
-        scale = covariance._scale(structure, found.weights, found.means, moved, variances)
-        mended = covariance._mend(given, found, 1.0).any()
+        pivots = m_step_module._variances(structure, found.precisions_cholesky) ** -2.0
+        moved = m_step_module._squares(structure, found.weights, found.means - about)
+        variances = m_step_module._variances(structure, found.covariances).copy()
+        scale = m_step_module._scale(structure, found.weights, found.means, moved, variances)
+        mended = m_step_module._mend(given, found, 1.0).any()
         assert not (sound and mended)
         assert sound or not pivots.min() > 30 * scale.noise.max()
         seen.add(sound)

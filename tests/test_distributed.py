@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import GaussianMixture, KMeans, distributed
+from gaussmix import GaussianMixture, KMeans
 from gaussmix._core.constants import STRUCTURES, FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.sampling import subsample
+from gaussmix.data import dask as on_dask
+from gaussmix.data.subsample import subsample
 from gaussmix.validation import check_sample_weight
 
 dask = pytest.importorskip("dask")
@@ -143,7 +144,7 @@ def test_a_fit_on_a_cluster_is_the_fit_in_memory(
 def test_whoever_does_the_work_the_bits_are_the_same(cluster: Any) -> None:
     on_threads = fitted(array())
     with pytest.warns(UserWarning, match="did not converge"):
-        on_workers = distributed.fit(mixture(), array(), client=cluster)
+        on_workers = on_dask.fit(mixture(), array(), client=cluster)
     assert_same_bits(on_workers, on_threads)
 
 
@@ -189,7 +190,7 @@ def test_tables_to_come(on_cluster: Any) -> None:
 
 def test_unknown_lengths_and_empty_partitions() -> None:
     kept = np.arange(len(X)) % (2 * PART_ROWS) < PART_ROWS
-    data = distributed.data(unknown(array()), unknown(weights()))
+    data = on_dask.data(unknown(array()), unknown(weights()))
     assert (data.n_samples, data.n_features) == (int(kept.sum()), 3)
     assert data.weight == pytest.approx(WEIGHT[kept].sum(), rel=1e-14)
     model = fitted(unknown(array()), unknown(weights()))
@@ -211,7 +212,7 @@ def test_weights_are_cut_as_the_rows_are(weight: Any) -> None:
 
 
 def test_a_number_is_the_weight_of_every_row() -> None:
-    assert distributed.data(array(), 2).weight == 2 * len(X)
+    assert on_dask.data(array(), 2).weight == 2 * len(X)
 
 
 def test_numbers_of_other_kinds() -> None:
@@ -224,8 +225,8 @@ def test_numbers_of_other_kinds() -> None:
 
 def test_what_is_dask() -> None:
     known = [array(), [dask.delayed(part)(0)], frame()]
-    assert all(distributed.is_dask(collection) for collection in known)
-    assert not any(distributed.is_dask(other) for other in (X, [X], [], [[1.0]], None))
+    assert all(on_dask.is_dask(collection) for collection in known)
+    assert not any(on_dask.is_dask(other) for other in (X, [X], [], [[1.0]], None))
 
 
 # Faults
@@ -235,7 +236,7 @@ def test_a_worker_that_dies_between_passes_takes_no_rows_with_it(on_cluster: Any
     expected = fitted(array())
     rows = array(make=part).persist()
     dask_distributed.wait(rows)
-    data = distributed.data(rows)
+    data = on_dask.data(rows)
     kill_one(on_cluster)
     assert data.n_samples == len(X)
     assert_same_bits(fitted(rows), expected)
@@ -252,15 +253,15 @@ def test_a_worker_that_dies_in_a_pass_changes_no_bit(
         rows = rows.persist()
         dask_distributed.wait(rows)
     before = set(on_cluster.run(os.getpid).values())
-    passes, total = [], distributed.DaskData.total
+    passes, total = [], on_dask.DaskData.total
 
-    def with_an_accident(data: distributed.DaskData, make: Any) -> Any:
+    def with_an_accident(data: on_dask.DaskData, make: Any) -> Any:
         passes.append(make)
         if len(passes) == 3:  # the pass takes 0.25 s at least
             Timer(0.0 if persisted else 0.1, kill, [min(before)]).start()
         return total(data, make)
 
-    monkeypatch.setattr(distributed.DaskData, "total", with_an_accident)
+    monkeypatch.setattr(on_dask.DaskData, "total", with_an_accident)
     model = fitted(rows)
     assert len(passes) == 6
     on_cluster.wait_for_workers(N_WORKERS)
@@ -352,13 +353,13 @@ def test_what_is_no_table() -> None:
 
 def test_rows_are_not_to_be_had_in_order() -> None:
     with pytest.raises(ValueError, match="stay with the workers"):
-        distributed.data(array()).blocks()
+        on_dask.data(array()).blocks()
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask", None)
     with pytest.raises(ImportError, match=r"pip install 'gaussmix\[dask\]'"):
-        distributed.fit(mixture(), X)
+        on_dask.fit(mixture(), X)
 
 
 # What moves, and where it runs
@@ -379,19 +380,19 @@ class ThreadsPass:
 
 
 def test_a_partition_is_one_pass_on_one_thread(on_cluster: Any) -> None:
-    assert distributed.data(array(), n_threads=2).total(ThreadsPass) == [(1, PART_ROWS)] * N_PARTS
+    assert on_dask.data(array(), n_threads=2).total(ThreadsPass) == [(1, PART_ROWS)] * N_PARTS
 
 
 def test_only_sums_and_a_sample_reach_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    compute = distributed._compute
+    compute = on_dask._compute
 
     def measured(*args: Any) -> Any:
         result = compute(*args)
         sizes.append(len(pickle.dumps(result)))
         return result
 
-    monkeypatch.setattr(distributed, "_compute", measured)
+    monkeypatch.setattr(on_dask, "_compute", measured)
     rows = da.concatenate([array()] * 10)
     GaussianMixture(3, random_state=0, tol=0, max_iter=0).fit(rows)
     *_, sample, _ = sizes
@@ -401,7 +402,7 @@ def test_only_sums_and_a_sample_reach_the_client(monkeypatch: pytest.MonkeyPatch
 
 def test_large_parameters_are_no_cause_for_a_warning(on_cluster: Any) -> None:
     ballast = np.zeros(3_000_000)
-    data = distributed.data(array())
+    data = on_dask.data(array())
     assert data.total(partial(BallastPass, ballast)) == N_PARTS * ballast.nbytes
 
 
@@ -422,7 +423,7 @@ class BallastPass:
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
 def test_a_sample_of_all_rows_is_all_rows(weight: FloatArray | None) -> None:
     state, unused = np.random.RandomState(0), np.random.RandomState(0)
-    found = distributed.data(array(), weight).sample(3, state)
+    found = on_dask.data(array(), weight).sample(3, state)
     rows, weights = subsample(X, weight, 3, unused)
     assert np.array_equal(found.rows, rows)
     assert (found.weight is None) == (weight is None)
@@ -433,7 +434,7 @@ def test_a_sample_of_all_rows_is_all_rows(weight: FloatArray | None) -> None:
 
 def test_a_sample_depends_on_the_seed_alone(on_cluster: Any) -> None:
     def drawn(seed: int, client: Any = None) -> Rows:
-        data = distributed.data(array(), client=client)
+        data = on_dask.data(array(), client=client)
         return data.sample(3, np.random.RandomState(seed), most=100).rows
 
     with dask.config.set(scheduler="threads"):
@@ -447,7 +448,7 @@ def test_a_sample_depends_on_the_seed_alone(on_cluster: Any) -> None:
 def test_a_sample_is_drawn_from_all_partitions_by_weight() -> None:
     weight = np.where(np.arange(len(X)) < len(X) / 2, 1.0, 3.0)
     numbered = np.arange(len(X), dtype=np.float64)[:, None]
-    data = distributed.data(array(numbered), weight)
+    data = on_dask.data(array(numbered), weight)
     samples = [data.sample(1, np.random.RandomState(seed), most=100) for seed in range(50)]
     sums = [check_sample_weight(sample.weight, 100) for sample in samples]
     late = [np.mean(sample.rows >= len(X) / 2) for sample in samples]
@@ -513,10 +514,10 @@ def test_predictions_have_no_place_for_tables_without_a_shape() -> None:
 
 def test_a_scheduler_is_found_by_its_address(cluster: Any) -> None:
     with (
-        distributed.connect(cluster.scheduler.address) as client,
+        on_dask.connect(cluster.scheduler.address) as client,
         pytest.warns(UserWarning, match="did not converge"),
     ):
-        there = distributed.fit(mixture(), array(), client=client)
+        there = on_dask.fit(mixture(), array(), client=client)
     assert_same_bits(there, fitted(array()))
 
 
@@ -525,7 +526,7 @@ def test_a_scheduler_is_found_by_its_address(cluster: Any) -> None:
 )
 def test_nobody_there(address: str) -> None:
     with pytest.raises(ConnectionError, match=f"no Dask scheduler answers at '{address}'"):
-        distributed.connect(address, timeout=0.2)
+        on_dask.connect(address, timeout=0.2)
     fitted(array())  # does not wait for who is not there
 
 
@@ -534,4 +535,4 @@ def test_a_scheduler_without_workers() -> None:
         dask_distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty,
         pytest.warns(UserWarning, match="has no workers; a fit waits"),
     ):
-        distributed.connect(empty.scheduler_address).close()
+        on_dask.connect(empty.scheduler_address).close()

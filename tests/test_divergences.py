@@ -6,8 +6,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix.divergences import DISTANCES, bhattacharyya, hellinger, kullback_leibler
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries.divergences import DISTANCES, bhattacharyya, hellinger, kullback_leibler
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, kstest
 
-from gaussmix import drawing
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.drawing import draw
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries import sampling
+from gaussmix.queries.sampling import draw
 
 
 def mixture(structure: Structure) -> Parameters:
@@ -42,8 +42,8 @@ def test_squared_distances_are_chi_squared(structure: Structure) -> None:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_threads_do_not_change_a_bit(structure: Structure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "PARALLEL_VALUES", 0)
-    monkeypatch.setattr(drawing, "BLOCK_VALUES", 1 << 10)
+    monkeypatch.setattr(sampling, "PARALLEL_VALUES", 0)
+    monkeypatch.setattr(sampling, "BLOCK_VALUES", 1 << 10)
     results = [draw(mixture(structure), 20_001, np.random.RandomState(3), n) for n in (1, 2, 5)]
     for X, labels in results[1:]:
         assert np.array_equal(X, results[0][0])
@@ -51,7 +51,7 @@ def test_threads_do_not_change_a_bit(structure: Structure, monkeypatch: pytest.M
 
 
 def test_blocks_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "BLOCK_VALUES", 64)
+    monkeypatch.setattr(sampling, "BLOCK_VALUES", 64)
     parameters = Parameters.from_covariances("spherical", np.ones(1), np.zeros((1, 1)), np.ones(1))
     X, _ = draw(parameters, 64_000, np.random.RandomState(0))
     assert len(np.unique(X)) == len(X)

@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix._core.constants import STRUCTURES, Structure, factors_shape
-from gaussmix.covariance import m_step
-from gaussmix.data import InMemory
-from gaussmix.em import EMResult, EMState, Monitor, Step, em, hasten, proceed
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import Statistics, collect
+from gaussmix.data.base import InMemory
+from gaussmix.em.loop import EMResult, EMState, Monitor, Step, em, hasten, proceed
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, collect
 
 
 def unit(structure: Structure, means: NDArray[np.float64]) -> Parameters:
@@ -302,7 +302,7 @@ def test_very_many_iterations_are_made_in_parts(
 ) -> None:
     data, start = InMemory(blobs, None, 1), unit("full", blobs[:3].copy())
     settings = {"tol": 1e-9, "max_iter": 10**12, "reg_covar": 0.0, "fast": True}
-    monkeypatch.setattr("gaussmix.em.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("gaussmix.em.loop.MOST_AT_ONCE", 2)
     in_parts, done = run(start, data, **settings)  # type: ignore[arg-type]
     assert done == in_parts.n_iter > 4
     monkeypatch.undo()

@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal
 from gaussmix._core import dispatch, reference
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix._core.interface import Estimates
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
 
 
 def modules() -> list[Estimates]:

@@ -8,9 +8,9 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
-import gaussmix.estimator
+import gaussmix.estimators.base
 from gaussmix.errors import NotFittedError
-from gaussmix.estimator import Estimator, Transformer
+from gaussmix.estimators.base import Estimator, Transformer
 
 
 class Model(Estimator):
@@ -181,7 +181,7 @@ def test_models_pickle(again: Any) -> None:
 
 
 def test_a_pickle_of_another_version_warns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gaussmix.estimator, "version", lambda: "7.5")
+    monkeypatch.setattr(gaussmix.estimators.base, "version", lambda: "7.5")
     pickled = pickle.dumps(Model(2).fit(X))
     monkeypatch.undo()
     with pytest.warns(UserWarning, match=r"This Model was pickled by gaussmix 7\.5 and is read by"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaussmix.errors import ParameterError
-from gaussmix.features import check_features, check_some_features, check_targets
+from gaussmix.queries.features import check_features, check_some_features, check_targets
 
 NAMES = ["age", "height", "weight"]
 

@@ -14,11 +14,11 @@ from scipy.special import xlogy
 from scipy.stats import norm
 
 from gaussmix import GaussianMixture, NotFittedError
-from gaussmix import merging as merging_module
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix._core.interface import Rows
-from gaussmix.hierarchy import Hierarchy, elbow
-from gaussmix.merging import Data, cluster_shares, gains
+from gaussmix.queries import merging as merging_module
+from gaussmix.queries.hierarchy import Hierarchy, elbow
+from gaussmix.queries.merging import Data, cluster_shares, gains
 
 Partition = set[frozenset[int]]
 

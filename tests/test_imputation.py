@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaussmix import imputation
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.conditioning import conditional
-from gaussmix.imputation import fill, moments
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries import imputation
+from gaussmix.queries.conditioning import conditional
+from gaussmix.queries.imputation import fill, moments
 
 
 def mixture(structure: Structure, n_features: int) -> Parameters:

@@ -10,15 +10,17 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
-from gaussmix import GaussianMixture, incremental
+from gaussmix import GaussianMixture
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.covariance import m_step
-from gaussmix.data import Block, InMemory, MakePass, R
-from gaussmix.em import EMResult, EMState, em, proceed
-from gaussmix.incremental import rows_per_block, sweep
-from gaussmix.parameters import Parameters
-from gaussmix.printing import Printer
-from gaussmix.statistics import Statistics, StatisticsPass, collect
+from gaussmix.data.base import InMemory, MakePass, R
+from gaussmix.em import incremental
+from gaussmix.em.incremental import rows_per_block, sweep
+from gaussmix.em.loop import EMResult, EMState, em, proceed
+from gaussmix.em.verbose import Printer
+from gaussmix.io.blocks import Block
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, StatisticsPass, collect
 
 Array = NDArray[np.float64]
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)

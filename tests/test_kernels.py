@@ -19,7 +19,7 @@ from gaussmix._core.constants import (
     factors_shape,
 )
 from gaussmix._core.interface import Kernels, Rows
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
 
 Array: TypeAlias = NDArray[Any]
 

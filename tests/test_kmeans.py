@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from gaussmix._core.constants import nearest_density
-from gaussmix.data import InMemory
+from gaussmix.data.base import InMemory
+from gaussmix.data.subsample import START_ROWS, Sample, subsample
 from gaussmix.errors import ConvergenceWarning, NotFittedError, ParameterError
-from gaussmix.kmeans import KMeans
-from gaussmix.lloyd import lloyd, mean_variance
-from gaussmix.sampling import START_ROWS, Sample, subsample
-from gaussmix.seeding import plus_plus
+from gaussmix.estimators.kmeans import KMeans
+from gaussmix.kmeans.lloyd import lloyd, mean_variance
+from gaussmix.kmeans.seeding import plus_plus
 
 Floats = NDArray[Any]
 

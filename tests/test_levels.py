@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, multivariate_normal, norm
 
-from gaussmix import levels
 from gaussmix._core import dispatch
 from gaussmix._core.constants import FloatArray
-from gaussmix.drawing import draw
-from gaussmix.levels import LEVEL_SAMPLES, hdr_levels
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries import hdr
+from gaussmix.queries.hdr import LEVEL_SAMPLES, hdr_levels
+from gaussmix.queries.sampling import draw
 
 P = np.array([1e-3, 0.05, 0.5, 0.9, 0.99, 1 - 1e-9, 1 - 2.0**-53])
 
@@ -99,5 +99,5 @@ def test_a_line_and_its_drawn_level_agree(monkeypatch: pytest.MonkeyPatch) -> No
         np.hstack([parameters.covariances, np.ones((2, 1))]),
     )
     assert found(flat, np.array([0.5]))[0] < found(parameters, np.array([0.5]))[0]
-    monkeypatch.setattr(levels, "draw", None)  # would fail
+    monkeypatch.setattr(hdr, "draw", None)  # would fail
     assert np.isfinite(found(parameters, P)).all()

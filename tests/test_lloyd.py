@@ -6,8 +6,8 @@ import pytest
 from gaussmix._core import dispatch
 from gaussmix._core.constants import FloatArray
 from gaussmix._core.interface import Rows
-from gaussmix.data import InMemory
-from gaussmix.lloyd import LloydResult, lloyd
+from gaussmix.data.base import InMemory
+from gaussmix.kmeans.lloyd import LloydResult, lloyd
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 each_shape = pytest.mark.parametrize("shape", [(5000, 1, 11), (3000, 3, 4), (40, 2, 1)])

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 import gaussmix
 from gaussmix import CollapseWarning, GaussianMixture
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.covariance import m_step
-from gaussmix.em import em
+from gaussmix.em.loop import em
+from gaussmix.em.online import Pace, Seen, online_step, remembered, step_size
 from gaussmix.errors import ParameterError
-from gaussmix.online import Pace, Seen, online_step, remembered, step_size
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import collect
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import collect
 
 Array = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gaussmix.parallel import for_blocks
+from gaussmix.queries.parallel import for_blocks
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

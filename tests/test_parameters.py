@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 
 from gaussmix._core import dispatch
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
-from gaussmix.parameters import NotPositiveDefiniteError, Parameters
+from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters
 
 WEIGHTS = np.array([0.2, 0.3, 0.5])
 MEANS = np.random.default_rng(0).normal(size=(3, 4))

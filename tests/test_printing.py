@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from gaussmix.printing import Extent, Printer, duration
+from gaussmix.em.verbose import Extent, Printer, duration
 
 EXTENT = Extent(n_samples=3000, max_iter=100, tol=1e-3)
 
@@ -48,7 +48,7 @@ def test_rows_per_second_and_the_time_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = count(step=2)  # two seconds an iteration
-    monkeypatch.setattr("gaussmix.printing.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("gaussmix.em.verbose.perf_counter", lambda: float(next(clock)))
     printer = Printer(3, 1, EXTENT)
     printer.start(0)
     for n_iter, change in enumerate((float("inf"), 0.8, 0.4, 0.2, 0.3), 1):

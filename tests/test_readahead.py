@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gaussmix.readahead import MOST_AHEAD, read_ahead
+from gaussmix.io.readahead import MOST_AHEAD, read_ahead
 
 
 def readers() -> list[threading.Thread]:
@@ -99,7 +99,7 @@ def test_an_early_end_closes_the_iterator_in_its_thread(n_taken: int) -> None:
 
 
 def test_an_end_does_not_wait_for_a_reader_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaussmix.readahead.PATIENCE", 0.05)
+    monkeypatch.setattr("gaussmix.io.readahead.PATIENCE", 0.05)
     release = threading.Event()
 
     def hanging() -> Iterator[int]:
@@ -117,7 +117,7 @@ def test_an_end_does_not_wait_for_a_reader_that_hangs(monkeypatch: pytest.Monkey
 
 INTERRUPTED = """
 import itertools, time
-from gaussmix.readahead import read_ahead
+from gaussmix.io.readahead import read_ahead
 def slow():
     for number in itertools.count():
         time.sleep(0.01)
@@ -146,7 +146,7 @@ def test_ctrl_c_ends_it() -> None:
 
 FORKED = """
 import itertools, os, sys
-from gaussmix.readahead import read_ahead
+from gaussmix.io.readahead import read_ahead
 with read_ahead(itertools.count()) as items:
     next(items)
     child = os.fork()

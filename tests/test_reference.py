@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from gaussmix._core import reference
 from gaussmix._core.constants import GROUP_ROWS, STRUCTURES, FloatArray, Structure, factors_shape
 from gaussmix._core.interface import Rows
-from gaussmix.parameters import Parameters
+from gaussmix.model.parameters import Parameters
 
 N, K, D = 7, 3, 4
 TOLERANCES = {"float32": 1e-6, "float64": 1e-12}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gaussmix.sampling import BLOCK_WEIGHTS, START_ROWS, subsample
+from gaussmix.data.subsample import BLOCK_WEIGHTS, START_ROWS, subsample
 
 MANY = 5 * START_ROWS + 123
 

@@ -5,8 +5,8 @@ import pytest
 
 from gaussmix._core import dispatch, reference
 from gaussmix._core.constants import FloatArray
-from gaussmix.sampling import Sample
-from gaussmix.seeding import plus_plus
+from gaussmix.data.subsample import Sample
+from gaussmix.kmeans.seeding import plus_plus
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import gaussmix
-from gaussmix import GaussianMixture, selection
+from gaussmix import GaussianMixture
 from gaussmix._core.constants import STRUCTURES, FloatArray
-from gaussmix.candidates import Candidate, Selection
+from gaussmix.selection import search
+from gaussmix.selection.candidates import Candidate, Selection
 
 DATA = Path(__file__).parent / "data"
 NUMBERS = ("log_likelihood", "bic", "aic", "icl")
@@ -102,9 +103,7 @@ def test_the_table_has_all_combinations_in_order(iris: Selection) -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_a_row_is_what_a_single_fit_gives(iris: Selection, structure: str) -> None:
     X = read("iris.csv")
-    model = GaussianMixture(3, covariance_type=structure, random_state=0, **selection.DEFAULTS).fit(
-        X
-    )
+    model = GaussianMixture(3, covariance_type=structure, random_state=0, **search.DEFAULTS).fit(X)
     row = row_of(iris, 3, structure)
     assert row.log_likelihood == pytest.approx(model.score_samples(X).sum(), rel=1e-12)
     expected = (model.bic(X), model.aic(X), model.icl(X))
@@ -159,7 +158,7 @@ def test_the_same_model_is_fitted_once(
             row.n_components,
             covariance_type=row.covariance_type,
             random_state=0,
-            **{**selection.DEFAULTS, "n_init": 1},
+            **{**search.DEFAULTS, "n_init": 1},
         ).fit(X)
         assert row.bic == pytest.approx(model.bic(X), rel=1e-9)
         assert row.n_parameters == model._parameters().n_free()
@@ -188,8 +187,8 @@ def test_weights_are_repetitions(groups: FloatArray) -> None:
 def test_icl_is_bic_of_a_hard_assignment(
     monkeypatch: pytest.MonkeyPatch, dtype: type, structure: str
 ) -> None:
-    monkeypatch.setattr("gaussmix.scoring.GROUP_ROWS", 40)  # several blocks, and a rest
-    monkeypatch.setattr("gaussmix.scoring.BLOCK_VALUES", 150)
+    monkeypatch.setattr("gaussmix.model.scoring.GROUP_ROWS", 40)  # several blocks, and a rest
+    monkeypatch.setattr("gaussmix.model.scoring.BLOCK_VALUES", 150)
     X: Any = read("iris.csv")[:, :2].astype(dtype)
     weight = np.random.default_rng(0).uniform(size=len(X))
     model = GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-2).fit(X)
@@ -242,7 +241,7 @@ def test_held_out_likelihood_is_that_of_separate_fits(groups: FloatArray, weight
                 row.n_components,
                 covariance_type=row.covariance_type,
                 random_state=0,
-                **selection.DEFAULTS,
+                **search.DEFAULTS,
             ).fit(groups[folds != fold], sample_weight=w[folds != fold])
             scores[folds == fold] = model.score_samples(groups[folds == fold])
         assert row.cv == pytest.approx(np.average(scores, weights=w), rel=1e-6)
@@ -407,15 +406,15 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, criterion: str)
         )
 
     alone = chosen(1)
-    monkeypatch.setattr(selection, "POOLED_FLOPS", (0.0, math.inf))
+    monkeypatch.setattr(search, "POOLED_FLOPS", (0.0, math.inf))
     used: set[int] = set()
-    fit = selection._fit
+    fit = search._fit
 
     def seen(*arguments: Any) -> Any:
         used.add(threading.get_ident())
         return fit(*arguments)
 
-    monkeypatch.setattr(selection, "_fit", seen)
+    monkeypatch.setattr(search, "_fit", seen)
     for n_threads in (2, 3):
         other = chosen(n_threads)
         np.testing.assert_equal(timeless(other), timeless(alone))
@@ -427,12 +426,12 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, criterion: str)
 def test_an_error_in_a_thread_is_raised(
     monkeypatch: pytest.MonkeyPatch, groups: FloatArray
 ) -> None:
-    monkeypatch.setattr(selection, "POOLED_FLOPS", (0.0, math.inf))
+    monkeypatch.setattr(search, "POOLED_FLOPS", (0.0, math.inf))
 
     def broken(*_arguments: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(selection, "_fit", broken)
+    monkeypatch.setattr(search, "_fit", broken)
     with pytest.raises(MemoryError, match="no room"):
         gaussmix.select(groups, n_threads=2)
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import DataError, GaussianMixture, ParameterError, scan
-from gaussmix.sinks import HEADER_BYTES, write
+from gaussmix.io.sinks import HEADER_BYTES, write
 
 KINDS = [".npy", ".csv", ".tsv", ".parquet"]
 
@@ -114,7 +114,7 @@ def test_what_fails_leaves_the_old_file(
 FULL_DISK = """
 import resource, sys
 import numpy as np
-from gaussmix.sinks import write
+from gaussmix.io.sinks import write
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     write(sys.argv[1], (np.random.rand(1000, 5) for _ in range(300)))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from gaussmix import DataError, GaussianMixture, ParameterError, scan
 from gaussmix._core.constants import GROUP_ROWS, FloatArray
-from gaussmix.data import Block
-from gaussmix.readers import BLOCK_BYTES
-from gaussmix.sources import Source, streams
+from gaussmix.io.blocks import Block
+from gaussmix.io.readers import BLOCK_BYTES
+from gaussmix.io.sources import Source, streams
 
 Make = Callable[[NDArray[Any], Path], Any]
 
@@ -131,7 +131,7 @@ def test_many_blocks(
     X: FloatArray, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = np.tile(X, (7, 1))
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 2 * GROUP_ROWS * 3 * 8)
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 2 * GROUP_ROWS * 3 * 8)
     source = scan(make(X, tmp_path))
     np.testing.assert_array_equal(rows_of(source), X)
     lengths = [len(block.rows) for block in source.blocks()]
@@ -435,7 +435,7 @@ def test_pipes(tmp_path: Path) -> None:
 def test_a_file_cut_short(
     X: FloatArray, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)
     path = make(np.tile(X, (4, 1)), tmp_path)
     source, whole = scan(path), path.read_bytes()
     path.write_bytes(whole[:-1])
@@ -462,7 +462,7 @@ def test_damaged_npy(tmp_path: Path, content: bytes, message: str) -> None:
 def test_a_fault_in_a_later_block_of_text(
     X: FloatArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gaussmix.readers.BLOCK_BYTES", 1)
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)
     path = tabs(np.tile(X, (4, 1)), tmp_path)
     lines = path.read_bytes().split(b"\n")
     for fault, message in (
@@ -480,7 +480,7 @@ def test_a_fault_in_a_later_block_of_text(
 def test_an_error_of_the_system_names_file_and_place(
     X: FloatArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gaussmix.readers import located
+    from gaussmix.io.readers import located
 
     def failing() -> Iterator[Block]:
         yield Block(X, None)

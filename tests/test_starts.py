@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import GaussianMixture, starts
+from gaussmix import GaussianMixture
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
 from gaussmix._core.interface import Rows
-from gaussmix.covariance import m_step
-from gaussmix.data import InMemory
-from gaussmix.nearest import Labels
-from gaussmix.parameters import Parameters
-from gaussmix.sampling import START_ROWS, Sample
-from gaussmix.starts import (
+from gaussmix.data.base import InMemory
+from gaussmix.data.subsample import START_ROWS, Sample
+from gaussmix.kmeans.nearest import Labels
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, collect
+from gaussmix.starts import methods
+from gaussmix.starts.methods import (
     METHOD_NAMES,
     ROWS_PER_KMEANS,
     TRIALS_PAY,
@@ -31,7 +33,6 @@ from gaussmix.starts import (
     random_statistics,
     scaled_rows,
 )
-from gaussmix.statistics import Statistics, collect
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 each_method = pytest.mark.parametrize("method", METHOD_NAMES)
@@ -202,17 +203,17 @@ def test_of_many_rows_the_best_of_several_k_means_is_the_start(
     X = many_rows(4 * ROWS_PER_KMEANS)
     assert_equal(start(X, n_components=20, n_threads=1), start(X, n_components=20, n_threads=2))
     rng = np.random.default_rng(0)
-    good, tries = starts.GROUPINGS["kmeans"], []
+    good, tries = methods.GROUPINGS["kmeans"], []
 
     def once_good(scaled: Sample, k: int, state: np.random.RandomState, n: int | None) -> Labels:
         tries.append(k)
         found = good(scaled, k, np.random.RandomState(0), n)
         return found if len(tries) % 5 == 3 else rng.permutation(found)
 
-    monkeypatch.setitem(starts.GROUPINGS, "kmeans", once_good)
+    monkeypatch.setitem(methods.GROUPINGS, "kmeans", once_good)
     best = start(X, n_components=20)
     assert len(tries) == 5
-    monkeypatch.setattr(starts, "MOST_KMEANS", 1)
+    monkeypatch.setattr(methods, "MOST_KMEANS", 1)
     tries[:] = [0, 0]
     assert_equal(best, start(X, n_components=20))
 
@@ -234,7 +235,7 @@ def test_where_the_sample_tells_enough_the_start_is_followed_on_it(
     assert behind(start(X, n_components=5)) < 2e-3
     assert behind(start(X[:-1], n_components=5)) > 1e-2  # too few rows to be worth it
     assert_equal(start(X, n_components=5), start(X, n_components=5, n_threads=2))
-    monkeypatch.setattr(starts, "ROWS_PER_PARAMETER", START_ROWS / 49 + 1)  # 49 are free
+    monkeypatch.setattr(methods, "ROWS_PER_PARAMETER", START_ROWS / 49 + 1)  # 49 are free
     assert behind(start(X, n_components=5)) > 1e-2
 
 

@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import Statistics, collect, pass_flops
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, collect, pass_flops
 
 Array = NDArray[np.float64]
 

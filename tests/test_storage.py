@@ -13,7 +13,7 @@ import pytest
 
 from gaussmix import GaussianMixture, KMeans, ModelFileError, NotFittedError, load, save
 from gaussmix._core.constants import FloatArray, Structure
-from gaussmix.atomic import replacing
+from gaussmix.io.atomic import replacing
 
 STRUCTURES = ("full", "tied", "diag", "spherical")
 

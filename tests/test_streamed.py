@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, KMeans, NotFittedError, ParameterError, load, save, scan
 from gaussmix._core.constants import GROUP_ROWS, FloatArray
-from gaussmix.data import Block
-from gaussmix.streamed import Streamed, whole_groups
+from gaussmix.data.streamed import Streamed, whole_groups
+from gaussmix.io.blocks import Block
 
 Blocks = Callable[[], Iterator[Any]]
 
@@ -28,7 +28,7 @@ ATTRIBUTES = ("weights_", "means_", "covariances_", "lower_bound_", "lower_bound
 
 @pytest.fixture(autouse=True)
 def always_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gaussmix.streamed.HELD_BYTES", 0)
+    monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", 0)
 
 
 def cut(rows: NDArray[Any], lengths: tuple[int, ...] = CUTS) -> list[NDArray[Any]]:
@@ -165,7 +165,7 @@ def test_small_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     mixture().fit(counted)
     again = len(readings)
-    monkeypatch.setattr("gaussmix.streamed.HELD_BYTES", X.nbytes)
+    monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", X.nbytes)
     readings.clear()
     mixture().fit(counted)
     assert len(readings) == 2 < again  # scan looks at the first block

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from gaussmix import GaussianMixture
 from gaussmix._core import dispatch, threads
 from gaussmix._core.constants import STRUCTURES, Structure
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import Statistics, collect
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, collect
 
 # Rows enough that passes with four components are big enough to be run on several threads.
 N_SAMPLES, N_FEATURES, N_COMPONENTS = 20_000, 5, 4
@@ -311,8 +311,8 @@ def test_ctrl_c_ends_a_single_pass_of_minutes(compiled_isa: str) -> None:
     result = interrupt(
         f"""
 from gaussmix._core import dispatch
-from gaussmix.parameters import Parameters
-from gaussmix.statistics import collect
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import collect
 X = np.zeros((1_000_000, 64), np.float32)
 K = 1024
 covariances = np.tile(np.eye(64), (K, 1, 1))

@@ -6,7 +6,7 @@ from itertools import chain, repeat
 import numpy as np
 import pytest
 
-from gaussmix.timing import (
+from gaussmix.bench.timing import (
     FIRST_FIT,
     LONG_FIT,
     MOST_ITERATIONS,

@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix.parameters import Parameters
-from gaussmix.sampling import Sample
-from gaussmix.statistics import collect
-from gaussmix.trials import Round, best_trials, fewest_rows, n_spurious
+from gaussmix.data.subsample import Sample
+from gaussmix.em.trials import Round, best_trials, fewest_rows, n_spurious
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import collect
 
 CENTERS = np.array([[0.0, 0.0, 0.0], [8.0, 0.0, 4.0], [0.0, 9.0, -4.0]])
 

@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import norm
 
 from gaussmix._core.constants import FloatArray, Structure
-from gaussmix.parameters import Parameters
-from gaussmix.univariate import Line, cdf, line, log_density, quantile
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries.univariate import Line, cdf, line, log_density, quantile
 
 MIXTURES = {
     "one": Line(np.array([1.0]), np.array([3.0]), np.array([0.25])),

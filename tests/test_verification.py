@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import cli, verification
 from gaussmix._core import reference
 from gaussmix._core.constants import Density, FloatArray
 from gaussmix._core.dispatch import Build
 from gaussmix._core.interface import KERNELS, Rows
-from gaussmix.verification import Case, all_cases, make_problem, table, verify
+from gaussmix.cli import commands, verification
+from gaussmix.cli.verification import Case, all_cases, make_problem, table, verify
 
 CASES = [
     Case(structure, dtype, kind, 257, 3, 3, kind != "round", 1)
@@ -144,7 +144,7 @@ def test_command_fails_above_tolerance(
     monkeypatch.setattr(verification, "all_cases", lambda: CASES[:2])
     build = broken("responsibilities", add(0.5))
     monkeypatch.setattr(verification, "compiled_builds", lambda: [build])
-    assert cli.main(["verify"]) == 1
+    assert commands.main(["verify"]) == 1
     assert "FAILED responsibilities" in capsys.readouterr().out
 
 
@@ -152,7 +152,7 @@ def test_command_fails_without_compiled_builds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(verification, "compiled_builds", list)
-    assert cli.main(["verify"]) == 1
+    assert commands.main(["verify"]) == 1
     assert "no compiled build" in capsys.readouterr().err
 
 
@@ -161,5 +161,5 @@ def test_command_succeeds_on_each_build_alone(
 ) -> None:
     monkeypatch.setattr(verification, "all_cases", lambda: CASES[:4])
     for build in verification.compiled_builds():
-        assert cli.main(["verify", "--isa", build.name]) == 0
+        assert commands.main(["verify", "--isa", build.name]) == 0
         assert build.name in capsys.readouterr().out

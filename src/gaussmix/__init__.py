@@ -10,24 +10,29 @@ from gaussmix.errors import (
     NotFittedError,
     ParameterError,
 )
-from gaussmix.kmeans import KMeans
-from gaussmix.mixture import GaussianMixture
-from gaussmix.readers import DataError
-from gaussmix.selection import select
-from gaussmix.sources import scan
+from gaussmix.estimators.kmeans import KMeans
+from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.io.readers import DataError
+from gaussmix.io.sources import scan
+from gaussmix.queries.hierarchy import Hierarchy
+from gaussmix.selection.candidates import Candidate, Selection
+from gaussmix.selection.search import select
 from gaussmix.storage import load, save
 
 __all__ = [
+    "Candidate",
     "CheckpointError",
     "CheckpointWarning",
     "CollapseWarning",
     "ConvergenceWarning",
     "DataError",
     "GaussianMixture",
+    "Hierarchy",
     "KMeans",
     "ModelFileError",
     "NotFittedError",
     "ParameterError",
+    "Selection",
     "__version__",
     "load",
     "save",
@@ -35,6 +40,10 @@ __all__ = [
     "select",
     "show_config",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> str:

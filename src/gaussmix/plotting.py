@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from gaussmix._core.constants import FloatArray
-from gaussmix.atomic import replacing, shown_ending
-from gaussmix.parameters import Parameters
+from gaussmix.io.atomic import replacing, shown_ending
+from gaussmix.model.parameters import Parameters
 
 BACKGROUND, INK, FAINT = "#0d1117", "#e6edf3", "#8b949e"
 ELLIPSE_RADIUS = 1.5  # Mahalanobis distance of the outline from the mean

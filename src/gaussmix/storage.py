@@ -8,15 +8,15 @@ from typing import Any, NoReturn, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import archive
 from gaussmix._core.constants import FloatArray, Structure, factors_shape
-from gaussmix.archive import Arrays
-from gaussmix.atomic import replacing, shown_ending
 from gaussmix.errors import ModelFileError
-from gaussmix.kmeans import KMeans
-from gaussmix.mixture import GaussianMixture
-from gaussmix.parameters import Parameters
-from gaussmix.starts import check_matrices, check_means, check_weights
+from gaussmix.estimators.kmeans import KMeans
+from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.io import archive
+from gaussmix.io.archive import Arrays
+from gaussmix.io.atomic import replacing, shown_ending
+from gaussmix.model.parameters import Parameters
+from gaussmix.starts.methods import check_matrices, check_means, check_weights
 
 FORMAT_VERSION = 1
 

@@ -1,0 +1,1 @@
+"""What `gaussmix bench` times on a user's machine."""

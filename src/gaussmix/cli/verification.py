@@ -1,0 +1,417 @@
+"""Checks every compiled build of the kernels against the reference, on this machine's CPU.
+
+The reference computes in float64 on the very numbers the build is given. An error is divided by
+its scale, the size of the terms that enter, so that one tolerance fits all:
+
+- log-density of component k at a row: s_k = 1 + |log_scales_k| + q_k / 2, q_k the squared
+  Mahalanobis distance;
+- log-likelihood and responsibilities of a row: s = sum_k r_k s_k, since dr_k and d log sum exp
+  are averages of the errors of the l_k;
+- sums over rows: the sum of absolute contributions, each times its row's s: w r_k, w r_k a and
+  w r_k a a' with a = |z| + |means_k|, the terms of z - means_k. Here r_k counts as 1/100 at
+  least: a responsibility is a number on [0, 1], and builds leave out those that are next to 0.
+
+A label counts with the log-density it gives away against the best one, divided by that
+label's scale: a tie within rounding is no error.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gaussmix._core import dispatch, reference
+from gaussmix._core.constants import (
+    STRUCTURES,
+    Density,
+    FloatArray,
+    Structure,
+    factors_shape,
+)
+from gaussmix._core.dispatch import Build
+from gaussmix._core.interface import KERNELS, Kernels, Rows
+from gaussmix.model.parameters import Parameters
+
+TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
+
+# Around the tiles of samples, of components and of features that the builds work in.
+SAMPLES = (1, 2, 255, 256, 257, 1000, 1023, 1024, 1025, 2500)
+FEATURES = (1, 2, 3, 5, 8, 17, 33)
+COMPONENTS = (1, 2, 3, 7, 16, 19)
+THREADS = (1, 2, 4)  # more than there are CPUs, perhaps: then too they must be right
+LEAST_RESP = 0.01
+
+OFFSETS = {"float32": 1e3, "float64": 1e6}  # standard deviations from the origin
+ELONGATIONS = {"float32": 10.0, "float64": 100.0}  # longest axis over shortest
+KINDS = ("round", "elongated", "offset")
+
+
+class Case(NamedTuple):
+    """One problem that all kernels of all builds are given."""
+
+    structure: Structure
+    dtype: str
+    kind: str
+    n_samples: int
+    n_features: int
+    n_components: int
+    weighted: bool
+    n_threads: int
+
+    def __str__(self) -> str:
+        weighted = " weighted" if self.weighted else ""
+        return (
+            f"{self.structure} N={self.n_samples} D={self.n_features} K={self.n_components} "
+            f"{self.kind}{weighted} threads={self.n_threads}"
+        )
+
+
+class Result(NamedTuple):
+    """The worst relative error of a kernel of a build in a precision, and where it occurred."""
+
+    kernel: str
+    build: str
+    dtype: str
+    error: float
+    case: Case
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the tolerance of its dtype."""
+        return self.error <= TOLERANCES[self.dtype]
+
+
+class Problem(NamedTuple):
+    """The numbers that all builds are given for a case."""
+
+    X: Rows
+    sample_weight: FloatArray | None
+    density: Density
+    n_threads: int
+
+
+class Answer(NamedTuple):
+    """What the reference makes of a problem in float64, and the scales of its numbers."""
+
+    log_prob: FloatArray  # (N, K)
+    log_prob_scale: FloatArray  # (N, K), s_k
+    log_likelihood: FloatArray  # (N,)
+    resp: FloatArray  # (N, K)
+    row_scale: FloatArray  # (N,), s
+    labels: NDArray[np.int32]  # (N,)
+    sums: tuple[FloatArray, ...]  # n_k, first, second, totals
+    sum_scales: tuple[FloatArray, ...]
+    hard_sums: tuple[FloatArray, ...]  # n_k, first, totals
+    labelled_sums: tuple[FloatArray, ...]  # n_k, first, second, totals, of rows that have labels
+    hard_sum_scales: tuple[FloatArray, ...]  # of both
+
+
+def compiled_builds() -> list[Build]:
+    """Return every compiled build that runs on this CPU, slowest first."""
+    try:
+        names = dispatch.available()
+    except ModuleNotFoundError:  # a source tree that was never built
+        return []
+    return [dispatch.load(name) for name in names]
+
+
+def verify(
+    builds: Iterable[Build] | None = None,
+    cases: Sequence[Case] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """Find the worst relative error of every kernel of every build, in float32 and in float64.
+
+    Parameters
+    ----------
+    builds : iterable of Build, optional
+        By default every compiled build that runs here; none gives an empty list.
+    cases : sequence of Case, optional
+        By default `all_cases()`.
+    progress : callable, optional
+        Told after every case how many are done, and of how many.
+
+    Returns
+    -------
+    list of Result
+        A result passes if its error is at most `TOLERANCES` of its dtype.
+    """
+    builds = compiled_builds() if builds is None else list(builds)
+    cases = all_cases() if cases is None else cases
+    worst: dict[tuple[str, str, str], Result] = {}
+    for done, case in enumerate(cases if builds else (), 1):
+        problem = make_problem(case)
+        answer = solve(problem)
+        for build in builds:
+            for kernel, error in errors(build.kernels(problem.X.dtype), problem, answer):
+                key = kernel, build.name, case.dtype
+                if key not in worst or error > worst[key].error:
+                    worst[key] = Result(*key, error, case)
+        if progress is not None:
+            progress(done, len(cases))
+    return list(worst.values())
+
+
+def all_cases() -> list[Case]:
+    """Return structures x dtypes x sizes x kinds of data, in which any two values meet.
+
+    Every N meets every D; K, kind, weights and threads go round, so that each also meets every
+    other within a structure and dtype.
+    """
+    return [
+        Case(
+            structure,
+            dtype,
+            KINDS[(i + 2 * j + s) % len(KINDS)],
+            n_samples,
+            n_features,
+            COMPONENTS[(i + j) % len(COMPONENTS)],
+            weighted=(i + j // 2 + s) % 2 == 1,
+            n_threads=THREADS[(i // 2 + j) % len(THREADS)],
+        )
+        for s, structure in enumerate(STRUCTURES)
+        for dtype in TOLERANCES
+        for i, n_samples in enumerate(SAMPLES)
+        for j, n_features in enumerate(FEATURES)
+    ]
+
+
+def table(results: Sequence[Result]) -> str:
+    """Show a line per kernel, a column per build and dtype, and failures with their cases."""
+    columns = list(dict.fromkeys((r.build, r.dtype) for r in results))
+    cells = {(r.kernel, r.build, r.dtype): r for r in results}
+    width = max(map(len, KERNELS)) + 1
+    lines = [
+        f"{'worst relative error':<{width}}" + "".join(f"{build:>11}" for build, _ in columns),
+        " " * width + "".join(f"{dtype:>11}" for _, dtype in columns),
+    ]
+    for kernel in KERNELS:
+        row = (cells[kernel, *column] for column in columns)
+        marked = (f"{r.error:.1e}" + (" " if r.passed else "!") for r in row)
+        lines.append(f"{kernel:<{width}}" + "".join(f"{cell:>11}" for cell in marked))
+    tolerances = (f"{TOLERANCES[dtype]:.0e} " for _, dtype in columns)
+    lines.append(f"{'tolerance':<{width}}" + "".join(f"{cell:>11}" for cell in tolerances))
+    lines += [
+        f"FAILED {r.kernel} ({r.build}, {r.dtype}): {r.error:.1e} at {r.case}"
+        for r in results
+        if not r.passed
+    ]
+    return "\n".join(lines)
+
+
+def make_problem(case: Case) -> Problem:
+    """Make data and mixture of a case; the same ones at every call."""
+    rng = np.random.default_rng([case.n_samples, case.n_features, case.n_components])
+    parameters = _mixture(case, rng)
+    X = _rows(parameters, case, rng)
+    sample_weight = _sample_weight(case.n_samples, rng) if case.weighted else None
+    return Problem(X, sample_weight, parameters.density(), case.n_threads)
+
+
+def solve(problem: Problem) -> Answer:
+    """Return the reference's answer in float64, from the very numbers of the problem."""
+    X, density = problem.X.astype(np.float64), problem.density
+    weight = problem.sample_weight
+    log_prob = np.empty((len(X), len(density.means)))
+    log_likelihood, resp = np.empty(len(X)), np.empty_like(log_prob)
+    reference.log_density(X, density, log_prob)
+    reference.log_likelihood(X, density, log_likelihood)
+    reference.responsibilities(X, density, resp)
+    scale = 1.0 + np.abs(density.log_scales) + (density.log_scales - log_prob)
+    row_scale = (resp * scale).sum(axis=1)
+    sums, hard_sums, labelled = _zero_sums(density), _zero_hard_sums(density), _zero_sums(density)
+    labels = np.empty(len(X), dtype=np.int32)
+    reference.accumulate(X, weight, density, *sums)
+    reference.accumulate_hard(X, weight, density, labels, *hard_sums)
+    reference.accumulate(X, weight, density, *labelled, 1, labels)
+    soft = np.maximum(resp, LEAST_RESP) * row_scale[:, None]
+    hard = scale * (labels[:, None] == np.arange(len(density.means)))
+    return Answer(
+        log_prob,
+        scale,
+        log_likelihood,
+        resp,
+        row_scale,
+        labels,
+        sums,
+        _sum_scales(problem, soft),
+        hard_sums,
+        labelled,
+        _sum_scales(problem, hard),
+    )
+
+
+def errors(kernels: Kernels, problem: Problem, answer: Answer) -> Iterator[tuple[str, float]]:
+    """Yield name and relative error of each kernel on a problem; NaN comes as infinite."""
+    for name, check in zip(KERNELS, CHECKS, strict=True):
+        error = check(kernels, problem, answer)
+        yield name, float("inf") if np.isnan(error) else error
+
+
+def _log_density_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    out = _blank(answer.log_prob.shape, problem.X.dtype)
+    kernels.log_density(problem.X, problem.density, out, problem.n_threads)
+    return _worst(out, answer.log_prob, answer.log_prob_scale)
+
+
+def _log_likelihood_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    out = _blank(answer.log_likelihood.shape, problem.X.dtype)
+    kernels.log_likelihood(problem.X, problem.density, out, problem.n_threads)
+    return _worst(out, answer.log_likelihood, answer.row_scale)
+
+
+def _responsibilities_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    out = _blank(answer.resp.shape, problem.X.dtype)
+    kernels.responsibilities(problem.X, problem.density, out, problem.n_threads)
+    return _worst(out, answer.resp, answer.row_scale[:, None])
+
+
+def _assign_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    labels, alone = _blank_labels(answer), _blank_labels(answer)
+    best = _blank(labels.shape, problem.X.dtype)
+    kernels.assign(problem.X, problem.density, labels, best, problem.n_threads)
+    kernels.assign(problem.X, problem.density, alone, None, problem.n_threads)
+    winners = answer.labels[:, None]
+    best_error = _worst(
+        best, _take(answer.log_prob, winners), _take(answer.log_prob_scale, winners)
+    )
+    return _largest([_label_error(labels, answer), _label_error(alone, answer), best_error])
+
+
+def _accumulate_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    X, weight, density, n_threads = problem
+    sums, labelled = _zero_sums(density), _zero_sums(density)
+    kernels.accumulate(X, weight, density, *sums, n_threads)
+    kernels.accumulate(X, weight, density, *labelled, n_threads, answer.labels)
+    errors = map(_worst, sums, answer.sums, answer.sum_scales)
+    return _largest([*errors, *map(_worst, labelled, answer.labelled_sums, answer.hard_sum_scales)])
+
+
+def _accumulate_hard_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    X, weight, density, n_threads = problem
+    labels, sums = _blank_labels(answer), _zero_hard_sums(density)
+    kernels.accumulate_hard(X, weight, density, labels, *sums, n_threads)
+    error = _label_error(labels, answer)
+    if not np.array_equal(labels, answer.labels):  # then the sums must differ, and say nothing
+        return error
+    n_k, first, _, totals = answer.hard_sum_scales
+    return _largest([error, *map(_worst, sums, answer.hard_sums, (n_k, first, totals))])
+
+
+def _accumulate_likelihood_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+    X, weight, density, n_threads = problem
+    totals = np.zeros(2)
+    kernels.accumulate_likelihood(X, weight, density, totals, n_threads)
+    return _worst(totals, answer.sums[-1], answer.sum_scales[-1])
+
+
+CHECKS: tuple[Callable[[Kernels, Problem, Answer], float], ...] = (
+    _log_density_error,
+    _log_likelihood_error,
+    _responsibilities_error,
+    _assign_error,
+    _accumulate_error,
+    _accumulate_hard_error,
+    _accumulate_likelihood_error,
+)
+
+
+def _worst(got: Rows, want: FloatArray, scale: FloatArray) -> float:
+    """Largest error in units of its scale; a sum over no rows has scale 0 and must be exact."""
+    error = np.abs(got.astype(np.float64) - want)
+    return float(np.max(error / np.maximum(scale, np.finfo(np.float64).tiny)))
+
+
+def _largest(found: Iterable[float]) -> float:
+    return float(np.max(list(found)))  # unlike max, NaN if any of them is
+
+
+def _label_error(labels: NDArray[np.int32], answer: Answer) -> float:
+    if labels.min() < 0 or labels.max() >= answer.log_prob.shape[1]:
+        return float("inf")
+    column = labels[:, None]
+    lost = answer.log_prob.max(axis=1) - _take(answer.log_prob, column)
+    return float(np.max(lost / _take(answer.log_prob_scale, column)))
+
+
+def _take(array: FloatArray, column: NDArray[np.int32]) -> FloatArray:
+    return np.take_along_axis(array, column.astype(np.intp), axis=1)[:, 0]
+
+
+def _blank(shape: tuple[int, ...], dtype: DTypeLike) -> Rows:
+    return np.full(shape, np.nan, dtype=dtype)  # what a kernel forgets to write is seen
+
+
+def _blank_labels(answer: Answer) -> NDArray[np.int32]:
+    return np.full_like(answer.labels, -1)
+
+
+def _zero_sums(density: Density) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    n_components, n_features = density.means.shape
+    second = np.zeros(factors_shape(density.structure, n_components, n_features))
+    n_k, first, totals = _zero_hard_sums(density)
+    return n_k, first, second, totals
+
+
+def _zero_hard_sums(density: Density) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return np.zeros(len(density.means)), np.zeros_like(density.means), np.zeros(2)
+
+
+def _sum_scales(
+    problem: Problem, resp: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Sum absolute contributions for responsibilities (N, K): n_k, first, second, totals."""
+    X, density = problem.X, problem.density
+    weight = np.ones(len(X)) if problem.sample_weight is None else problem.sample_weight
+    resp = resp * weight[:, None]
+    reach = np.abs(X.astype(np.float64) - density.center) + np.abs(density.means)[:, None, :]
+    first = np.einsum("nk,knd->kd", resp, reach)
+    products = (resp.T[:, :, None] * reach).transpose(0, 2, 1) @ reach  # (K, D, D)
+    second = {
+        "full": products,
+        "tied": products.sum(axis=0),
+        "diag": products.diagonal(axis1=1, axis2=2),
+        "spherical": products.trace(axis1=1, axis2=2),
+    }[density.structure]
+    return resp.sum(axis=0), first, second, np.array([resp.sum(), weight.sum()])
+
+
+def _mixture(case: Case, rng: np.random.Generator) -> Parameters:
+    """Overlapping components of spread about 1, rotated where the structure lets them be."""
+    k, d = case.n_components, case.n_features
+    elongation = ELONGATIONS[case.dtype] if case.kind == "elongated" else 2.0
+    deviations = elongation ** rng.uniform(-0.5, 0.5, size=(k, d))
+    rotations = np.linalg.qr(rng.normal(size=(k, d, d)))[0]
+    axes = rotations * deviations[:, None, :]
+    covariances = {
+        "full": axes @ axes.transpose(0, 2, 1),
+        "tied": axes[0] @ axes[0].T,
+        "diag": deviations**2,
+        "spherical": deviations[:, 0] ** 2,
+    }
+    means = rng.normal(scale=2.0, size=(k, d))
+    if case.kind == "offset":
+        means += OFFSETS[case.dtype] * rng.choice((-1.0, 1.0), size=d)
+    weights = rng.dirichlet(np.full(k, 5.0))
+    return Parameters.from_covariances(
+        case.structure, weights, means, np.ascontiguousarray(covariances[case.structure])
+    )
+
+
+def _rows(parameters: Parameters, case: Case, rng: np.random.Generator) -> Rows:
+    """Draw from the mixture; one row in fifty lies ten times as far out."""
+    factors = np.linalg.cholesky(parameters.full_covariances())
+    labels = rng.integers(case.n_components, size=case.n_samples)
+    noise = rng.normal(size=(case.n_samples, case.n_features))
+    noise *= np.where(rng.random(case.n_samples) < 0.02, 10.0, 1.0)[:, None]
+    X = parameters.means[labels] + np.einsum("nde,ne->nd", factors[labels], noise)
+    return np.ascontiguousarray(X, dtype=case.dtype)
+
+
+def _sample_weight(n_samples: int, rng: np.random.Generator) -> FloatArray:
+    """Weights between 0 and 3, some of them 0 and the first one not."""
+    weight = rng.uniform(0.0, 3.0, size=n_samples)
+    weight[rng.random(n_samples) < 0.1] = 0.0
+    weight[0] = 1.0
+    return weight

@@ -1,0 +1,1 @@
+"""What a fit reads: rows in memory, from files, or on a Dask cluster."""

@@ -1,0 +1,116 @@
+"""What a fit reads: rows, wherever they lie, that passes go over one after the other."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias, TypeVar
+
+import numpy as np
+
+from gaussmix._core.constants import GROUP_ROWS, FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.data.subsample import Sample, subsample
+from gaussmix.io.blocks import Block
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Pass(Protocol[R_co]):
+    """Adds up something over rows; it can be pickled before the first are added.
+
+    Results of the parts of a data set add up, by +, to that of the whole. What many small parts
+    of one pass give has the same bits however the rows are cut at multiples of GROUP_ROWS.
+    """
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Take in the next rows."""
+
+    def result(self) -> R_co:
+        """Return the sums over all rows so far."""
+
+
+MakePass: TypeAlias = Callable[[int | None], Pass[R]]
+"""Makes a pass that runs on so many threads; None leaves the choice to the library."""
+
+
+class Data(Protocol):
+    """Rows to fit, and their weights: all that the rest of a fit knows of them."""
+
+    n_threads: int | None
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Precision of the rows."""
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows; to know it may take a pass."""
+
+    @property
+    def weight(self) -> float:
+        """Summed weight of the rows, their number without weights; to know it may take a pass."""
+
+    def total(self, make: MakePass[R]) -> R:
+        """Go over all rows once."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Return the rows in order, in blocks of whole groups of GROUP_ROWS but for the last."""
+
+    def head(self) -> Rows:
+        """Return the first rows, GROUP_ROWS of them or as many as there are."""
+
+    def sample(
+        self, n_groups: int, random_state: np.random.RandomState, most: int | None = None
+    ) -> Sample:
+        """Return the rows that a start looks at: see `gaussmix.data.subsample.subsample`."""
+
+
+class InMemory:
+    """Rows of an array.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        Finite, C-contiguous, float32 or float64.
+    sample_weight : ndarray of shape (n_samples,), float64, or None
+    n_threads : int or None
+    """
+
+    def __init__(
+        self, rows: Rows, sample_weight: FloatArray | None, n_threads: int | None = None
+    ) -> None:
+        self.rows = rows
+        self.sample_weight = sample_weight
+        self.n_threads = n_threads
+        self.n_samples, self.n_features = rows.shape
+        self.dtype = rows.dtype
+
+    @property
+    def weight(self) -> float:
+        """Summed weight of the rows, their number without weights."""
+        if self.sample_weight is None:
+            return float(self.n_samples)
+        return float(self.sample_weight.sum())
+
+    def total(self, make: MakePass[R]) -> R:
+        """Go over all rows once."""
+        running = make(self.n_threads)
+        running.add(self.rows, self.sample_weight)
+        return running.result()
+
+    def blocks(self) -> Iterator[Block]:
+        """Return the rows, all in one block."""
+        yield Block(self.rows, self.sample_weight)
+
+    def head(self) -> Rows:
+        """Return the first rows."""
+        return self.rows[:GROUP_ROWS]
+
+    def sample(
+        self, n_groups: int, random_state: np.random.RandomState, most: int | None = None
+    ) -> Sample:
+        """Return the rows that a start looks at."""
+        return subsample(self.rows, self.sample_weight, n_groups, random_state, most)

@@ -1,0 +1,127 @@
+"""EM runs from several starts, of which the best is kept."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from gaussmix.em.loop import Callback, EMResult, EMState, EStep, MStep, proceed
+from gaussmix.em.verbose import Printer
+from gaussmix.model.parameters import Parameters
+
+
+class Run(NamedTuple):
+    """An EM run: waiting, under way, or at its end."""
+
+    number: int
+    state: EMState
+    end: float | None = None
+    """Mean log-likelihood of a row where it ended; None before."""
+
+    @property
+    def result(self) -> EMResult:
+        """What it has come to."""
+        return self.state.result
+
+    @property
+    def lower_bound(self) -> float:
+        """Mean log-likelihood of a row where it ended."""
+        assert self.end is not None, "only a run that has ended is asked"
+        return self.end
+
+    def rank(self) -> tuple[bool, float]:
+        """Return what is larger for a better run.
+
+        One with a regularised component owes its likelihood to a few rows, so it comes last.
+        """
+        return not self.state.last.collapsed, self.lower_bound
+
+    def ended(self, max_iter: int) -> bool:
+        """Whether there is nothing left to do in a fit of so many iterations."""
+        return self.end is not None and (self.state.converged or self.state.n_iter >= max_iter)
+
+
+Runs: TypeAlias = tuple[Run, ...]
+Note: TypeAlias = Callable[[Runs], None]
+Opening: TypeAlias = Callable[[EMState, Callback], None]
+
+
+def _silent(_runs: Runs) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Search:
+    """Takes runs to their ends.
+
+    Parameters
+    ----------
+    e_step, m_step : callable
+        As in `em`.
+    score : callable
+        Mean log-likelihood of a row under parameters.
+    max_iter : int
+        Of a run, at most.
+    printer : Printer
+    opening : callable
+        What a run does before EM, if it has not begun. One that is interrupted there begins anew.
+    hasten : callable
+        Goes on with a run, without a word, as far as it can; called where nobody listens.
+    """
+
+    e_step: EStep
+    m_step: MStep
+    score: Callable[[Parameters], float]
+    max_iter: int
+    printer: Printer
+    opening: Opening
+    hasten: Callable[[EMState], None]
+
+    def best(self, runs: Runs, note: Note = _silent) -> Run:
+        """Return the run that ends best: of largest likelihood, those that collapsed last.
+
+        Parameters
+        ----------
+        runs : tuple of Run
+            They stay as they are.
+        note : callable
+            Called at first, and after every iteration, with the runs as they are then: what is
+            best of those is best of these.
+        """
+        note(runs)
+        for run in runs:
+            if not run.ended(self.max_iter):
+                runs = _worth_keeping(self._with_end(run, runs, note))
+                note(runs)
+        return max(runs, key=Run.rank)
+
+    def _with_end(self, run: Run, runs: Runs, note: Note) -> Runs:
+        """Take one of the runs to its end."""
+        state = copy(run.state)
+
+        def callback(n_iter: int, lower_bound: float, change: float) -> None:
+            self.printer.step(n_iter, lower_bound, change)
+            if note is not _silent:
+                note(_with(runs, Run(run.number, copy(state))))
+
+        self.printer.start(run.number)
+        self.opening(state, self.printer.step)
+        if note is _silent and not self.printer.verbose:
+            self.hasten(state)
+        result = proceed(state, self.e_step, self.m_step, max_iter=self.max_iter, callback=callback)
+        end = self.score(result.parameters)
+        self.printer.end(end, result.converged)
+        return _with(runs, Run(run.number, state, end))
+
+
+def _with(runs: Runs, changed: Run) -> Runs:
+    return tuple(changed if run.number == changed.number else run for run in runs)
+
+
+def _worth_keeping(runs: Runs) -> Runs:
+    """Drop runs that converged to less than the best that did: nothing can change that."""
+    if len(runs) == 1:
+        return runs
+    settled = [run for run in runs if run.end is not None and run.state.converged]
+    best = max(settled, key=Run.rank, default=None)
+    return tuple(run for run in runs if run is best or run not in settled)

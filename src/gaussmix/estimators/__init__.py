@@ -1,0 +1,1 @@
+"""The public classes `GaussianMixture` and `KMeans`."""

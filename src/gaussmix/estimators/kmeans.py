@@ -1,0 +1,309 @@
+"""The K-means estimator."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gaussmix._core.constants import FloatArray, nearest_density
+from gaussmix._core.interface import Rows
+from gaussmix.data.base import Data, InMemory
+from gaussmix.data.subsample import Sample
+from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
+from gaussmix.estimators.base import Transformer
+from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
+from gaussmix.kmeans.nearest import HardPass, Labels, assign, check_squares, closeness
+from gaussmix.kmeans.seeding import plus_plus, random_rows
+from gaussmix.validation import (
+    check_choice,
+    check_integer,
+    check_n_threads,
+    check_random_state,
+    check_real,
+    check_rows,
+    check_verbose,
+)
+
+
+class KMeans(Transformer):
+    """K-means clustering by Lloyd's iteration, with scikit-learn's interface.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+    init : {"k-means++", "random"}, callable or array of shape (n_clusters, n_features)
+        Starting centres: greedy k-means++ (on a sample of the rows if there are many), rows drawn
+        at random, what ``init(X, n_clusters, random_state=...)`` returns, or the array itself.
+    n_init : "auto" or int, default="auto"
+        Number of starts, of which the one that ends with the least inertia is kept. "auto" is 1
+        for k-means++ and for an array, else 10.
+    max_iter : int, default=300
+        Number of passes of one run at most.
+    tol : float, default=1e-4
+        A run ends when the centres' squared movement is at most `tol` times the mean variance of
+        the features.
+    verbose : int, default=0
+        If not 0, print the inertia of every pass.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of the starts.
+    copy_x : bool, default=True
+        Has no effect: X is never copied nor changed. Accepted since scikit-learn has it.
+    algorithm : {"lloyd"}, default="lloyd"
+        The only one there is. Accepted since scikit-learn has it.
+    n_threads : int, optional
+        Number of threads; by default as many as `gaussmix.show_config` shows.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features), float64
+    labels_ : ndarray of shape (n_samples,), int32
+        Nearest centre of each row; the same as ``predict`` of the rows fitted. Not there where
+        rows were read block by block.
+    inertia_ : float
+        Weighted sum of squared distances from the nearest centre.
+    n_iter_ : int
+        Passes of the run that was kept.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Column names, if X was a frame whose names are strings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import KMeans
+    >>> X = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> kmeans = KMeans(n_clusters=2, random_state=0).fit(X)
+    >>> kmeans.labels_
+    array([1, 1, 1, 0, 0, 0], dtype=int32)
+    >>> kmeans.cluster_centers_
+    array([[10.,  2.],
+           [ 1.,  2.]])
+    """
+
+    _estimator_type = "clusterer"
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: str | ArrayLike | Callable[..., ArrayLike] = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.verbose = verbose
+        self.random_state = random_state
+        self.copy_x = copy_x
+        self.algorithm = algorithm
+        self.n_threads = n_threads
+
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+        """Find the clusters of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            C-contiguous float32 and float64 arrays are used in place.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or the weights are not acceptable, there are fewer rows than
+            clusters, or rows are so far apart that squared distances overflow.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fewer clusters than `n_clusters` have any rows.
+        """
+        self._check_parameters()
+        data, names = self._data_for_fit(X, sample_weight, self.n_threads)
+        if data.n_samples < self.n_clusters:
+            raise ValueError(
+                f"n_samples={data.n_samples} should be >= n_clusters={self.n_clusters}."
+            )
+        self._keep(self._best_run(data))
+        self._remember_features(data.n_features, names)
+        return self
+
+    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Any:
+        """Find the clusters of X and return the cluster of each row, shape (n_samples,)."""
+        self.fit(X, sample_weight=sample_weight)
+        return self.labels_ if hasattr(self, "labels_") else self.predict(X)
+
+    def fit_transform(self, X: object, y: object = None, sample_weight: object = None) -> Any:
+        """Find the clusters of X and return distances, as `transform` does."""
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def predict(self, X: object, *, out: str | os.PathLike[str] | None = None) -> Any:
+        """Return the index of the nearest centre of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int32
+            Of a Dask collection a lazy dask array; with `out` its path.
+        """
+        return self._by_row("predict", self._nearest, X, out, ["cluster"])
+
+    def transform(self, X: object) -> Any:
+        """Return the distance of each row from each centre, (n_samples, n_clusters).
+
+        The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
+        """
+        distances = self._by_row("transform", self._distances, X)
+        return self._wrapped(distances, X)
+
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+        """Return minus the inertia of X: the weighted sum of squared distances, negated."""
+        data = self._data(X, sample_weight, self.n_threads)
+        inertia = data.total(partial(HardPass, self._centers())).inertia
+        what = "Squared distances of X from the nearest centers add up to"
+        check_squares(inertia * data.n_samples / data.weight, data.dtype, what)
+        return -inertia
+
+    def _nearest(self, X: Rows) -> Labels:
+        labels = np.empty(len(X), dtype=np.int32)
+        density = nearest_density(self._centers(), X.dtype)
+        assign(X, density, labels, None, check_n_threads(self.n_threads))
+        return labels
+
+    def _distances(self, X: Rows) -> Rows:
+        distances = closeness(X, self._centers(), check_n_threads(self.n_threads))
+        np.multiply(distances, -2, out=distances)
+        np.maximum(distances, 0, out=distances)  # no root of -0
+        return np.sqrt(distances, out=distances)
+
+    def _check_parameters(self) -> None:
+        check_integer("n_clusters", self.n_clusters, 1)
+        check_integer("max_iter", self.max_iter, 1)
+        check_real("tol", self.tol, 0)
+        check_verbose(self.verbose)
+        check_choice("algorithm", self.algorithm, ("lloyd",))
+        check_n_threads(self.n_threads)
+        if isinstance(self.n_init, str):
+            check_choice("n_init", self.n_init, ("auto",))
+        else:
+            check_integer("n_init", self.n_init, 1)
+        if isinstance(self.init, str):
+            check_choice("init", self.init, ("k-means++", "random"))
+
+    def _best_run(self, data: Data) -> LloydResult:
+        random_state = check_random_state(self.random_state)
+        threshold = float(self.tol) * mean_variance(data)
+        runs = (
+            lloyd(
+                data,
+                self._starting_centers(data, random_state),
+                max_iter=int(self.max_iter),
+                threshold=threshold,
+                verbose=bool(self.verbose),
+            )
+            for _ in range(self._n_starts())
+        )
+        return min(runs, key=lambda run: run.inertia)
+
+    def _n_starts(self) -> int:
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if self.n_init == "auto":
+            return 1 if given or self.init == "k-means++" else 10
+        if given and self.n_init != 1:
+            warn(
+                "Explicit initial center position passed: performing only one init in "
+                f"{type(self).__name__} instead of n_init={self.n_init}.",
+                RuntimeWarning,
+            )
+        return 1 if given else int(self.n_init)
+
+    def _starting_centers(self, data: Data, random_state: np.random.RandomState) -> FloatArray:
+        n_clusters = int(self.n_clusters)
+        if isinstance(self.init, str):
+            if self.init == "random":
+                return self._random_rows(data, random_state)
+            sample = data.sample(n_clusters, random_state)
+            return plus_plus(sample, n_clusters, random_state, data.n_threads)
+        given: Any = self.init
+        if callable(given):
+            given = given(self._array(data), n_clusters, random_state=random_state)
+        centers: FloatArray = check_rows(given, name="init").astype(np.float64)
+        if centers.shape != (n_clusters, data.n_features):
+            raise ValueError(
+                f"The shape of the initial centers {centers.shape} does not match the number of "
+                f"clusters {n_clusters} and the number of features of the data {data.n_features}."
+            )
+        with np.errstate(over="ignore"):
+            squares = float(((centers - data.head()[0]) ** 2).sum())
+        what = "Squared distances of init from the first row add up to"
+        check_squares(squares, data.dtype, what)
+        return centers
+
+    def _random_rows(self, data: Data, random_state: np.random.RandomState) -> FloatArray:
+        n_clusters = int(self.n_clusters)
+        if isinstance(data, InMemory):
+            sample = Sample(data.rows, data.sample_weight)
+        else:
+            sample = data.sample(n_clusters, random_state)
+        return random_rows(sample, n_clusters, random_state)
+
+    def _array(self, data: Data) -> Rows:
+        if isinstance(data, InMemory):
+            return data.rows
+        raise ParameterError(f"init may be a function only where X is an array, got {self.init!r}")
+
+    def _keep(self, best: LloydResult) -> None:
+        n_distinct = np.count_nonzero(best.n_k if best.labels is None else np.bincount(best.labels))
+        if n_distinct < self.n_clusters:
+            warn_convergence(
+                f"Number of distinct clusters ({n_distinct}) found smaller than n_clusters "
+                f"({self.n_clusters}). Possibly due to duplicate points in X."
+            )
+        self.cluster_centers_, self.inertia_, self.n_iter_ = best.centers, best.inertia, best.n_iter
+        if best.labels is not None:
+            self.labels_ = best.labels
+        else:
+            vars(self).pop("labels_", None)
+        self._n_features_out = len(self.cluster_centers_)
+
+    def _centers(self) -> FloatArray:
+        """Return cluster_centers_, which a user may have set by hand."""
+        if not hasattr(self, "cluster_centers_"):
+            raise not_fitted(self)
+        n_features = getattr(self, "n_features_in_", None)
+        centers = check_rows(
+            self.cluster_centers_,
+            name="cluster_centers_",
+            n_features=n_features,
+            estimator=type(self).__name__,
+        )
+        return np.asarray(centers, dtype=np.float64)
+
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        if not hasattr(self, "n_features_in_"):  # set by hand
+            self._n_features_out, self.n_features_in_ = self._centers().shape

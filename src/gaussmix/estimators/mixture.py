@@ -1,0 +1,907 @@
+"""The Gaussian mixture estimator."""
+
+import os
+from collections.abc import Sequence
+from copy import copy
+from functools import partial
+from numbers import Integral
+from typing import Any, Self, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gaussmix._core import dispatch, threads
+from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
+from gaussmix._core.interface import Rows
+from gaussmix.data.base import Data, InMemory
+from gaussmix.em.acceleration import METHODS, strategy_of
+from gaussmix.em.checkpoint import Checkpoint, Identity, origin
+from gaussmix.em.fingerprint import DigestPass, options_of
+from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
+from gaussmix.em.loop import Callback, EMResult, EMState, hasten
+from gaussmix.em.online import Seen, check_pace, online_step
+from gaussmix.em.runs import Run, Runs, Search
+from gaussmix.em.verbose import Extent, Printer
+from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
+from gaussmix.estimators.base import Estimator, Names
+from gaussmix.estimators.queries import Queries
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters
+from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
+from gaussmix.model.statistics import Statistics, StatisticsPass, pass_flops
+from gaussmix.queries.hierarchy import Hierarchy, nest
+from gaussmix.queries.sampling import draw
+from gaussmix.starts.methods import (
+    METHOD_NAMES,
+    Given,
+    check_floats,
+    check_matrices,
+    check_means,
+    check_weights,
+    initial_parameters,
+    promising,
+)
+from gaussmix.validation import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_n_threads,
+    check_numbers,
+    check_path,
+    check_random_state,
+    check_real,
+    check_verbose,
+)
+
+NAMED_COMPONENTS = 10  # collapsed components that a warning lists
+ALGORITHMS = ("em", "incremental")
+WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
+    "half_life",
+    "learning_decay",
+    "verbose",
+    "verbose_interval",
+}
+"""Parameters that may change while a fit is interrupted: they do not change what it comes to."""
+
+Labels: TypeAlias = NDArray[np.int32]
+PathLike: TypeAlias = str | os.PathLike[str]
+Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
+
+
+class GaussianMixture(Queries, Estimator):
+    r"""Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
+
+    The density is :math:`p(x) = \sum_k weights_k N(x \mid means_k, covariances_k)` (Bishop, PRML,
+    chapter 9; McLachlan & Peel, Finite Mixture Models).
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of components.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        A matrix for each component, one matrix for all, a variance for each feature of each
+        component, or one variance for each component.
+    tol : float, default=1e-3
+        EM ends when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
+    reg_covar : float, default=1e-6
+        Non-negative variance added to every feature of every covariance.
+    max_iter : int, default=100
+        Number of EM iterations, that is of passes over the data, at most. 0 keeps the start.
+    accelerate : {'squarem', 'anderson'} or None, default=None
+        Jump ahead of EM, where that gains likelihood, to need fewer passes: by squared
+        extrapolation (Varadhan & Roland, 2008), careful, or by Anderson acceleration (Henderson &
+        Varadhan, 2019), faster where EM is very slow. None is EM, as in scikit-learn.
+    algorithm : {'em', 'incremental'}, default='em'
+        'incremental' opens a fit with sweeps over blocks of rows and an M-step after each block
+        (Neal & Hinton, 1998), until one gains no more than `tol`, or after 8 with `accelerate`.
+        EM then takes it to the end. It needs some two thirds of EM's passes where `tol` is small.
+    n_init : int, default=1
+        Number of starts, of which the one that ends with the largest likelihood is kept; one whose
+        components collapsed only if all did. Where X has at least eight times the rows that a
+        start looks at, of more than three only the best third, and at least three, are run to the
+        end: those ahead after 20 iterations on such a sample.
+    init_params : str, default='kmeans'
+        How a start groups the rows: 'kmeans', around 'k-means++' centres, by 'random'
+        responsibilities, around random rows ('random_from_data'), by Ward's agglomeration
+        ('hierarchical'), or where the best of many short EM runs from random rows ended ('emem'),
+        which takes as long as some 500 iterations on the rows it looks at, and finds better optima
+        than the others. Distances are between features standardised and partly decorrelated. Of
+        more than max(16384, 256 n_components) rows a start looks at a sample; where X has eight
+        times its rows, and it eight for every free parameter, 'kmeans' goes on with EM on it.
+    weights_init : array-like of shape (n_components,), optional
+        Initial weights, instead of the start's.
+    means_init : array-like of shape (n_components, n_features), optional
+        Initial means, instead of the start's.
+    precisions_init : array-like, optional
+        Initial inverse covariances in the shape of `covariances_`, instead of the start's. If
+        weights, means and precisions are all given, nothing else is computed.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of the starts, and of the first call of `sample`.
+    warm_start : bool, default=False
+        Continue from the present parameters, if there are any, instead of a new start.
+    verbose : int, default=0
+        1 prints runs and iterations, 2 also times and changes, 3 also rows per second and the time
+        that is left, if changes go on to shrink as they do.
+    verbose_interval : int, default=10
+        Iterations between printed lines.
+    n_threads : int, optional
+        Number of threads; by default as many as `gaussmix.show_config` shows.
+    learning_decay : float, default=0.75
+        How fast `partial_fit` forgets what it saw under poorer parameters: the n-th row enters
+        the averages with :math:`n^{-learning\_decay}` (Cappé & Moulines, 2009). More than 0.5, for
+        the quickest, and at most 1, for the exact running average.
+    half_life : float or None, default=None
+        Summed weight of rows after which `partial_fit` has forgotten half of what was before, to
+        follow a stream that changes; None forgets ever more slowly.
+    checkpoint : path-like or None, default=None
+        File for the fit's progress, written whole or not at all. If it is there, `fit` goes on
+        from it, to the same bits as if it had never stopped, or at once to the result if that was
+        reached; it refuses the file of another fit. `max_iter` may grow from fit to fit. Delete
+        the file to begin anew.
+    checkpoint_interval : float, default=30.0
+        Seconds between writings, at least; 0 writes after every iteration.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+    means_ : ndarray of shape (n_components, n_features)
+    covariances_ : ndarray
+        full (n_components, n_features, n_features), tied (n_features, n_features), diag
+        (n_components, n_features), spherical (n_components,).
+    precisions_ : ndarray
+        Inverse covariances, in the same shape.
+    precisions_cholesky_ : ndarray
+        Upper triangular factors U of the precisions, P = U U', in the same shape.
+    converged_ : bool
+        Whether the run that was kept converged.
+    n_iter_ : int
+        Its number of iterations: of passes over the data, also where it was accelerated.
+    lower_bound_ : float
+        Mean log-likelihood of a row of the training data under these very parameters.
+        (scikit-learn's is that before the last M-step, ``lower_bounds_[-1]``.)
+    lower_bounds_ : list of float
+        Mean log-likelihood before each M-step. With `accelerate` it has a dip wherever a jump
+        was not worth it and was undone.
+    n_samples_seen_ : int
+        Number of rows that the parameters come from.
+    weight_seen_ : float
+        Their summed weight: how much the parameters count in `partial_fit`.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if X was a frame whose names are strings.
+
+    Notes
+    -----
+    All parameters are float64, also for float32 data. Fitting allocates neither a copy of
+    C-contiguous float32 or float64 data nor anything of size n_samples x n_components.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gaussmix import GaussianMixture
+    >>> X = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> mixture = GaussianMixture(n_components=2, random_state=0).fit(X)
+    >>> np.sort(mixture.means_, axis=0)
+    array([[ 1.,  2.],
+           [10.,  2.]])
+    """
+
+    _estimator_type = "density_estimator"
+
+    weights_: FloatArray
+    means_: FloatArray
+    covariances_: FloatArray
+    precisions_: FloatArray
+    precisions_cholesky_: FloatArray
+    _fitted_structure: Structure
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        accelerate: str | None = None,
+        algorithm: str = "em",
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: Seed = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_threads: int | None = None,
+        learning_decay: float = 0.75,
+        half_life: float | None = None,
+        checkpoint: PathLike | None = None,
+        checkpoint_interval: float = 30.0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.accelerate = accelerate
+        self.algorithm = algorithm
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_threads = n_threads
+        self.learning_decay = learning_decay
+        self.half_life = half_life
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+
+    @classmethod
+    def from_parameters(
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covariance_type: str = "full",
+        **params: Any,
+    ) -> Self:
+        """Return a mixture with these parameters, ready to score, predict and sample.
+
+        Parameters
+        ----------
+        weights : array-like of shape (n_components,)
+            Not negative, with sum 1.
+        means : array-like of shape (n_components, n_features)
+        covariances : array-like
+            Positive definite, in the shape of `covariances_`.
+        covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        **params
+            Other parameters of the constructor. With ``warm_start=True`` a `fit` begins here.
+
+        Returns
+        -------
+        GaussianMixture
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not of shapes that fit together, or not valid parameters.
+        """
+        structure = cast(Structure, check_choice("covariance_type", covariance_type, STRUCTURES))
+        n_components, n_features = _table_shape("means", means)
+        model = cls(n_components, covariance_type=structure, **params)
+        model.n_features_in_ = n_features
+        model._set_parameters(
+            Parameters.from_covariances(
+                structure,
+                check_weights(weights, n_components),
+                check_means(means, n_components, n_features),
+                check_matrices("covariance", covariances, structure, n_components, n_features),
+            )
+        )
+        return model
+
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+        """Fit the mixture to X by EM from `n_init` starts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            C-contiguous float32 and float64 arrays are used in place.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or the weights are not acceptable, or there are fewer rows than
+            components.
+        CheckpointError
+            If `checkpoint` is damaged, or was written by a fit with other parameters or data.
+        OSError
+            If `checkpoint` cannot be read, or there can be no file there.
+
+        Warns
+        -----
+        CheckpointWarning
+            If `checkpoint` could not be written.
+        ConvergenceWarning
+            If `max_iter` iterations were not enough.
+        CollapseWarning
+            If components shrank onto too few distinct rows and had to be regularised.
+        """
+        self._fit(X, sample_weight)
+        return self
+
+    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
+        """Fit the mixture to X and return the most probable component of each row, as `predict`.
+
+        The parameters are those of `fit`.
+        """
+        data = self._fit(X, sample_weight)
+        return self._assign(data.rows) if isinstance(data, InMemory) else self.predict(X)
+
+    def partial_fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+        r"""Move the parameters by one step of online EM towards a batch of rows.
+
+        The averages over rows that the parameters maximise become
+        :math:`(1 - \gamma) s + \gamma \bar s(X)` (Cappé & Moulines, 2009), where
+        :math:`\bar s(X)` is the E-step's for the batch under the present parameters. The step
+        size :math:`\gamma` follows from `learning_decay`, `half_life` and the summed weights of
+        the batch and of all rows before, `weight_seen_`: see `gaussmix.em.online.step_size`.
+        It does not matter how a stream is cut into batches, but that an E-step sees the
+        parameters before its batch.
+
+        The first batch of a new model is its start as well, by `init_params`, and needs as many
+        rows as there are components, better a few hundred for each. If it is the whole data set
+        the result is that of one iteration of `fit`. A fitted or loaded model goes on from its
+        parameters, which count as the rows they were fitted to; parameters that were set by hand,
+        or given to `from_parameters`, count for no rows unless `weight_seen_` is set too, and
+        serve the E-step of the first batch alone.
+
+        Afterwards `lower_bound_` is the mean log-likelihood of a row of the batch before the step,
+        `n_iter_` has grown by one, and `converged_` is False.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The batch, of any number of rows.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or the weights are not acceptable, or there are fewer rows than
+            components in the first batch.
+
+        Warns
+        -----
+        CollapseWarning
+            If a component shrank onto too few distinct rows and had to be regularised: once for
+            each component.
+
+        References
+        ----------
+        Cappé & Moulines (2009), On-line expectation-maximization algorithm for latent data
+        models, Journal of the Royal Statistical Society B 71, 593-613.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> rng = np.random.default_rng(0)
+        >>> mixture = GaussianMixture(n_components=2, random_state=0)
+        >>> for _ in range(50):
+        ...     batch = rng.normal(size=(200, 1)) + rng.choice([0, 9], size=(200, 1))
+        ...     mixture = mixture.partial_fit(batch)
+        >>> mixture.n_samples_seen_
+        10000
+        >>> np.sort(mixture.means_, axis=0).round()
+        array([[0.],
+               [9.]])
+        """
+        if hasattr(self, "means_"):
+            self._check_settings()
+            data = self._data(X, sample_weight, self.n_threads)
+            self._step(data, self._parameters_for(data, "partial_fit"))
+        else:
+            data, names = self._training_data(X, sample_weight)
+            self._step(data, self._start(data, check_random_state(self.random_state)))
+            self._remember_features(data.n_features, names)
+        return self
+
+    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
+        """Return the most probable component of each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int32
+            Of a Dask collection a lazy dask array; with `out` its path.
+        """
+        return self._by_row("predict", self._assign, X, out, ["component"])
+
+    def predict_proba(self, X: object, *, out: PathLike | None = None) -> Any:
+        """Return the posterior probability of each component given each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
+            `out` its path.
+        """
+        names = None
+        if out is not None:
+            names = [f"component {k}" for k in range(self._parameters().n_components)]
+        return self._by_row("predict_proba", self._responsibilities, X, out, names)
+
+    def hierarchy(
+        self, X: object = None, sample_weight: object = None, criterion: str = "entropy"
+    ) -> Hierarchy:
+        """Merge the components two at a time, into soft clusters that nest.
+
+        A cluster that is not Gaussian takes several components. Merging those that share rows
+        gives the clusters back, without a new fit: the membership of a row in a cluster is the
+        sum of its responsibilities for the cluster's components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), optional
+            The rows to cluster, most often those of `fit`. The entropy criterion needs them.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+        criterion : {'entropy', 'bhattacharyya'}, default='entropy'
+            What to merge next: the two clusters whose union lowers the entropy of the clustering
+            most (Baudry, Raftery, Celeux, Lo & Gottardo, 2010), or the two whose Gaussians, of the
+            clusters' means and covariances, have the smallest Bhattacharyya distance (Hennig,
+            2010), for which X only adds the entropies.
+
+        Returns
+        -------
+        Hierarchy
+            Of the present parameters, which a later `fit` does not change.
+
+        Notes
+        -----
+        By entropy, one or two passes over X do, as a rule: the merges are rehearsed on at most
+        16384 of the rows, and the first pass carries the sums that the rehearsal needed. Where
+        the rehearsal went wrong, as among many components that overlap alike, another pass
+        follows, up to n_components - 1 in all. The result is exact in any case, and the same for
+        any number of threads. By distance, X is read once, if given.
+
+        The first pass takes the time of about n_components**2 / 2 logarithms a row. No memory
+        grows with the rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> X = np.array([[0.0], [1], [2], [3], [4], [10], [11], [12]])
+        >>> mixture = GaussianMixture.from_parameters(
+        ...     [0.3, 0.3, 0.4], [[1], [3], [11]], [1, 1, 1], covariance_type="spherical"
+        ... )
+        >>> hierarchy = mixture.hierarchy(X)
+        >>> hierarchy.predict_proba([[2.5], [7.0]], n_clusters=2).round(2)
+        array([[1.  , 0.  ],
+               [0.43, 0.57]])
+        >>> hierarchy.labels(2)
+        array([0, 0, 1], dtype=int32)
+        """
+        frozen = copy(self)
+        return nest(frozen._parameters(), frozen._rows, self.n_threads, X, sample_weight, criterion)
+
+    def score_samples(self, X: object, *, out: PathLike | None = None) -> Any:
+        """Return the log-likelihood of each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
+            `out` its path.
+        """
+        return self._by_row("score_samples", self._log_likelihoods, X, out, ["log-likelihood"])
+
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+        """Return the mean log-likelihood of the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows in the mean.
+        """
+        return self._likelihood(X, sample_weight).mean
+
+    def sample(
+        self, n_samples: int = 1, random_state: Seed = None
+    ) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Draw rows from the mixture.
+
+        Every call draws anew: the first after a fit from the constructor's `random_state`, later
+        ones from where it ended. (scikit-learn repeats itself.) A `random_state` given here is
+        used instead and repeats the same rows, whatever the number of threads.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState, Generator or None, default=None
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float64
+            Grouped by component.
+        y : ndarray of shape (n_samples,), int64
+            Component of each row.
+        """
+        self._check_fitted()
+        n_samples = check_integer("n_samples", n_samples, 1)
+        source = self._sampling_state() if random_state is None else random_state
+        count = threads.resolve(check_n_threads(self.n_threads)).number
+        return draw(self._parameters(), n_samples, check_random_state(source), count)
+
+    def aic(self, X: object, sample_weight: object = None) -> float:
+        """Return Akaike's information criterion on X, lower being better.
+
+        It is -2 log-likelihood + 2 p, with p free parameters (Akaike, 1974).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+        """
+        return self._likelihood(X, sample_weight).aic(self._parameters().n_free())
+
+    def bic(self, X: object, sample_weight: object = None) -> float:
+        """Return the Bayesian information criterion on X, lower being better.
+
+        It is -2 log-likelihood + p log n, with p free parameters and n rows (Schwarz, 1978).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times: n is their sum.
+        """
+        return self._likelihood(X, sample_weight).bic(self._parameters().n_free())
+
+    def icl(self, X: object, sample_weight: object = None) -> float:
+        r"""Return the integrated completed likelihood criterion on X, lower being better.
+
+        It is the BIC of a model that gives every row wholly to its most probable component,
+        :math:`BIC - 2 \sum_n \log \max_k r_{nk}` with responsibilities r (Biernacki, Celeux &
+        Govaert, 2000), mclust's with the sign reversed. Components that overlap cost more than
+        by the BIC, so that it counts clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+        """
+        data, parameters = self._data(X, sample_weight, self.n_threads), self._parameters()
+        score = data.total(partial(LikelihoodPass, parameters))
+        uncertainty = data.total(partial(UncertaintyPass, parameters)).total
+        return score.bic(parameters.n_free()) + 2 * uncertainty
+
+    def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
+        self._check_settings()
+        data, names = self._data_for_fit(X, sample_weight, self.n_threads)
+        if data.n_samples < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
+                f"n_samples = {data.n_samples}"
+            )
+        return data, names
+
+    def _check_settings(self) -> None:
+        check_integer("n_components", self.n_components, 1)
+        check_choice("covariance_type", self.covariance_type, STRUCTURES)
+        check_real("tol", self.tol, 0)
+        check_real("reg_covar", self.reg_covar, 0)
+        check_integer("max_iter", self.max_iter, 0)
+        if self.accelerate is not None:
+            check_choice("accelerate", self.accelerate, tuple(METHODS))
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
+        check_integer("n_init", self.n_init, 1)
+        check_choice("init_params", self.init_params, METHOD_NAMES)
+        check_boolean("warm_start", self.warm_start)
+        check_verbose(self.verbose)
+        check_integer("verbose_interval", self.verbose_interval, 1)
+        check_n_threads(self.n_threads)
+        check_pace(self.learning_decay, self.half_life)
+        if self.checkpoint is not None:
+            check_path("checkpoint", self.checkpoint)
+        check_real("checkpoint_interval", self.checkpoint_interval, 0)
+
+    def _fit(self, X: object, sample_weight: object) -> Data:
+        """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
+        data, names = self._training_data(X, sample_weight)
+        best = self._best_run(data)
+        seen = data.n_samples, data.weight
+        self._keep(best)
+        self.n_samples_seen_, self.weight_seen_ = seen
+        self._remember_features(data.n_features, names)
+        self._warn(best.result)
+        return data
+
+    def _step(self, data: Data, parameters: Parameters) -> None:
+        """Take a step of online EM from the parameters."""
+        seen = Seen(
+            check_integer("n_samples_seen_", getattr(self, "n_samples_seen_", 0), 0),
+            check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
+        )
+        pace = check_pace(self.learning_decay, self.half_life)
+        batch = data.total(partial(StatisticsPass, parameters))
+        parameters, collapsed = online_step(parameters, batch, seen, pace, self.reg_covar)
+        self._set_parameters(parameters)
+        self.n_samples_seen_ = seen.n_samples + data.n_samples
+        self.weight_seen_ = seen.weight + data.weight
+        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
+        self.converged_ = False
+        self.lower_bound_ = batch.mean_log_likelihood
+        self.lower_bounds_ = [self.lower_bound_]
+        warned: frozenset[int] = getattr(self, "_warned", frozenset())
+        self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
+
+    def _best_run(self, data: Data) -> Run:
+        present, previous = self._present(data)
+
+        def begin(start: Parameters) -> EMState:
+            tol, reg_covar = float(self.tol), float(self.reg_covar)
+            return EMState(start, tol, previous, strategy_of(self.accelerate, reg_covar, tol))
+
+        def runs() -> Runs:
+            starts = self._starts(data) if present is None else [present]
+            return tuple(Run(number, begin(start)) for number, start in enumerate(starts))
+
+        search = self._search(data)
+        if self.checkpoint is None:
+            return search.best(runs())
+        options = options_of(self.get_params(deep=False), WITHOUT_EFFECT)
+        options["warm_start"] = False if present is None else origin(present, previous)
+        identity = Identity(
+            options,
+            max_iter_may_grow=self.algorithm == "em",  # sweeps that it ended would have gone on
+            digest=lambda: data.total(DigestPass),
+            blank=begin,
+            random_state=self.random_state,
+        )
+        with Checkpoint(self.checkpoint, float(self.checkpoint_interval), identity) as checkpoint:
+            return search.best(checkpoint.read() or runs(), checkpoint.note)
+
+    def _present(self, data: Data) -> tuple[Parameters | None, float]:
+        """Return where a warm start begins, and the mean log-likelihood before."""
+        if not (self.warm_start and hasattr(self, "means_")):
+            return None, -np.inf
+        parameters = self._parameters_for(data, "warm_start")
+        return parameters, (getattr(self, "lower_bounds_", None) or [-np.inf])[-1]
+
+    def _starts(self, data: Data) -> Sequence[Parameters]:
+        """Return the starts to run to the end. None is dropped of those that are not run at all."""
+        random_state = check_random_state(self.random_state)
+        starts = [self._start(data, random_state) for _ in range(self.n_init)]
+        if self.max_iter == 0:
+            return starts
+        return promising(starts, data, reg_covar=self.reg_covar, random_state=random_state)
+
+    def _start(self, data: Data, random_state: np.random.RandomState) -> Parameters:
+        return initial_parameters(
+            data,
+            structure=self._structure,
+            n_components=int(self.n_components),
+            method=self.init_params,
+            reg_covar=self.reg_covar,
+            random_state=random_state,
+            given=self._given(data.n_features),
+        )
+
+    def _given(self, n_features: int) -> Given:
+        weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
+        k, structure = int(self.n_components), self._structure
+        return Given(
+            None if weights is None else check_weights(weights, k, "weights_init"),
+            None if means is None else check_means(means, k, n_features, "means_init"),
+            None
+            if precisions is None
+            else check_matrices("precisions_init", precisions, structure, k, n_features),
+        )
+
+    def _search(self, data: Data) -> Search:
+        def to_parameters(statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+            return m_step(statistics, self.reg_covar)
+
+        def opening(state: EMState, callback: Callback) -> None:
+            if self.algorithm == "incremental":
+                most = int(self.max_iter)
+                most = most if self.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
+                sweep(state, data, to_parameters, max_iter=most, callback=callback)
+
+        def hastened(state: EMState) -> None:
+            if isinstance(data, InMemory):
+                hasten(state, data, float(self.reg_covar), int(self.max_iter))
+
+        extent = Extent(data.n_samples, int(self.max_iter), float(self.tol))
+        return Search(
+            e_step=lambda parameters: data.total(partial(StatisticsPass, parameters)),
+            m_step=to_parameters,
+            score=lambda parameters: data.total(partial(LikelihoodPass, parameters)).mean,
+            max_iter=int(self.max_iter),
+            printer=Printer(int(self.verbose), int(self.verbose_interval), extent),
+            opening=opening,
+            hasten=hastened,
+        )
+
+    def _keep(self, run: Run) -> None:
+        result = run.result
+        self._set_parameters(result.parameters)
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
+        self.lower_bound_ = run.lower_bound
+        self.lower_bounds_ = result.lower_bounds
+        vars(self).pop("_warned", None)
+        vars(self).pop("_sampler", None)  # sampling starts again from random_state
+
+    def _warn(self, result: EMResult) -> None:
+        if not result.converged and self.max_iter > 0:
+            warn_convergence(
+                f"Best performing initialization did not converge in max_iter={self.max_iter} "
+                f"iterations to a change below tol={float(self.tol):g}. Increase max_iter or tol, "
+                "try other init_params, or check for degenerate data."
+            )
+        self._warn_collapsed(result.collapsed)
+
+    def _warn_collapsed(self, collapsed: tuple[int, ...]) -> None:
+        if collapsed:
+            self._warned = getattr(self, "_warned", frozenset[int]()).union(collapsed)
+            warn(
+                f"{_listed(collapsed)} collapsed: too few distinct rows, or features that "
+                "are constant or combinations of others, so that covariances had to be "
+                f"regularised. Reduce n_components={self.n_components}, increase "
+                f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
+                f"{self.covariance_type!r}.",
+                CollapseWarning,
+            )
+
+    @property
+    def _structure(self) -> Structure:
+        return cast(Structure, self.covariance_type)
+
+    def _set_parameters(self, parameters: Parameters) -> None:
+        self._fitted_structure = parameters.structure
+        self.weights_ = parameters.weights
+        self.means_ = parameters.means
+        self.covariances_ = parameters.covariances
+        self.precisions_cholesky_ = parameters.precisions_cholesky
+        self.precisions_ = parameters.precisions
+
+    def _parameters(self) -> Parameters:
+        """Return the parameters in the attributes, which a user may have set by hand.
+
+        As in scikit-learn precisions_cholesky_ rules where it is there, and may be any triangular
+        factor of the precisions; the kernels need the upper one, of positive diagonal.
+        """
+        spread = hasattr(self, "covariances_") or hasattr(self, "precisions_cholesky_")
+        if not (spread and hasattr(self, "weights_") and hasattr(self, "means_")):
+            raise not_fitted(self)
+        structure = self._structure_of_parameters()
+        n_components, n_features = _table_shape("means_", self.means_)
+        size = n_components, getattr(self, "n_features_in_", n_features)
+        weights = check_weights(self.weights_, n_components, "weights_")
+        means = check_means(self.means_, *size, "means_")
+        if not hasattr(self, "precisions_cholesky_"):
+            covariances = check_matrices("covariances_", self.covariances_, structure, *size)
+            return Parameters.from_covariances(structure, weights, means, covariances)
+        shape = factors_shape(structure, *size)
+        factors = check_floats("precisions_cholesky_", self.precisions_cholesky_, shape)
+        if hasattr(self, "covariances_") and _is_upper(structure, factors):
+            covariances = check_floats("covariances_", self.covariances_, shape)
+            return Parameters(structure, weights, means, covariances, factors)
+        precisions = Parameters(structure, weights, means, factors, factors).precisions
+        try:
+            return Parameters.from_precisions(structure, weights, means, precisions)
+        except NotPositiveDefiniteError as error:
+            raise ValueError(f"precisions_cholesky_ must have no zero pivot, but {error}") from None
+
+    def _structure_of_parameters(self) -> Structure:
+        structure = getattr(self, "_fitted_structure", self.covariance_type)
+        if structure != self.covariance_type:
+            raise ValueError(
+                f"covariance_type is {self.covariance_type!r}, but the present parameters are of "
+                f"covariance_type={structure!r}: set it back, or fit anew without warm_start"
+            )
+        return cast(Structure, check_choice("covariance_type", structure, STRUCTURES))
+
+    def _parameters_for(self, data: Data, name: str) -> Parameters:
+        """Return the present parameters, if what has this name can continue from them."""
+        parameters = self._parameters()
+        wanted = (int(self.n_components), data.n_features)
+        if parameters.means.shape != wanted:
+            raise ValueError(
+                f"{name} cannot continue from means_ of shape {parameters.means.shape}: "
+                f"n_components={self.n_components} and {data.n_features} features need {wanted}"
+            )
+        return parameters
+
+    def _check_fitted(self) -> None:
+        super()._check_fitted()
+        if not hasattr(self, "n_features_in_"):  # set by hand
+            self.n_features_in_ = self._parameters().n_features
+
+    def _responsibilities(self, X: Rows) -> Rows:
+        parameters = self._parameters()
+        resp = np.empty((len(X), parameters.n_components), dtype=X.dtype)
+        count = self._thread_count(X, parameters)
+        dispatch.kernels(X).responsibilities(X, parameters.density(X.dtype), resp, count)
+        return resp
+
+    def _log_likelihoods(self, X: Rows) -> Rows:
+        parameters = self._parameters()
+        log_likelihood = np.empty(len(X), dtype=X.dtype)
+        count = self._thread_count(X, parameters)
+        dispatch.kernels(X).log_likelihood(X, parameters.density(X.dtype), log_likelihood, count)
+        return log_likelihood
+
+    def _thread_count(self, X: Rows, parameters: Parameters) -> int:
+        return threads.for_work(check_n_threads(self.n_threads), pass_flops(X, parameters))
+
+    def _assign(self, X: Rows) -> Labels:
+        parameters = self._parameters()
+        labels = np.empty(len(X), dtype=np.int32)
+        count = self._thread_count(X, parameters)
+        dispatch.kernels(X).assign(X, parameters.density(X.dtype), labels, None, count)
+        return labels
+
+    def _likelihood(self, X: object, sample_weight: object) -> Score:
+        data = self._data(X, sample_weight, self.n_threads)
+        return data.total(partial(LikelihoodPass, self._parameters()))
+
+    def _sampling_state(self) -> Seed:
+        """Return what `sample` draws from: the state of an integer seed is kept between calls."""
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            return seed
+        if not hasattr(self, "_sampler") or self._sampler[0] != seed:
+            self._sampler = seed, check_random_state(seed)
+        return self._sampler[1]
+
+
+def _is_upper(structure: Structure, factors: FloatArray) -> bool:
+    """Whether factors are as the kernels need them: upper, with a positive diagonal."""
+    if structure in ("diag", "spherical"):
+        return bool((factors > 0).all())
+    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
+    return bool((diagonal > 0).all()) and not np.tril(factors, -1).any()
+
+
+def _table_shape(name: str, values: object) -> tuple[int, int]:
+    shape = check_numbers(values, name).shape
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of (n_components, n_features), "
+            f"but got {shape}"
+        )
+    return shape[0], shape[1]
+
+
+def _listed(components: tuple[int, ...]) -> str:
+    if len(components) == 1:
+        return f"Component {components[0]}"
+    named = ", ".join(str(k) for k in components[:NAMED_COMPONENTS])
+    rest = len(components) - NAMED_COMPONENTS
+    return f"Components {named}{f' and {rest} more' if rest > 0 else ''}"

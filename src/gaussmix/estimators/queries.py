@@ -1,0 +1,348 @@
+"""What can be asked of a mixture once it is fitted: methods of `GaussianMixture`."""
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, Self, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core import threads
+from gaussmix._core.constants import FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.errors import ParameterError
+from gaussmix.estimators.base import Estimator, feature_names
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries import conditioning, hdr, imputation, univariate
+from gaussmix.queries.divergences import DISTANCES
+from gaussmix.queries.features import Indices, check_features, check_some_features, check_targets
+from gaussmix.queries.hdr import LEVEL_SAMPLES
+from gaussmix.validation import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_n_threads,
+    check_numbers,
+    check_random_state,
+    check_rows,
+)
+
+Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
+
+
+class Queries(Estimator):
+    """Marginals, conditionals, regression, missing values, quantiles, levels and distances.
+
+    A mixin: the estimator has the parameters of a mixture.
+    """
+
+    n_threads: int | None
+    random_state: Seed
+    score_samples: Callable[[object], Rows]
+    _parameters: Callable[[], Parameters]
+    _set_parameters: Callable[[Parameters], None]
+
+    def marginal(self, features: object) -> Self:
+        """Return the mixture of some of the features, whatever the others are.
+
+        Parameters
+        ----------
+        features : int, str or sequence of them
+            Indices or names of features, in the order that the marginal is to have them.
+
+        Returns
+        -------
+        GaussianMixture
+        """
+        parameters = self._parameters()
+        chosen = check_features("features", features, parameters.n_features, self._names())
+        return self._sibling(conditioning.marginal(parameters, chosen), chosen)
+
+    def conditional(self, features: object, values: object) -> Self:
+        """Return the mixture of the other features in a row of which some are known.
+
+        Parameters
+        ----------
+        features : int, str or sequence of them
+            Indices or names of the features that are known.
+        values : float or array-like of shape (n_known,)
+            Their values, in the same order.
+
+        Returns
+        -------
+        GaussianMixture
+            Of the other features, in the order they have here (Bishop, PRML, section 2.3). Its
+            weights are the responsibilities of the components for the known values.
+
+        Raises
+        ------
+        ValueError
+            If the features are none, all or no features of the mixture, or values do not fit.
+
+        See Also
+        --------
+        regress : Means and spreads for many rows.
+        """
+        parameters = self._parameters()
+        given, others = check_some_features(
+            "features", features, parameters.n_features, self._names()
+        )
+        row = _check_values(values, len(given))
+        return self._sibling(conditioning.conditional(parameters, given, others, row), others)
+
+    def regress(
+        self,
+        features: object,
+        X: object,
+        *,
+        targets: object = None,
+        return_std: bool = False,
+        return_cov: bool = False,
+    ) -> Any:
+        """Predict unknown features of rows from known ones: Gaussian mixture regression.
+
+        The prediction is the mean of the conditional mixture, which is the best one in mean square
+        (Ghahramani & Jordan, 1994).
+
+        Parameters
+        ----------
+        features : int, str or sequence of them
+            Indices or names of the features that are known.
+        X : array-like of shape (n_samples, n_known)
+            Their values, in the same order.
+        targets : int, str or sequence of them, optional
+            Features to predict; by default all others, in their order.
+        return_std : bool, default=False
+            Also return the standard deviations of the conditional mixtures.
+        return_cov : bool, default=False
+            Also return their covariances.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_targets)
+            float32 for float32 rows, else float64; of shape (n_samples,) if `targets` is one index
+            or name instead of a sequence.
+        std : ndarray of the same shape
+            If `return_std`.
+        cov : ndarray of shape (n_samples, n_targets, n_targets)
+            If `return_cov`.
+        """
+        parameters = self._parameters()
+        size, names = parameters.n_features, self._names()
+        given, others = check_some_features("features", features, size, names)
+        if targets is not None:
+            others = check_targets(targets, given, size, names)
+        _check_spreads(return_std, return_cov)
+        _check_columns(X, None if names is None else [names[i] for i in given])
+        rows = check_rows(X, n_features=len(given), estimator=type(self).__name__)
+        mean = np.empty((len(rows), len(others)), rows.dtype)
+        shape = mean.shape + mean.shape[1:] * bool(return_cov)
+        spread = np.empty(shape, rows.dtype) if return_std or return_cov else None
+        model = conditioning.regression(parameters, given, others)
+        conditioning.predict(model, rows, mean, spread, check_n_threads(self.n_threads))
+        if isinstance(targets, str | Integral):
+            mean, spread = mean[:, 0], None if spread is None else spread[:, 0]
+        return mean if spread is None else (mean, spread)
+
+    def predict_missing(self, X: object, *, return_std: bool = False) -> Any:
+        """Fill in missing values of rows with their conditional means.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            NaN stands for what is missing; a row may lack all features.
+        return_std : bool, default=False
+            Also return the standard deviations of what was filled in.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            A copy without gaps; float32 for float32 rows, else float64.
+        std : ndarray of the same shape
+            If `return_std`; 0 where nothing was missing.
+
+        Notes
+        -----
+        Rows that lack the same features are predicted together, so that many rows with few
+        patterns are fast.
+        """
+        check_boolean("return_std", return_std)
+        parameters = self._parameters()
+        self._check_feature_names(feature_names(X))
+        values = check_numbers(X, "X")
+        missing = np.isnan(values)
+        filled = check_rows(
+            np.where(missing, 0, values),
+            n_features=parameters.n_features,
+            estimator=type(self).__name__,
+        )
+        std = np.zeros_like(filled) if return_std else None
+        imputation.fill(filled, missing, parameters, std, check_n_threads(self.n_threads))
+        return filled if std is None else (filled, std)
+
+    def cdf(self, x: object) -> Any:
+        """Return the probability of values up to x, for a mixture of one feature.
+
+        Parameters
+        ----------
+        x : float or array-like
+            Infinities included.
+
+        Returns
+        -------
+        float or ndarray of the shape of x, float64
+        """
+        mixture = self._line("cdf")
+        points = check_numbers(x, "x").astype(np.float64)
+        if np.isnan(points).any():
+            raise ParameterError("x must not be NaN")
+        return univariate.cdf(mixture, points)[()]
+
+    def quantile(self, p: object) -> Any:
+        """Return the value up to which lies the probability p, for a mixture of one feature.
+
+        Parameters
+        ----------
+        p : float or array-like
+            From 0 to 1, which give -inf and inf.
+
+        Returns
+        -------
+        float or ndarray of the shape of p, float64
+        """
+        mixture = self._line("quantile")
+        return univariate.quantile(mixture, _check_probabilities(p))[()]
+
+    def hdr_level(
+        self, p: object, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
+    ) -> Any:
+        """Return the log-density above which lies the smallest region of probability p.
+
+        That is the highest-density region (Hyndman, 1996): the rows whose `score_samples` is not
+        below the level.
+
+        Parameters
+        ----------
+        p : float or array-like
+            Greater than 0 and less than 1.
+        n_samples : int, default=262144
+            Rows that are drawn to find the level. The probability of the region is then p to
+            within a standard deviation of sqrt(p (1 - p) / n_samples). None are drawn for a
+            mixture of one feature or one component, whose level is computed.
+        random_state : int, RandomState, Generator or None, default=0
+            Source of those rows.
+
+        Returns
+        -------
+        float or ndarray of the shape of p, float64
+        """
+        parameters = self._parameters()
+        inside = _check_probabilities(p, open_interval=True)
+        n_samples = check_integer("n_samples", n_samples, 1)
+        count = threads.resolve(check_n_threads(self.n_threads)).number
+        source = check_random_state(random_state)
+        found = hdr.hdr_levels(parameters, inside.reshape(-1), n_samples, source, count)
+        return found.reshape(inside.shape)[()]
+
+    def is_outlier(
+        self, X: object, p: float = 0.99, *, random_state: Seed = 0
+    ) -> NDArray[np.bool_]:
+        """Say which rows of X lie outside the smallest region of probability p.
+
+        Of rows that come from the mixture itself, a part 1 - p does.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        p : float, default=0.99
+            Greater than 0 and less than 1.
+        random_state : int, RandomState, Generator or None, default=0
+            As for `hdr_level`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), bool
+        """
+        if np.ndim(p):
+            raise ParameterError(f"p must be one number, got {p!r}")
+        level = self.hdr_level(p, random_state=random_state)
+        return np.asarray(self.score_samples(X) < level)
+
+    def component_distances(self, kind: str = "bhattacharyya") -> FloatArray:
+        """Return how far apart the components are, every pair in closed form.
+
+        Parameters
+        ----------
+        kind : {'bhattacharyya', 'hellinger', 'kl'}, default='bhattacharyya'
+            Bhattacharyya's distance, minus the logarithm of the overlap; Hellinger's, from 0 to 1;
+            or the Kullback-Leibler divergence in nats, of the row's component from the column's,
+            which is not symmetric. Weights have no part in any.
+
+        Returns
+        -------
+        ndarray of shape (n_components, n_components), float64
+        """
+        return DISTANCES[check_choice("kind", kind, tuple(DISTANCES))](self._parameters())
+
+    def _names(self) -> list[str] | None:
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else list(names)
+
+    def _line(self, method: str) -> univariate.Line:
+        parameters = self._parameters()
+        if parameters.n_features != 1:
+            raise ValueError(
+                f"{method} is for mixtures of one feature, but this one has "
+                f"{parameters.n_features}: take the `marginal` of one first"
+            )
+        return univariate.line(parameters)
+
+    def _sibling(self, parameters: Parameters, features: Indices) -> Self:
+        """Return a mixture of these features of the present ones."""
+        kind: Any = type(self)
+        model = kind(
+            parameters.n_components,
+            covariance_type=parameters.structure,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        model.n_features_in_ = parameters.n_features
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_[features]
+        model._set_parameters(parameters)
+        return cast(Self, model)
+
+
+def _check_values(values: object, n_known: int) -> FloatArray:
+    """Return a finite number for each known feature."""
+    numbers = np.atleast_1d(check_numbers(values, "values"))
+    if numbers.shape != (n_known,):
+        raise ParameterError(
+            f"values must have {n_known} numbers, one for each known feature, got "
+            f"{numbers.size if numbers.ndim == 1 else f'shape {numbers.shape}'}"
+        )
+    return np.asarray(check_rows(numbers[None], name="values")[0], dtype=np.float64)
+
+
+def _check_probabilities(p: object, open_interval: bool = False) -> FloatArray:
+    values = check_numbers(p, "p").astype(np.float64)
+    inside = (values > 0) & (values < 1) if open_interval else (values >= 0) & (values <= 1)
+    if not inside.all():
+        wanted = "greater than 0 and less than 1" if open_interval else "from 0 to 1"
+        raise ParameterError(f"p must be {wanted}, got {values[~inside].flat[0]:g}")
+    return values
+
+
+def _check_spreads(return_std: object, return_cov: object) -> None:
+    if check_boolean("return_std", return_std) and check_boolean("return_cov", return_cov):
+        raise ParameterError(
+            "return_std and return_cov are both True, but only one spread can be returned: "
+            "variances are the diagonal of cov"
+        )
+
+
+def _check_columns(X: object, wanted: list[str] | None) -> None:
+    """Raise if X is a frame whose columns are not the known features, in their order."""
+    names = feature_names(X)
+    if names is not None and wanted is not None and list(names) != wanted:
+        raise ValueError(f"X must have the columns {wanted}, as features says, got {list(names)}")

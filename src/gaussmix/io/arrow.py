@@ -1,0 +1,241 @@
+"""Rows of pyarrow: Parquet and Arrow files, tables, datasets. Nothing else imports pyarrow."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gaussmix.io.blocks import Block
+from gaussmix.io.readahead import read_ahead
+from gaussmix.io.readers import Array, Choice, DataError, Reader, block_rows, join, located
+
+PARQUET_ENDINGS = (".parquet",)
+IPC_ENDINGS = (".arrow", ".feather", ".ipc")
+IPC_MAGIC = b"ARROW1"  # of the format for files; that for streams has none
+
+# Each column of a Parquet file is read through a buffer, all of them together of this size and
+# none larger or smaller than so. Without, pyarrow holds all of a row group's compressed bytes, and
+# those of the groups before: 330 MB for a file of 256, where this takes 90 and is no slower.
+BUFFERS_BYTES = 1 << 24
+BUFFER_BYTES = (1 << 16, 1 << 20)
+
+# Batches of a Parquet file are so many blocks long, and decoded in a thread of their own while the
+# last one is turned from columns to rows. With 4 all takes 1.0 to 1.3 of pyarrow's time to decode
+# alone, with 1 it takes 1.1 to 1.5 and 60 MB less; without the thread it took 1.5 to 1.8.
+BATCH_BLOCKS = 2
+
+
+class ArrowReader(Reader):
+    """What comes in record batches."""
+
+    def __init__(self, name: str, schema: Any, n_samples: int | None = None) -> None:
+        self.name = name
+        self.columns = tuple(schema.names)
+        self.n_columns = len(schema.names)
+        self.n_samples = n_samples
+        self._types = schema.types
+        for column, known in enumerate(self.columns):
+            if known in self.columns[:column]:
+                raise DataError(f"{name}: two columns are named {known!r}; one is wanted")
+
+    @abstractmethod
+    def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
+        """Return record batches with at least these columns, mostly of n_rows or fewer rows."""
+
+    def dtype(self, column: int) -> np.dtype[np.floating]:
+        """Return float32 for what is, float64 for other floats, integers and booleans."""
+        kind, types = self._types[column], _pyarrow(self.name).types
+        if not (types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind)):
+            self.without_numbers(column, kind)
+        return np.dtype(np.float32 if types.is_float32(kind) else np.float64)
+
+    def read(self, choice: Choice) -> Iterator[Block]:
+        """Read chosen columns."""
+        assert self.columns is not None
+        names = [self.columns[column] for column in choice.columns]
+        n_rows, row = block_rows(len(names), choice.dtype.itemsize), 0
+        for batch in self.batches(names, n_rows):
+            for start in range(0, batch.num_rows, n_rows):
+                part = batch.slice(start, n_rows)
+                yield join([self._numbers(part, name, row) for name in names], choice)
+                row += part.num_rows
+
+    def _numbers(self, batch: Any, name: str, row: int) -> Array:
+        column = batch.column(batch.schema.get_field_index(name))
+        if column.null_count:
+            missing = int(column.is_null().to_numpy(zero_copy_only=False).argmax())
+            raise DataError(
+                f"{self.name}, row {row + missing}, column {name!r}: a number is wanted, got null; "
+                "fill nulls in, or leave out their rows"
+            )
+        values: Array = column.to_numpy(zero_copy_only=False)
+        return values
+
+
+class TableReader(ArrowReader):
+    """A table in memory."""
+
+    def __init__(self, table: Any) -> None:
+        super().__init__("pyarrow table", table.schema, table.num_rows)
+        self._table = table
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
+        """Return views."""
+        return iter(self._table.select(names).to_batches(max_chunksize=n_rows))
+
+
+class DatasetReader(ArrowReader):
+    """A dataset: many files, say."""
+
+    def __init__(self, dataset: Any) -> None:
+        kind = getattr(getattr(dataset, "format", None), "default_extname", None)
+        counted = dataset.count_rows() if kind == "parquet" else None  # others would be read for it
+        super().__init__("pyarrow dataset", dataset.schema, counted)
+        self._dataset = dataset
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
+        """Read the files in their order; pyarrow has a row group or two in memory."""
+        ahead = {"batch_readahead": 1, "fragment_readahead": 1}
+        batches: Iterator[Any] = self._dataset.to_batches(columns=names, batch_size=n_rows, **ahead)
+        return batches
+
+
+class ParquetFileReader(ArrowReader):
+    """A ParquetFile that the caller has opened."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__("pyarrow ParquetFile", file.schema_arrow, file.metadata.num_rows)
+        self._file = file
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
+        """Read one row group after the other."""
+        batches: Iterator[Any] = self._file.iter_batches(n_rows, columns=names)
+        return batches
+
+
+class _FileReader(ArrowReader):
+    """A file, opened anew for each reading."""
+
+    _path: Path
+
+    def read(self, choice: Choice) -> Iterator[Block]:
+        """Read chosen columns; an error tells the place."""
+        return located(self._path, super().read(choice), (_pyarrow(self.name).ArrowException,))
+
+
+class ParquetReader(_FileReader):
+    """A Parquet file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = str(path)
+        try:
+            with self._open(1) as file:
+                super().__init__(self.name, file.schema_arrow, file.metadata.num_rows)
+        except _unreadable(path) as error:
+            raise DataError(f"{path}: not a Parquet file ({error})") from None
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
+        """Read one row group after the other."""
+        with self._open(len(names)) as file:
+            decoded = file.iter_batches(BATCH_BLOCKS * n_rows, columns=names)
+            with read_ahead(decoded) as batches:
+                yield from batches
+
+    def _open(self, n_columns: int) -> Any:
+        _pyarrow(self.name)
+        from pyarrow import parquet
+
+        least, most = BUFFER_BYTES
+        size = min(max(BUFFERS_BYTES // n_columns, least), most)
+        return parquet.ParquetFile(self._path, buffer_size=size, pre_buffer=False)
+
+
+class IpcReader(_FileReader):
+    """A file of Arrow's own formats, the one for files (Feather) or the one for streams."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = str(path)
+        arrow = _pyarrow(self.name)
+        try:
+            with arrow.OSFile(self.name) as file:
+                super().__init__(self.name, self._opened(file, None).schema)
+        except _unreadable(path) as error:
+            raise DataError(f"{path}: not an Arrow file ({error})") from None
+
+    def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
+        """Read the file's batches one after the other."""
+        assert self.columns is not None
+        wanted = sorted(self.columns.index(name) for name in names)
+        with _pyarrow(self.name).OSFile(self.name) as file:  # not memory-mapped: memory is bounded
+            opened = self._opened(file, wanted)
+            if hasattr(opened, "get_batch"):
+                yield from map(opened.get_batch, range(opened.num_record_batches))
+            else:
+                yield from opened
+
+    def _opened(self, file: Any, columns: list[int] | None) -> Any:
+        from pyarrow import ipc
+
+        of_files = file.read(len(IPC_MAGIC)) == IPC_MAGIC
+        file.seek(0)
+        opener = ipc.open_file if of_files else ipc.open_stream
+        return opener(file, options=ipc.IpcReadOptions(included_fields=columns))
+
+
+def reader(data: object) -> Reader | None:
+    """Return a reader of an object of pyarrow's that can be read again; None for anything else."""
+    if not is_arrow(data):
+        return None
+    import pyarrow
+    from pyarrow import dataset, parquet
+
+    if isinstance(data, pyarrow.RecordBatch):
+        return TableReader(pyarrow.Table.from_batches([data]))
+    kinds: dict[Any, Callable[[Any], Reader]] = {
+        pyarrow.Table: TableReader,
+        dataset.Dataset: DatasetReader,
+        parquet.ParquetFile: ParquetFileReader,
+    }
+    return next((make(data) for kind, make in kinds.items() if isinstance(data, kind)), None)
+
+
+def is_arrow(data: object) -> bool:
+    """Whether something is one of pyarrow's objects."""
+    return type(data).__module__.partition(".")[0] == "pyarrow"
+
+
+def write_parquet(file: BinaryIO, parts: Iterable[Array], names: Sequence[str], name: str) -> None:
+    """Write tables (n, len(names)) as the row groups of a Parquet file; there is at least one."""
+    arrow = _pyarrow(name)
+    from pyarrow import parquet
+
+    writer = None
+    try:
+        for part in parts:
+            columns = [arrow.array(np.ascontiguousarray(column)) for column in part.T]
+            batch = arrow.record_batch(columns, names=list(names))
+            if writer is None:
+                writer = parquet.ParquetWriter(file, batch.schema)
+            writer.write_batch(batch)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _pyarrow(name: str) -> ModuleType:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError(f'{name} needs pyarrow: pip install "gaussmix[arrow]"') from error
+    return pyarrow  # type: ignore[no-any-return]
+
+
+def _unreadable(path: Path) -> tuple[type[Exception], ...]:
+    """Return what pyarrow raises for a file that is there, but not what its ending says."""
+    with path.open("rb"):  # what the system says of a missing file is better than pyarrow's word
+        return (_pyarrow(str(path)).ArrowException, OSError)

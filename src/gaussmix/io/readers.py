@@ -1,0 +1,119 @@
+"""What every reader of rows shares: which columns are wanted, and in blocks of which size."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.constants import GROUP_ROWS
+from gaussmix.io.blocks import Block
+
+BLOCK_BYTES = 1 << 22  # of rows read at once: what transposing columns into them keeps in the cache
+
+Array = NDArray[Any]
+
+
+class DataError(ValueError):
+    """Data cannot be read or written as asked; the message names the file and the place."""
+
+
+class Choice(NamedTuple):
+    """Columns to read, by index, and the precision of the features."""
+
+    features: tuple[int, ...]
+    weight: int | None
+    dtype: np.dtype[np.floating]
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """All of them, the weight's last."""
+        return self.features if self.weight is None else (*self.features, self.weight)
+
+
+class Reader(ABC):
+    """A table that can be read again and again, from its first row, in blocks of bounded size."""
+
+    name: str
+    """What errors call it."""
+    columns: tuple[str, ...] | None
+    """Names of all columns, if they have names."""
+    n_columns: int
+    n_samples: int | None
+    """Number of rows, if it is known without reading."""
+    weighted = False
+    """Whether blocks have weights that are no column."""
+
+    @abstractmethod
+    def dtype(self, column: int) -> np.dtype[np.floating]:
+        """Return float32 or float64 for a column; DataError if it does not hold numbers."""
+
+    @abstractmethod
+    def read(self, choice: Choice) -> Iterator[Block]:
+        """Read chosen columns."""
+
+    def column_name(self, column: int) -> str:
+        """Return what errors call a column."""
+        return f"column {column}" if self.columns is None else f"column {self.columns[column]!r}"
+
+    def without_numbers(self, column: int, found: object) -> NoReturn:
+        """Raise the error for a column of other things than numbers."""
+        raise DataError(
+            f"{self.name}, {self.column_name(column)}: real numbers are wanted, got {found}"
+        )
+
+
+def block_rows(n_columns: int, itemsize: int = 8) -> int:
+    """Return how many rows to read at once: whole groups of them."""
+    return max(1, BLOCK_BYTES // (n_columns * itemsize * GROUP_ROWS)) * GROUP_ROWS
+
+
+def precision(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
+    """Return the precision that numbers of a dtype are worked on in: see `check_rows`."""
+    single = dtype.kind == "f" and dtype.itemsize == 4
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def take(part: Array, choice: Choice) -> Block:
+    """Return chosen columns of rows (n, n_columns): views where they need no change."""
+    everything = choice.features == tuple(range(part.shape[1]))
+    rows = part if everything else np.take(part, choice.features, axis=1)
+    weight = None if choice.weight is None else part[:, choice.weight]
+    with np.errstate(over="ignore"):  # a long double too large becomes inf, which is refused later
+        rows = np.ascontiguousarray(rows, dtype=choice.dtype)
+    return Block(rows, None if weight is None else np.ascontiguousarray(weight, dtype=np.float64))
+
+
+def join(columns: Sequence[Array], choice: Choice) -> Block:
+    """Return rows made of chosen columns (n,), and their weights."""
+    n_features = len(choice.features)
+    rows = np.empty((len(columns[0]), n_features), choice.dtype)
+    for j, column in enumerate(columns[:n_features]):
+        rows[:, j] = column
+    weight = None if choice.weight is None else np.array(columns[-1], dtype=np.float64)
+    return Block(rows, weight)
+
+
+def located(
+    path: Path, blocks: Iterator[Block], errors: tuple[type[Exception], ...] = ()
+) -> Iterator[Block]:
+    """Return a file's blocks; what fails in their midst tells the file and the place.
+
+    Of what fails, an OSError that the operating system gave stays one, all else is a DataError.
+    """
+    row = 0
+    try:
+        for block in blocks:
+            yield block
+            row += len(block.rows)
+    except DataError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # pyarrow's own
+            raise DataError(f"{path}, after row {row}: {error}") from error
+        reason = f"{error.strerror}, after row {row}"
+        raise OSError(error.errno, reason, str(path)) from error
+    except errors as error:
+        raise DataError(f"{path}, after row {row}: {error}") from error

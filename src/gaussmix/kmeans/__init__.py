@@ -1,0 +1,1 @@
+"""Hard assignment: nearest centres, k-means++ and Lloyd's iteration."""

@@ -1,0 +1,1 @@
+"""A mixture as numbers: parameters, sufficient statistics, scores and the M-step."""

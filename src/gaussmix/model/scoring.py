@@ -1,0 +1,84 @@
+"""Passes that score rows under a mixture and add the scores up."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gaussmix._core import dispatch, threads
+from gaussmix._core.constants import GROUP_ROWS, Density, FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import pass_flops
+
+BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
+
+
+@dataclass(frozen=True)
+class Score:
+    """A weighted sum over rows, and their weight."""
+
+    total: float
+    weight: float
+
+    @property
+    def mean(self) -> float:
+        """Weighted mean over the rows."""
+        return self.total / self.weight
+
+    def aic(self, n_free: int) -> float:
+        """Akaike's criterion of a model with so many free parameters, of log-likelihoods."""
+        return -2 * self.total + 2 * n_free
+
+    def bic(self, n_free: int) -> float:
+        """The Bayesian information criterion, of log-likelihoods."""
+        return -2 * self.total + n_free * float(np.log(self.weight))
+
+    def __add__(self, other: "Score") -> "Score":
+        if not isinstance(other, Score):
+            return NotImplemented
+        return Score(self.total + other.total, self.weight + other.weight)
+
+
+class LikelihoodPass:
+    """Adds up the log-likelihoods of rows."""
+
+    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+        self._parameters = parameters
+        self._n_threads = n_threads
+        self._density: Density | None = None
+        self._totals = np.zeros(2)
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Add the log-likelihoods of the next rows."""
+        if self._density is None:
+            self._density = self._parameters.density(rows.dtype)
+        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
+        self._add(rows, weight, self._density, count)
+
+    def result(self) -> Score:
+        """Return the sum over all rows."""
+        return Score(*self._totals.tolist())
+
+    def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
+        dispatch.kernels(rows).accumulate_likelihood(rows, weight, density, self._totals, n_threads)
+
+
+class UncertaintyPass(LikelihoodPass):
+    """Adds up minus the logarithms of the largest responsibility of each row."""
+
+    def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
+        n_components = len(density.means)
+        n_rows = max(1, BLOCK_VALUES // n_components // GROUP_ROWS) * GROUP_ROWS
+        for start in range(0, len(rows), n_rows):
+            part = slice(start, start + n_rows)
+            resp = np.empty((len(rows[part]), n_components), dtype=rows.dtype)
+            dispatch.kernels(rows).responsibilities(rows[part], density, resp, n_threads)
+            self._add_groups(resp.max(axis=1), None if weight is None else weight[part])
+
+    def _add_groups(self, largest: Rows, weight: FloatArray | None) -> None:
+        """Add sums over groups of rows, in order: the bits do not depend on how rows were cut."""
+        starts = np.arange(0, len(largest), GROUP_ROWS)
+        weights = np.ones(len(largest)) if weight is None else weight
+        uncertainty = -np.log(largest, dtype=np.float64) * weights
+        for group in np.add.reduceat([uncertainty, weights], starts, axis=1).T:
+            self._totals += group

@@ -1,0 +1,172 @@
+"""Sufficient statistics of a mixture, a commutative monoid: `a + b` describes both data sets."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core import dispatch, threads
+from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape
+from gaussmix._core.interface import Rows
+from gaussmix.model.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Statistics:
+    r"""Weighted moments of soft-assigned rows about a shift, and their log-likelihood.
+
+    With responsibilities r_k, row weights w and d_k = x - shift_k:
+
+    n_k (K,) = sum w r_k; first (K, D) = sum w r_k d_k; second = sum w r_k d_k d_k', full
+    (K, D, D), tied (D, D) summed over components, diag (K, D), spherical (K,) summed over
+    features. Shifting by the component's present mean keeps all digits wherever the data lie.
+    """
+
+    structure: Structure
+    shift: FloatArray  # (K, D)
+    n_k: FloatArray
+    first: FloatArray
+    second: FloatArray
+    log_likelihood: float
+    weight: float
+    n_samples: int
+
+    @classmethod
+    def zeros(cls, structure: Structure, shift: FloatArray) -> Self:
+        """Statistics of no rows at all."""
+        return cls(structure, shift, *_zeros(structure, shift), 0.0, 0.0, 0)
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Weighted mean log-likelihood of a row."""
+        return self.log_likelihood / self.weight
+
+    def about(self, shift: FloatArray) -> "Statistics":
+        """The same statistics about another shift (K, D)."""
+        step = self.shift - shift  # d about the new shift = d + step
+        first = self.first + self.n_k[:, None] * step
+        if self.structure in ("full", "tied"):
+            cross = self.first[:, :, None] * step[:, None, :]
+            square = self.n_k[:, None, None] * step[:, :, None] * step[:, None, :]
+            change = cross + cross.transpose(0, 2, 1) + square  # (K, D, D)
+            second = self.second + (change if self.structure == "full" else change.sum(axis=0))
+        else:
+            change = step * (2 * self.first + self.n_k[:, None] * step)  # (K, D)
+            second = self.second + (change if self.structure == "diag" else change.sum(axis=1))
+        return replace(self, shift=shift, first=first, second=second)
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        if (self.structure, self.shift.shape) != (other.structure, other.shift.shape):
+            raise ValueError(
+                f"cannot add statistics of structure {self.structure!r}, shape {self.shift.shape}, "
+                f"and of {other.structure!r}, {other.shift.shape}"
+            )
+        if not np.array_equal(self.shift, other.shift):
+            other = other.about(self.shift)
+        return Statistics(
+            self.structure,
+            self.shift,
+            self.n_k + other.n_k,
+            self.first + other.first,
+            self.second + other.second,
+            self.log_likelihood + other.log_likelihood,
+            self.weight + other.weight,
+            self.n_samples + other.n_samples,
+        )
+
+    def __radd__(self, other: object) -> "Statistics":
+        return self if other == 0 else NotImplemented  # so that sum() works
+
+
+class StatisticsPass:
+    """The pass of an E-step: adds up statistics of rows (N, D) under the parameters.
+
+    Rows are finite C-contiguous float32 or float64 arrays of one dtype, weights (N,) finite
+    non-negative float64 or None. Shapes and dtypes are checked here, but values are not: what is
+    not finite ends up in the statistics. `gaussmix.validation.check_rows` and
+    `check_sample_weight` check all.
+    """
+
+    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+        self._parameters = parameters
+        self._n_threads = n_threads
+        self._density: Density | None = None
+        self._shift = parameters.means
+        self._sums = _zeros(parameters.structure, parameters.means)
+        self._totals = np.zeros(2)
+        self._n_samples = 0
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Add the statistics of the next rows."""
+        if self._density is None:
+            self._density = density = self._parameters.density(rows.dtype)
+            self._shift = density.center + density.means
+        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
+        dispatch.kernels(rows).accumulate(
+            rows, weight, self._density, *self._sums, self._totals, count
+        )
+        self._n_samples += len(rows)
+
+    def result(self) -> Statistics:
+        """Return the statistics of all rows."""
+        log_likelihood, weight = self._totals.tolist()
+        structure = self._parameters.structure
+        return Statistics(
+            structure, self._shift, *self._sums, log_likelihood, weight, self._n_samples
+        )
+
+
+def _zeros(structure: Structure, shift: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return n_k, first and second moments of no rows."""
+    n_components, n_features = shift.shape
+    second = np.zeros(factors_shape(structure, n_components, n_features))
+    return np.zeros(n_components), np.zeros(shift.shape), second
+
+
+def collect(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    parameters: Parameters,
+    n_threads: int | None = None,
+) -> Statistics:
+    """Return the statistics of rows that are all in memory: see `StatisticsPass`."""
+    running = StatisticsPass(parameters, n_threads)
+    running.add(X, sample_weight)
+    return running.result()
+
+
+def collect_labelled(
+    X: FloatArray,
+    sample_weight: FloatArray | None,
+    labels: NDArray[np.int32],
+    structure: Structure,
+    shift: FloatArray,
+    n_threads: int | None = None,
+) -> Statistics:
+    """Return the statistics of rows that belong to one component each, about a shift (K, D).
+
+    Their log-likelihood is 0.
+    """
+    center = shift[0].copy()
+    means = shift - center
+    factors = np.ones(factors_shape(structure, *shift.shape))
+    density = Density(structure, center, means, factors, np.zeros(len(shift)))
+    sums, totals = _zeros(structure, shift), np.zeros(2)
+    count = threads.for_work(n_threads, flops_of(X, structure, len(shift)))
+    dispatch.kernels(X).accumulate(X, sample_weight, density, *sums, totals, count, labels)
+    return Statistics(structure, center + means, *sums, 0.0, float(totals[1]), len(X))
+
+
+def pass_flops(X: Rows, parameters: Parameters) -> float:
+    """Floating-point operations of one pass: 4 N K F, F the terms per row and component."""
+    return flops_of(X, parameters.structure, parameters.n_components)
+
+
+def flops_of(X: Rows, structure: Structure, n_components: int) -> float:
+    """The same for components of a structure."""
+    n_features = int(X.shape[1])
+    squares = n_features * (n_features + 1) // 2 if structure == "full" else n_features
+    return 4.0 * len(X) * n_components * (1 + n_features + squares)

@@ -1,0 +1,1 @@
+"""What a fitted mixture knows: conditionals, samples, quantiles, regions, hierarchy."""

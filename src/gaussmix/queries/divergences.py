@@ -1,0 +1,79 @@
+r"""How far apart the components of a mixture are, every pair in closed form.
+
+For components i and j let s be the singular values of U_j' L_i, with C_i = L_i L_i' and
+inv(C_j) = U_j U_j', and y the difference of their means in the basis of the left singular vectors
+of U_j' L_i, in units of j: there j is standard normal, and i has the standard deviations s.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from gaussmix._core.constants import FloatArray
+from gaussmix.model.parameters import Parameters
+
+
+def kullback_leibler(parameters: Parameters) -> FloatArray:
+    r"""KL(i || j), what is lost when j stands for i (Kullback & Leibler, 1951): (K, K).
+
+    :math:`\tfrac12 \sum_d (s_d^2 - 1 - \log s_d^2 + y_d^2)`.
+    """
+
+    def divergence(s: FloatArray, y: FloatArray) -> FloatArray:
+        return 0.5 * np.asarray(((s - 1) * (s + 1) - 2 * np.log(s) + y**2).sum(axis=1))
+
+    return _pairwise(divergence, parameters)
+
+
+def bhattacharyya(parameters: Parameters) -> FloatArray:
+    r"""Bhattacharyya's distance, minus the logarithm of the overlap (Bhattacharyya, 1943): (K, K).
+
+    :math:`\sum_d \tfrac14 y_d^2 / (1 + s_d^2) + \tfrac12 \log \tfrac12 (s_d + 1 / s_d)`.
+    """
+
+    def distance(s: FloatArray, y: FloatArray) -> FloatArray:
+        spread = np.log1p((1 - s) ** 2 / (2 * s))
+        return np.asarray((0.25 * y**2 / (1 + s**2) + 0.5 * spread).sum(axis=1))
+
+    upper = np.triu(_pairwise(distance, parameters))
+    return upper + upper.T
+
+
+def hellinger(parameters: Parameters) -> FloatArray:
+    """Hellinger's distance, from 0 to 1: sqrt(1 - exp(-Bhattacharyya's)): (K, K)."""
+    return np.sqrt(-np.expm1(-bhattacharyya(parameters)))
+
+
+DISTANCES: dict[str, Callable[[Parameters], FloatArray]] = {
+    "kl": kullback_leibler,
+    "bhattacharyya": bhattacharyya,
+    "hellinger": hellinger,
+}
+
+
+def _pairwise(
+    function: Callable[[FloatArray, FloatArray], FloatArray], parameters: Parameters
+) -> FloatArray:
+    """A function of s and y (K, D), of one component and all, as rows; 0 on the diagonal."""
+    out = np.stack([function(s, y) for s, y in _relative(parameters)])
+    np.fill_diagonal(out, 0.0)
+    return out
+
+
+def _relative(parameters: Parameters) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield s and y of every component i seen from all components j: (K, D) each."""
+    means, factors = parameters.means, parameters.precisions_cholesky
+    if parameters.structure == "tied":
+        ones = np.ones_like(means)
+        yield from ((ones, (mean - means) @ factors) for mean in means)
+    elif parameters.structure == "full":
+        roots = np.swapaxes(np.linalg.inv(factors), 1, 2)
+        transposed = np.swapaxes(factors, 1, 2)
+        for mean, root in zip(means, roots, strict=True):
+            left, s, _ = np.linalg.svd(transposed @ root)
+            y = transposed @ (mean - means)[:, :, None]
+            yield s, (np.swapaxes(left, 1, 2) @ y)[:, :, 0]
+    else:
+        inverse = np.broadcast_to(factors.reshape(len(means), -1), means.shape)
+        for mean, scale in zip(means, inverse, strict=True):
+            yield inverse / scale, (mean - means) * inverse

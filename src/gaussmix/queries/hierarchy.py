@@ -1,0 +1,334 @@
+"""Soft clusters that nest: the components of a mixture, merged step by step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core import threads
+from gaussmix._core.constants import FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.errors import ParameterError
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import pass_flops
+from gaussmix.queries.merging import (
+    Cluster,
+    Data,
+    Merge,
+    block_rows,
+    cluster_shares,
+    gains,
+    merge_by_distance,
+    merge_by_entropy,
+)
+from gaussmix.queries.parallel import for_blocks
+from gaussmix.validation import check_choice, check_integer, check_sample_weight
+
+CRITERIA = ("entropy", "bhattacharyya")
+
+FAR_APART = float(np.log(10))
+"""Bhattacharyya distance at which merging should end: two clusters that far apart are mistaken for
+each other in at most exp(-distance) = 0.1 of their rows (Hennig, 2010)."""
+
+CLEAR = 0.01
+"""Nats. Rows of less entropy than this, on average, belong to one component with a probability of
+0.998 or so: the components are clusters as they are."""
+
+FAINT = "0.5"  # a grey, in matplotlib
+
+Labels: TypeAlias = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Hierarchy:
+    """Soft clusterings of a mixture, nested in each other. `GaussianMixture.hierarchy` makes it.
+
+    At the level of m clusters each cluster is a set of components, and a row belongs to it with
+    the sum of their responsibilities. The clusters of a level are unions of those of the next
+    finer one: a row belongs to nested clusters at once, and to the wider ones more surely.
+
+    Attributes
+    ----------
+    criterion : {'entropy', 'bhattacharyya'}
+    linkage : ndarray of shape (n_components - 1, 4)
+        The merges in SciPy's form, which `scipy.cluster.hierarchy.dendrogram` draws: the two
+        clusters merged (component k is k, the union made by merge i is n_components + i), a height,
+        and the number of components in the union. The height is the entropy that the merges so far
+        have taken away, or the largest Bhattacharyya distance so far, so it never falls.
+    entropies : ndarray of shape (n_components,), or None
+        Entropy of the clusterings into 1, 2, ... n_components clusters, in nats, summed over the
+        rows. None if the merging saw no rows.
+    n_clusters : int
+        The number of clusters suggested. By entropy it is the elbow of `entropies`: where two
+        straight lines, fitted by least squares to the levels up to it and from it on, fit best
+        (Baudry et al., 2010). Components that are clear clusters already, with less than 0.01 nats
+        of entropy a row, are left alone, and so are fewer than 3. By distance it is where all
+        distances exceed log 10 (Hennig, 2010).
+
+    References
+    ----------
+    J.-P. Baudry, A. E. Raftery, G. Celeux, K. Lo, R. Gottardo, Combining mixture components for
+    clustering. Journal of Computational and Graphical Statistics 19(2), 2010.
+
+    C. Hennig, Methods for merging Gaussian mixture components. Advances in Data Analysis and
+    Classification 4(1), 2010.
+    """
+
+    criterion: str
+    linkage: FloatArray
+    entropies: FloatArray | None
+    n_clusters: int
+    _parameters: Parameters = field(repr=False)
+    _check_rows: Callable[[object], Rows] = field(repr=False)
+    _n_threads: int | None = field(repr=False)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, the clusters of the finest level."""
+        return self._parameters.n_components
+
+    def labels(self, n_clusters: int | None = None) -> Labels:
+        """Return the cluster that each component belongs to at a level.
+
+        Parameters
+        ----------
+        n_clusters : int, optional
+            From 1 to n_components; by default the suggested number.
+
+        Returns
+        -------
+        ndarray of shape (n_components,), int32
+            From 0 to n_clusters - 1, in order of the clusters' first components.
+        """
+        n_clusters = self._level(n_clusters)
+        cluster = np.arange(self.n_components)
+        for i, pair in enumerate(self.linkage[: self.n_components - n_clusters, :2]):
+            cluster[np.isin(cluster, pair)] = self.n_components + i
+        _, first, number = np.unique(cluster, return_index=True, return_inverse=True)
+        return first.argsort().argsort()[number].astype(np.int32)
+
+    def predict_proba(self, X: object, n_clusters: int | None = None) -> Rows:
+        """Return the probability that each row belongs to each cluster of a level.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_clusters : int, optional
+            From 1 to n_components; by default the suggested number.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters)
+            float32 for float32 rows, else float64. Columns are in the order of `labels`.
+        """
+        members = self._members(n_clusters)
+        rows = self._check_rows(X)
+        proba = np.empty((len(rows), len(members)), dtype=rows.dtype)
+
+        def write(block: slice, shares: Rows) -> None:
+            proba[block] = shares.T
+
+        self._each_block(rows, members, write)
+        return proba
+
+    def predict(self, X: object, n_clusters: int | None = None) -> Labels:
+        """Return the most probable cluster of each row at a level.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_clusters : int, optional
+            From 1 to n_components; by default the suggested number.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int32
+        """
+        members = self._members(n_clusters)
+        rows = self._check_rows(X)
+        labels = np.empty(len(rows), dtype=np.int32)
+
+        def write(block: slice, shares: Rows) -> None:
+            labels[block] = shares.argmax(axis=0)
+
+        self._each_block(rows, members, write)
+        return labels
+
+    def plot(self, figure: Any, colors: Sequence[Any] | NDArray[Any] | None = None) -> None:
+        """Draw the tree, level by level, and beside it the entropies and their elbow.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure or SubFigure
+            An empty one, such as ``matplotlib.pyplot.figure()``.
+        colors : sequence of matplotlib colours, optional
+            One for each of the `n_clusters` clusters, in the order of `labels`.
+        """
+        if colors is None:
+            colors = [f"C{label}" for label in range(self.n_clusters)]
+        if len(colors) != self.n_clusters:
+            raise ParameterError(
+                f"colors must be {self.n_clusters}, one for each cluster, got {len(colors)}"
+            )
+        if self.entropies is None:
+            tree = figure.subplots()
+        else:
+            tree, curve = figure.subplots(1, 2, sharey=True)
+            self._draw_entropies(curve, self.entropies)
+        self._draw_tree(tree, colors)
+        tree.set(xlabel="component", ylabel="number of clusters")
+        tree.set_ylim(self.n_components + 0.5, 0.5)
+
+    def _draw_tree(self, axes: Any, colors: Sequence[Any] | NDArray[Any]) -> None:
+        order, labels = self._leaves(), self.labels()
+        tops = {k: (float(order.index(k)), self.n_components, k) for k in order}
+        for i, pair in enumerate(self.linkage[:, :2].astype(int)):
+            level = self.n_components - 1 - i
+            (left, _, leaf), (right, _, _) = branches = [tops[k] for k in pair]
+            for place, top, member in branches:
+                within = top >= self.n_clusters
+                axes.plot([place] * 2, [top, level], c=colors[labels[member]] if within else FAINT)
+            within = level >= self.n_clusters
+            axes.plot([left, right], [level] * 2, c=colors[labels[leaf]] if within else FAINT)
+            tops[self.n_components + i] = ((left + right) / 2, level, leaf)
+        axes.set_xticks(range(self.n_components), order)
+        axes.axhline(self.n_clusters, color=FAINT, ls=":", zorder=0)
+
+    def _draw_entropies(self, axes: Any, entropies: FloatArray) -> None:
+        levels = np.arange(1, len(entropies) + 1)
+        axes.plot(entropies, levels, "o", color=FAINT)
+        for part in (slice(0, self.n_clusters), slice(self.n_clusters - 1, None)):
+            if self.criterion == "entropy" and len(levels[part]) > 1:
+                axes.plot(_line(levels[part], entropies[part]), levels[part], color=FAINT, ls="--")
+        axes.set_xlabel("entropy")
+        axes.axhline(self.n_clusters, color=FAINT, ls=":", zorder=0)
+
+    def _leaves(self) -> list[int]:
+        """Components in an order in which no branches of the tree cross."""
+        leaves = [[k] for k in range(self.n_components)]
+        for i, j in self.linkage[:, :2].astype(int):
+            leaves.append(leaves[i] + leaves[j])
+        return leaves[-1]
+
+    def _level(self, n_clusters: int | None) -> int:
+        if n_clusters is None:
+            return self.n_clusters
+        level = check_integer("n_clusters", n_clusters, 1)
+        if level > self.n_components:
+            raise ParameterError(
+                f"n_clusters must be at most {self.n_components}, the number of components, "
+                f"got {n_clusters!r}"
+            )
+        return level
+
+    def _members(self, n_clusters: int | None) -> list[NDArray[np.intp]]:
+        """Components of each cluster of a level."""
+        labels = self.labels(n_clusters)
+        return [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+
+    def _each_block(
+        self,
+        X: Rows,
+        members: list[NDArray[np.intp]],
+        write: Callable[[slice, Rows], None],
+    ) -> None:
+        """Hand every block of rows and its clusters' shares to a function."""
+        density = self._parameters.density(X.dtype)
+        count = threads.for_work(self._n_threads, pass_flops(X, self._parameters))
+
+        def block(rows: slice) -> None:
+            write(rows, cluster_shares(X[rows], density, members))
+
+        for_blocks(block, len(X), block_rows(self.n_components), count)
+
+
+def nest(
+    parameters: Parameters,
+    check_rows: Callable[[object], Rows],
+    n_threads: int | None,
+    X: object,
+    sample_weight: object,
+    criterion: str,
+) -> Hierarchy:
+    """Merge the components of a mixture whose rows are what `check_rows` returns."""
+    check_choice("criterion", criterion, CRITERIA)
+    data = _data(parameters, check_rows, n_threads, X, sample_weight)
+    if criterion == "bhattacharyya":
+        merges = merge_by_distance(parameters)
+        heights = np.maximum.accumulate([0.0, *(merge.value for merge in merges)])[1:]
+        entropies = None if data is None else _entropies(_drops(merges, data))
+        n_clusters = parameters.n_components - int((heights <= FAR_APART).sum())
+    elif data is None:
+        raise ParameterError(
+            "X must be given for criterion='entropy', which sums over its rows, but is None; "
+            "criterion='bhattacharyya' needs only the mixture"
+        )
+    else:
+        merges = merge_by_entropy(data)
+        drops = np.array([merge.value for merge in merges])
+        heights, entropies = np.cumsum(drops), _entropies(drops)
+        n_clusters = elbow(entropies, data.total)
+    linkage = _linkage(parameters.n_components, merges, heights)
+    return Hierarchy(criterion, linkage, entropies, n_clusters, parameters, check_rows, n_threads)
+
+
+def elbow(entropies: FloatArray, total: float) -> int:
+    """Return where two straight lines fit the entropies of 1, 2, ... clusters best.
+
+    `total` is the weight of the rows that the entropies are sums over.
+    """
+    n_components = len(entropies)
+    if n_components < 3 or entropies[-1] < CLEAR * total:
+        return n_components
+    levels = np.arange(1, n_components + 1)
+
+    def misfit(end: int) -> float:
+        parts = (slice(0, end), slice(end - 1, None))  # both have the level at which they meet
+        errors = [_line(levels[part], entropies[part]) - entropies[part] for part in parts]
+        return float(np.square(np.concatenate(errors)).sum())
+
+    return min(range(2, n_components), key=misfit)
+
+
+def _line(x: NDArray[np.intp], y: FloatArray) -> FloatArray:
+    """Values at x of the straight line of least squares."""
+    return np.asarray(np.polyval(np.polyfit(x, y, 1), x), np.float64)
+
+
+def _data(
+    parameters: Parameters,
+    check_rows: Callable[[object], Rows],
+    n_threads: int | None,
+    X: object,
+    sample_weight: object,
+) -> Data | None:
+    if X is None:
+        if sample_weight is not None:
+            raise ParameterError("sample_weight needs the rows that it weights, but X is None")
+        return None
+    rows = check_rows(X)
+    return Data(rows, check_sample_weight(sample_weight, len(rows)), parameters, n_threads)
+
+
+def _drops(merges: list[Merge], data: Data) -> FloatArray:
+    """Entropy that each merge takes away."""
+    taken = gains({merge.pair for merge in merges}, data)
+    return np.array([taken[merge.pair] for merge in merges])
+
+
+def _entropies(drops: FloatArray) -> FloatArray:
+    """Entropies of 1, 2, ... clusters: one cluster has none, and what merges take adds up."""
+    return np.append(0.0, np.cumsum(drops[::-1]))
+
+
+def _linkage(n_components: int, merges: list[Merge], heights: FloatArray) -> FloatArray:
+    number: dict[Cluster, int] = {frozenset((k,)): k for k in range(n_components)}
+    linkage = np.empty((len(merges), 4))
+    for i, merge in enumerate(merges):
+        union = merge.one | merge.other
+        pair = sorted((number[merge.one], number[merge.other]))
+        linkage[i] = *pair, heights[i], len(union)
+        number[union] = n_components + i
+    return linkage

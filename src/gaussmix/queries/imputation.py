@@ -1,0 +1,68 @@
+"""Rows with missing values, filled in by the mixture: each row from the features it has."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.interface import Rows
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries.conditioning import predict, regression
+from gaussmix.queries.features import Indices
+
+CHUNK_ROWS = 1 << 17  # rows of one pattern that are gathered at a time
+
+Missing = NDArray[np.bool_]
+
+
+def fill(
+    X: Rows, missing: Missing, parameters: Parameters, std: Rows | None, n_threads: int | None
+) -> None:
+    """Write the conditional means of what is missing into X (N, D), INOUT.
+
+    std (N, D), if given, INOUT: the conditional standard deviations, in the same places.
+    """
+    for pattern, rows in _patterns(missing):
+        if pattern.all():
+            _fill_empty(X, rows, parameters, std)
+            continue
+        given, features = np.flatnonzero(~pattern), np.flatnonzero(pattern)
+        model = regression(parameters, given, features)
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = rows[start : start + CHUNK_ROWS]
+            mean = np.empty((len(chunk), len(features)), X.dtype)
+            spread = None if std is None else np.empty_like(mean)
+            predict(model, X[np.ix_(chunk, given)], mean, spread, n_threads)
+            X[np.ix_(chunk, features)] = mean
+            if std is not None:
+                std[np.ix_(chunk, features)] = spread
+
+
+def moments(parameters: Parameters) -> tuple[Rows, Rows]:
+    """Mean and standard deviation of every feature of the mixture: (D,), (D,)."""
+    weights = parameters.weights / parameters.weights.sum()
+    mean = weights @ parameters.means
+    variances = np.diagonal(parameters.full_covariances(), axis1=1, axis2=2)
+    return mean, np.sqrt(weights @ (variances + (parameters.means - mean) ** 2))
+
+
+def _fill_empty(X: Rows, rows: Indices, parameters: Parameters, std: Rows | None) -> None:
+    mean, deviation = moments(parameters)
+    X[rows] = mean
+    if std is not None:
+        std[rows] = deviation
+
+
+def _patterns(missing: Missing) -> Iterator[tuple[Missing, Indices]]:
+    """Every pattern in which something is missing (D,), and its rows in order."""
+    rows = np.flatnonzero(missing.any(axis=1))
+    if not len(rows):
+        return
+    bits = np.packbits(missing[rows], axis=1)
+    words = np.zeros((len(rows), -(-bits.shape[1] // 8) * 8), dtype=np.uint8)
+    words[:, : bits.shape[1]] = bits
+    keys = words.view(np.uint64)
+    order = np.lexsort(keys.T)
+    changes = (keys[order[1:]] != keys[order[:-1]]).any(axis=1)
+    for group in np.split(rows[order], np.flatnonzero(changes) + 1):
+        yield missing[group[0]], group

@@ -1,0 +1,267 @@
+r"""Which components to merge: two at a time, until one cluster is left.
+
+A cluster is a set of components, and its share of a row, t_S = sum_{k in S} r_k, the sum of their
+responsibilities. The entropy of a clustering is - sum_n w_n sum_S t_S log t_S. Merging S and T
+lowers it by their gain (Baudry, Raftery, Celeux, Lo & Gottardo, 2010)
+
+    G(S, T) = sum_n w_n (t_S log((t_S + t_T) / t_S) + t_T log((t_S + t_T) / t_T)),
+
+and the pair of largest gain is merged. Written so, every term is positive and the gains of
+clusters that hardly touch are right to a few digits too, however small. G is concave in either
+share and 0 where it is, hence subadditive: G(S + S', T) <= G(S, T) + G(S', T). So the gains known
+before a merge bound those after it, and few of the new ones have to be computed at all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core import dispatch, threads
+from gaussmix._core.constants import Density, FloatArray
+from gaussmix._core.interface import Rows
+from gaussmix.model.parameters import Parameters
+
+BLOCK_VALUES = 1 << 16
+"""Shares of rows that a thread holds at a time, half a megabyte. With half as many NumPy's calls
+cost a third of the time, with four times as many the cache is missed."""
+
+REHEARSAL_ROWS = 1 << 14
+"""Rows on which the merges are rehearsed, to know which gains the pass over all has to carry."""
+
+LOG_FLOPS = 20  # about what a logarithm costs
+LOWEST = float(np.finfo(np.float64).tiny)
+
+Cluster: TypeAlias = frozenset[int]
+Pair: TypeAlias = frozenset[Cluster]
+Measure: TypeAlias = Callable[[set[Pair]], dict[Pair, float]]
+Foresee: TypeAlias = Callable[[Sequence[Cluster]], set[Pair]]
+Members: TypeAlias = list[int] | NDArray[np.intp]
+
+
+class Merge(NamedTuple):
+    """Two clusters that become one, and what the criterion says of them."""
+
+    one: Cluster
+    other: Cluster
+    value: float  # gain of entropy, or distance
+
+    @property
+    def pair(self) -> Pair:
+        """The two, in no order."""
+        return frozenset((self.one, self.other))
+
+
+class Data(NamedTuple):
+    """The rows that gains are sums over, under a mixture."""
+
+    X: Rows
+    sample_weight: FloatArray | None
+    parameters: Parameters
+    n_threads: int | None
+
+    @property
+    def total(self) -> float:
+        """Weight of all rows."""
+        return float(len(self.X) if self.sample_weight is None else self.sample_weight.sum())
+
+    def sample(self) -> "Data":
+        """Every so many of the rows, REHEARSAL_ROWS at most."""
+        step = -(-len(self.X) // REHEARSAL_ROWS)
+        weight = self.sample_weight
+        thinned = None if weight is None else weight[::step]
+        return self._replace(X=np.ascontiguousarray(self.X[::step]), sample_weight=thinned)
+
+
+def merge_by_entropy(data: Data) -> list[Merge]:
+    """Merge the two clusters whose union lowers the entropy most (Baudry et al., 2010).
+
+    The merges are rehearsed on a sample first. Then one pass over the rows carries every gain that
+    the rehearsal asked for; where the true gains lead elsewhere, another pass carries what a
+    rehearsal from there asks for. The result is that of computing every gain of every level.
+    """
+    sample = data.sample()
+    rehearsed: dict[Pair, float] = {}
+
+    def foresee(clusters: Sequence[Cluster]) -> set[Pair]:
+        _agglomerate(clusters, lambda pairs: gains(pairs, sample), lambda _: set(), rehearsed)
+        return set(rehearsed)
+
+    return _agglomerate(
+        _singles(data.parameters), lambda pairs: gains(pairs, data), foresee, known={}
+    )
+
+
+def merge_by_distance(parameters: Parameters) -> list[Merge]:
+    """Merge the two clusters of smallest Bhattacharyya distance (Hennig, 2010).
+
+    A cluster counts as the Gaussian that has its mean and covariance.
+    """
+    clusters, merges = _singles(parameters), []
+    weights, means, covariances = (
+        parameters.weights.copy(),
+        parameters.means.copy(),
+        parameters.full_covariances(),
+    )
+    distances = np.array([_bhattacharyya(k, means, covariances) for k in range(len(clusters))])
+    while len(clusters) > 1:
+        np.fill_diagonal(distances, np.inf)
+        i, j = _first_place(distances == distances.min())
+        merges.append(Merge(clusters[i], clusters[j], float(distances[i, j])))
+        weights[i], means[i], covariances[i] = _moments([i, j], weights, means, covariances)
+        _unite(clusters, i, j)
+        weights, means, covariances = (
+            np.delete(values, j, axis=0) for values in (weights, means, covariances)
+        )
+        distances = np.delete(np.delete(distances, j, axis=0), j, axis=1)
+        distances[i] = distances[:, i] = _bhattacharyya(i, means, covariances)
+    return merges
+
+
+def gains(pairs: set[Pair], data: Data) -> dict[Pair, float]:
+    """One pass over the rows: what merging each of the pairs would take from the entropy."""
+    if not pairs:
+        return {}
+    clusters = sorted({cluster for pair in pairs for cluster in pair}, key=sorted)
+    place = {cluster: i for i, cluster in enumerate(clusters)}
+    places = sorted(sorted(place[cluster] for cluster in pair) for pair in pairs)
+    partners = {i: np.array([j for first, j in places if first == i]) for i, _ in places}
+    members = [sorted(cluster) for cluster in clusters]
+    density = data.parameters.density()
+
+    def block(rows: slice) -> FloatArray:
+        shares = cluster_shares(np.ascontiguousarray(data.X[rows], np.float64), density, members)
+        weight = None if data.sample_weight is None else data.sample_weight[rows]
+        return _block_gains(shares.astype(np.float64, copy=False), weight, partners)
+
+    flops = LOG_FLOPS * len(data.X) * (len(pairs) + data.parameters.n_components)
+    count = threads.for_work(data.n_threads, flops)
+    totals = sum(_in_order(block, len(data.X), block_rows(data.parameters.n_components), count))
+    ordered = [frozenset((clusters[i], clusters[j])) for i, j in places]
+    return dict(zip(ordered, np.asarray(totals).tolist(), strict=True))
+
+
+def cluster_shares(X: Rows, density: Density, members: Sequence[Members]) -> Rows:
+    """Sums of the responsibilities of some components, for rows (B, D): (len(members), B)."""
+    resp = np.empty((len(X), len(density.means)), dtype=X.dtype)
+    dispatch.kernels(X).responsibilities(X, density, resp, 1)
+    columns = np.ascontiguousarray(resp.T)
+    return np.stack([columns[chosen].sum(axis=0) for chosen in members])
+
+
+def block_rows(n_components: int) -> int:
+    """Rows of a block, whatever the number of threads."""
+    return max(1, BLOCK_VALUES // n_components)
+
+
+def _in_order(
+    function: Callable[[slice], FloatArray], n_samples: int, size: int, n_threads: int
+) -> Iterator[FloatArray]:
+    """Results for blocks of `size` rows, computed on several threads, in the order of the blocks.
+
+    So sums of them do not depend on the number of threads.
+    """
+    blocks = (slice(start, start + size) for start in range(0, n_samples, size))
+    with ThreadPoolExecutor(n_threads) as pool:
+        while window := list(islice(blocks, 4 * n_threads)):  # not all, to bound what waits
+            yield from pool.map(function, window)
+
+
+def _block_gains(
+    shares: FloatArray, weight: FloatArray | None, partners: dict[int, NDArray[np.intp]]
+) -> FloatArray:
+    """Gains of clusters and their partners over a block of rows, one after the other.
+
+    einsum, not BLAS, whose sums may depend on how many threads it has.
+    """
+    shares = np.maximum(shares, LOWEST)  # 0 log 0 is 0
+    logs = np.log(shares)
+    weighted = shares if weight is None else shares * weight
+    parts = []
+    for i, others in partners.items():
+        union = shares[others]  # in place from here: new memory costs as much as the sums
+        union += shares[i]
+        np.log(union, out=union)
+        part = np.einsum("jn,n->j", union - logs[i], weighted[i])
+        union -= logs[others]
+        part += np.einsum("jn,jn->j", union, weighted[others])
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _agglomerate(
+    start: Sequence[Cluster], measure: Measure, foresee: Foresee, known: dict[Pair, float]
+) -> list[Merge]:
+    """Merge the pair of largest gain until one cluster is left; known gains grow by what it needs.
+
+    The table (m, m) holds exact gains and upper bounds. Bounds that exceed the largest exact gain
+    are replaced by known gains, so that the pair that is merged has the largest of all. If one is
+    not known, a measurement takes along what is foreseen to be needed later.
+    """
+    clusters, merges = list(start), []
+    bounds = np.full((len(clusters), len(clusters)), np.inf)
+    np.fill_diagonal(bounds, -np.inf)
+    exact = np.zeros(bounds.shape, dtype=bool)
+    while len(clusters) > 1:
+        best = bounds[exact].max(initial=-np.inf)
+        contested = np.argwhere(np.triu(~exact & (bounds > best)))
+        pairs = [frozenset((clusters[i], clusters[j])) for i, j in contested]
+        if not known.keys() >= set(pairs):
+            known.update(measure({*pairs, *foresee(clusters)} - known.keys()))
+        for (i, j), pair in zip(contested, pairs, strict=True):
+            bounds[i, j] = bounds[j, i] = known[pair]
+            exact[i, j] = exact[j, i] = True
+        best = bounds[exact].max()
+        i, j = _first_place(exact & (bounds == best))
+        merges.append(Merge(clusters[i], clusters[j], float(best)))
+        _unite(clusters, i, j)
+        bounds[i] = bounds[:, i] = bounds[i] + bounds[j]
+        exact[i] = exact[:, i] = False
+        bounds, exact = (
+            np.delete(np.delete(table, j, axis=0), j, axis=1) for table in (bounds, exact)
+        )
+    return merges
+
+
+def _singles(parameters: Parameters) -> list[Cluster]:
+    return [frozenset((k,)) for k in range(parameters.n_components)]
+
+
+def _unite(clusters: list[Cluster], i: int, j: int) -> None:
+    """Put the union in the place of the first, so that clusters stay in order of their least."""
+    clusters[i] |= clusters.pop(j)
+
+
+def _first_place(flags: NDArray[np.bool_]) -> tuple[int, int]:
+    i, j = np.argwhere(flags)[0]
+    return int(i), int(j)
+
+
+def _moments(
+    pair: list[int], weights: FloatArray, means: FloatArray, covariances: FloatArray
+) -> tuple[float, FloatArray, FloatArray]:
+    """Weight, mean and covariance of the mixture of two Gaussians."""
+    total = weights[pair].sum()
+    share = weights[pair] / total if total > 0 else np.full(2, 0.5)
+    mean = share @ means[pair]
+    step = means[pair[1]] - means[pair[0]]
+    within = np.tensordot(share, covariances[pair], axes=1)
+    return float(total), mean, within + share.prod() * np.outer(step, step)
+
+
+def _bhattacharyya(i: int, means: FloatArray, covariances: FloatArray) -> FloatArray:
+    r"""Distances of Gaussian i from all: (m,).
+
+    :math:`\delta' C^{-1} \delta / 8 + \log(|C| / \sqrt{|C_i| |C_j|}) / 2` with the average C of the
+    two covariances (Fukunaga, 1990, chapter 3).
+    """
+    average = (covariances + covariances[i]) / 2
+    delta = means - means[i]
+    steps = np.linalg.solve(average, delta[:, :, None])[:, :, 0]
+    own = np.linalg.slogdet(covariances)[1]
+    logs = np.linalg.slogdet(average)[1] - (own + own[i]) / 2
+    distances: FloatArray = (delta * steps).sum(axis=1) / 8 + logs / 2
+    return distances

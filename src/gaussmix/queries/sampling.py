@@ -1,0 +1,56 @@
+"""New rows of a mixture: blocks of them, each from its own stream, on all threads."""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.constants import FloatArray
+from gaussmix.model.parameters import Parameters
+from gaussmix.queries.parallel import for_blocks
+
+BLOCK_VALUES = 1 << 17  # normal deviates of one stream: a millisecond's work
+PARALLEL_VALUES = 1 << 20  # below this a second thread gains little
+
+
+def draw(
+    parameters: Parameters, n_samples: int, random_state: np.random.RandomState, n_threads: int = 1
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Rows (N, D) grouped by component, and their components (N,): mean + L z, C = L L'.
+
+    Every block has a stream of its own, whose seed comes from `random_state`, so the rows do not
+    depend on the number of threads.
+    """
+    n_features = parameters.n_features
+    weights = parameters.weights / parameters.weights.sum()
+    counts = random_state.multinomial(n_samples, weights)
+    seed = random_state.randint(2**32, size=4, dtype=np.uint32)
+    labels = np.repeat(np.arange(len(weights), dtype=np.int64), counts)
+    rows, roots = np.empty((n_samples, n_features)), _roots(parameters)
+    block_rows = max(BLOCK_VALUES // n_features, 1)
+
+    def block(part: slice) -> None:
+        key = np.random.SeedSequence(seed, spawn_key=(part.start // block_rows,))
+        np.random.Generator(np.random.SFC64(key)).standard_normal(out=rows[part])
+        _place(rows[part], labels[part], parameters.means, roots)
+
+    for_blocks(block, n_samples, block_rows, n_threads if rows.size > PARALLEL_VALUES else 1)
+    return rows, labels
+
+
+def _roots(parameters: Parameters) -> FloatArray:
+    """L' of every component, or standard deviations: (K, D, D) or (K, D)."""
+    factors, shape = parameters.precisions_cholesky, parameters.means.shape
+    if parameters.structure in ("full", "tied"):
+        return np.broadcast_to(np.linalg.inv(factors), (*shape, shape[1]))
+    return np.broadcast_to(1 / factors.reshape(len(factors), -1), shape)
+
+
+def _place(z: FloatArray, labels: NDArray[np.int64], means: FloatArray, roots: FloatArray) -> None:
+    """Turn standard normal rows, INOUT, into rows of their components, whose labels ascend."""
+    first, last = labels[0], labels[-1]
+    edges = np.searchsorted(labels, np.arange(first, last + 2))
+    for k, (start, end) in enumerate(pairwise(edges), first):
+        group = z[start:end]
+        group[...] = group @ roots[k] if roots.ndim == 3 else group * roots[k]
+        group += means[k]

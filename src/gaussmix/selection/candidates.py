@@ -1,0 +1,204 @@
+"""What came of fitting many mixtures to the same data: a table, its best row, and a picture."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.validation import check_choice
+
+CRITERIA = ("bic", "aic", "icl", "cv")
+SHOWN_BEST = 3  # candidates whose details are printed
+HEADS = {
+    "log_likelihood": "log-likelihood",
+    "n_parameters": "parameters",
+    "bic": "BIC",
+    "aic": "AIC",
+    "icl": "ICL",
+    "cv": "held out",
+    "seconds": "seconds",
+}
+
+
+class Candidate(NamedTuple):
+    """One mixture that was tried. If it failed, its numbers are NaN and `problem` says why."""
+
+    n_components: int
+    covariance_type: str
+    n_parameters: int
+    log_likelihood: float = math.nan
+    bic: float = math.nan
+    aic: float = math.nan
+    icl: float = math.nan
+    cv: float = math.nan
+    """Mean log-likelihood of held-out rows, higher being better; NaN if it was not asked for."""
+    converged: bool = False
+    n_iter: int = 0
+    seconds: float = 0.0
+    """Time it took; 0 if it is the same model as one before."""
+    problem: str = ""
+
+    def loss(self, criterion: str) -> float:
+        """Value of a criterion, turned so that lower is better; infinite if it failed."""
+        value = float(getattr(self, criterion))
+        if math.isnan(value):
+            return math.inf
+        return -value if criterion == "cv" else value
+
+    @property
+    def name(self) -> str:
+        """Number of components and covariance type."""
+        return f"{self.n_components} {self.covariance_type}"
+
+
+@dataclass(frozen=True, repr=False)
+class Selection:
+    """The mixtures that `gaussmix.select` tried, and the best of them.
+
+    Attributes
+    ----------
+    best_model : GaussianMixture
+        Fitted to all rows.
+    table : tuple of Candidate
+        A named tuple for every mixture, by number of components and then covariance type:
+        n_components, covariance_type, n_parameters, log_likelihood (of all rows), bic, aic, icl,
+        cv, converged, n_iter, seconds, and problem, empty unless the fit failed.
+    criterion : {'bic', 'aic', 'icl', 'cv'}
+        What the best was chosen by.
+    """
+
+    best_model: GaussianMixture
+    table: tuple[Candidate, ...]
+    criterion: str
+
+    @property
+    def best(self) -> Candidate:
+        """The best model's row of the table."""
+        return self.ranked()[0]
+
+    def ranked(self, criterion: str | None = None) -> list[Candidate]:
+        """Return the candidates that did not fail, the best first.
+
+        Parameters
+        ----------
+        criterion : {'bic', 'aic', 'icl', 'cv'}, optional
+            By default the one that the best was chosen by.
+        """
+        criterion = self._criterion(criterion)
+        good = [row for row in self.table if not row.problem]
+        return sorted(good, key=lambda row: row.loss(criterion))
+
+    def to_frame(self) -> Any:
+        """Return the table as a pandas DataFrame, a row for every candidate.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(self.table, columns=Candidate._fields)
+        return frame if self._has_cv() else frame.drop(columns="cv")
+
+    def plot(self, criterion: str | None = None, *, ax: Any = None) -> Any:
+        """Draw a criterion against the number of components, a line for every covariance type.
+
+        Parameters
+        ----------
+        criterion : {'bic', 'aic', 'icl', 'cv'}, optional
+            By default the one that the best was chosen by.
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure of pyplot's.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from gaussmix import plotting
+
+        return plotting.draw_curves(self.curves(criterion), ax)
+
+    def curves(self, criterion: str | None = None) -> Any:
+        """Return what `gaussmix.plotting` draws."""
+        from gaussmix import plotting
+
+        criterion = self._criterion(criterion)
+        counts = sorted({row.n_components for row in self.table})
+        values = {row[:2]: getattr(row, criterion) for row in self.table}
+        lines = {
+            structure: [values[count, structure] for count in counts]
+            for structure in self._structures()
+        }
+        best = self.ranked(criterion)[0]
+        return plotting.Curves(counts, lines, best[:2], _title(criterion))
+
+    def __str__(self) -> str:
+        parts = [self._matrix(), self._leaders(), *self._remarks()]
+        return "\n\n".join(parts)
+
+    __repr__ = __str__
+
+    def _criterion(self, criterion: str | None) -> str:
+        if criterion is None:
+            return self.criterion
+        return check_choice("criterion", criterion, CRITERIA if self._has_cv() else CRITERIA[:-1])
+
+    def _has_cv(self) -> bool:
+        return self.criterion == "cv"
+
+    def _structures(self) -> list[str]:
+        return list(dict.fromkeys(row.covariance_type for row in self.table))
+
+    def _matrix(self) -> str:
+        """The criterion of every candidate, numbers of components down, structures across."""
+        structures, best = self._structures(), self.best
+        cells = {row[:2]: self._cell(row, row is best) for row in self.table}
+        lines = [_title(self.criterion), "components" + "".join(f"{s:>14}  " for s in structures)]
+        counts = dict.fromkeys(row.n_components for row in self.table)
+        lines += [f"{k:>10}" + "".join(cells[k, s] for s in structures) for k in counts]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _cell(self, row: Candidate, best: bool) -> str:
+        text = "failed" if row.problem else _number(row, self.criterion)
+        doubt = "" if row.problem or row.converged else "?"
+        return f"{text:>14}{'*' * best + doubt:2}"
+
+    def _leaders(self) -> str:
+        heads = {name: head for name, head in HEADS.items() if name != "cv" or self._has_cv()}
+        lines = [f"{'best':<14}" + "".join(f"{head:>{_width(head)}}" for head in heads.values())]
+        for row in self.ranked()[:SHOWN_BEST]:
+            cells = (f"{_number(row, name):>{_width(head)}}" for name, head in heads.items())
+            lines.append(f"{row.name:<14}" + "".join(cells))
+        return "\n".join(lines)
+
+    def _remarks(self) -> list[str]:
+        remarks = []
+        if any(not row.converged and not row.problem for row in self.table):
+            remarks.append("? did not converge: increase max_iter or tol")
+        for problem in dict.fromkeys(row.problem for row in self.table if row.problem):
+            failed = ", ".join(row.name for row in self.table if row.problem == problem)
+            remarks.append(f"failed, {problem}: {failed}")
+        return remarks
+
+
+def _width(head: str) -> int:
+    return max(14, len(head) + 2)
+
+
+def _number(row: Candidate, name: str) -> str:
+    value = getattr(row, name)
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.{5 if name == 'cv' else 3}f}"
+
+
+def _title(criterion: str) -> str:
+    if criterion == "cv":
+        return "mean log-likelihood of held-out rows, higher is better"
+    return f"{criterion.upper()}, lower is better"

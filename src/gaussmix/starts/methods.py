@@ -1,0 +1,383 @@
+"""Where EM begins: parameters from a quick look at the data, or those that the user gives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias, cast
+
+import numpy as np
+from scipy.linalg.lapack import dsyevd
+
+from gaussmix._core.constants import RESOLUTION, FloatArray, Structure, factors_shape
+from gaussmix.data.base import Data, InMemory
+from gaussmix.data.subsample import Sample
+from gaussmix.em.trials import Round, best_trials
+from gaussmix.kmeans.lloyd import lloyd
+from gaussmix.kmeans.nearest import Labels, nearest_labels
+from gaussmix.kmeans.seeding import distinct_rows, plus_plus
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters, factors_of_precisions
+from gaussmix.model.statistics import Statistics, collect, collect_labelled
+from gaussmix.starts.emem import emem
+from gaussmix.starts.ward import ward
+from gaussmix.validation import check_numbers
+
+LLOYD_ITERATIONS = 100
+LLOYD_TOL = 1e-4  # scikit-learn's; a start need not be a better K-means than that
+
+MOST_CANDIDATES = 20
+"""K-means begins with centres that are each the best of K candidates, and of no more than these.
+With scikit-learn's 2 + log K it found twenty groups a quarter as often."""
+
+MOST_KMEANS = 5
+ROWS_PER_KMEANS = 1 << 18
+"""The start by K-means is the best of several, one more for so many rows: beside passes over all of
+them, K-means and a few EM iterations on a sample cost nothing that shows."""
+KMEANS_ROUNDS = (Round(n_iter=10, kept=1),)
+
+ROWS_PER_PARAMETER = 8
+SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
+"""Where a sample has so many rows for every free parameter, EM by its rows alone comes close to
+where EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
+nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
+
+FEW_STARTS = 3
+TRIAL_ITERATIONS = 20
+"""Of more than FEW_STARTS starts, the best third after so many EM iterations on a sample is run to
+the end. After 5 or 10 the start that would end best was more often among those dropped."""
+TRIALS_PAY = 8  # where X has so many times the rows of the sample; below, they cost what they save
+
+WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
+SYMMETRY = 1e-8  # by how much of its largest entry a given matrix may differ from its transpose
+
+LOWEST_PIVOT = float(np.finfo(np.float64).tiny)  # the inverse of a smaller one overflows
+
+BLOCK_ROWS = 1024  # of random responsibilities held at a time
+
+Grouping: TypeAlias = Callable[[Sample, int, np.random.RandomState, int | None], Labels]
+
+
+class Given(NamedTuple):
+    """Initial parameters that a user gives; a start fills in those that are None."""
+
+    weights: FloatArray | None = None
+    means: FloatArray | None = None
+    precisions: FloatArray | None = None
+
+
+NOTHING_GIVEN = Given()
+
+
+@np.errstate(over="ignore", invalid="ignore")  # a moment may overflow: the M-step says so
+def initial_parameters(
+    data: Data,
+    *,
+    structure: Structure,
+    n_components: int,
+    method: str,
+    reg_covar: float,
+    random_state: np.random.RandomState,
+    given: Given = NOTHING_GIVEN,
+) -> Parameters:
+    """Parameters for EM to begin with.
+
+    Rows are grouped, as `scaled_rows` scales them, and every group becomes a component; or, by
+    'random' and 'emem', belong to components by degrees. Of many rows only a sample is looked at,
+    and where that tells enough, 'kmeans' is followed by EM on it.
+
+    Parameters
+    ----------
+    data : Data
+    structure : {'full', 'tied', 'diag', 'spherical'}
+    n_components : int
+        At most n_samples.
+    method : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', 'emem'}
+    reg_covar : float
+    random_state : RandomState
+    given : Given
+        Checked parameters that take the place of the start's. Where all are given nothing is
+        computed.
+    """
+    weights, means, precisions = given
+    if weights is not None and means is not None and precisions is not None:
+        return Parameters.from_precisions(structure, weights, means, precisions)
+    sample, n_threads = data.sample(n_components, random_state), data.n_threads
+    if method == "random":
+        statistics = random_statistics(sample, structure, n_components, random_state)
+        start, _ = m_step(statistics, reg_covar)
+    elif method == "emem":
+        alike = np.zeros(len(sample.rows), dtype=np.int32)
+        total, _ = m_step(hard_statistics(sample, alike, structure, 1, n_threads), 0.0)
+        found = emem(sample, total, n_components, random_state, n_threads)
+        start, _ = m_step(collect(*sample, found, n_threads), reg_covar)
+    else:
+        sizes = structure, n_components
+        start = _grouped(method, data, sample, sizes, reg_covar, random_state)
+    if weights is None and means is None and precisions is None:
+        return start
+    start = replace(
+        start,
+        weights=start.weights if weights is None else weights,
+        means=start.means if means is None else means,
+    )
+    if precisions is None:
+        return start
+    return Parameters.from_precisions(structure, start.weights, start.means, precisions)
+
+
+def promising(
+    starts: Sequence[Parameters],
+    data: Data,
+    *,
+    reg_covar: float,
+    random_state: np.random.RandomState,
+) -> Sequence[Parameters]:
+    """Return those of many starts that are worth a run to the end, the best first.
+
+    After some EM iterations on the sample that a start looks at, the best third and no fewer than
+    FEW_STARTS go on, from where they started. So few are returned as they are, and so are all if
+    there are less than TRIALS_PAY times the rows of the sample.
+    """
+    kept = max(FEW_STARTS, -(-len(starts) // 3))
+    if len(starts) <= kept:
+        return starts
+    sample = data.sample(starts[0].n_components, random_state)
+    if data.n_samples < TRIALS_PAY * len(sample.rows):
+        return starts
+    return _best(starts, sample, (Round(TRIAL_ITERATIONS, kept),), reg_covar, data.n_threads)
+
+
+def _best(
+    starts: Sequence[Parameters],
+    sample: Sample,
+    rounds: Sequence[Round],
+    reg_covar: float,
+    n_threads: int | None,
+) -> Sequence[Parameters]:
+    """Return the starts of the best short runs; a single start is not run."""
+    if len(starts) == 1:
+        return starts
+    trials = best_trials(sample, starts, rounds, reg_covar=reg_covar, n_threads=n_threads)
+    return [starts[trial.number] for trial in trials]
+
+
+def _tells(sample: Sample, start: Parameters, n_samples: int) -> bool:
+    """Whether EM on a sample is worth its time, and leads where EM on all rows does."""
+    n_rows = len(sample.rows)
+    return n_samples >= TRIALS_PAY * n_rows and n_rows >= ROWS_PER_PARAMETER * start.n_free()
+
+
+def _grouped(
+    method: str,
+    data: Data,
+    sample: Sample,
+    sizes: tuple[Structure, int],
+    reg_covar: float,
+    random_state: np.random.RandomState,
+) -> Parameters:
+    """A component for every group of rows."""
+    structure, n_components = sizes
+    scaled = Sample(scaled_rows(sample), sample.weight)
+    starts = []
+    for _ in range(_n_groupings(method, data.n_samples)):
+        labels = GROUPINGS[method](scaled, n_components, random_state, data.n_threads)
+        statistics = hard_statistics(sample, labels, structure, n_components, data.n_threads)
+        starts.append(m_step(statistics, reg_covar)[0])
+    if method == "kmeans" and _tells(sample, starts[0], data.n_samples):
+        trials = best_trials(
+            sample, starts, SAMPLE_ROUNDS, reg_covar=reg_covar, n_threads=data.n_threads
+        )
+        return trials[0].parameters
+    return _best(starts, sample, KMEANS_ROUNDS, reg_covar, data.n_threads)[0]
+
+
+def _n_groupings(method: str, n_samples: int) -> int:
+    return min(MOST_KMEANS, 1 + n_samples // ROWS_PER_KMEANS) if method == "kmeans" else 1
+
+
+def scaled_rows(sample: Sample) -> FloatArray:
+    r"""Copy the rows in principal directions of the features, on a scale between two.
+
+    Where :math:`Z = U \Lambda V'` are the standardised rows, it returns :math:`U \Lambda^{1/2}`
+    times a number: mclust's SVD scaling (Scrucca & Raftery, 2015). Units do not matter; features
+    that say the same thing count less than once each; and directions with hardly any spread are
+    not blown up to the size of the others, as they are by whitening. A constant feature counts for
+    nothing.
+    """
+    weight = sample.weights
+    total = weight.sum()
+    mean = weight @ sample.rows / total
+    scaled: FloatArray = sample.rows - mean
+    weighted = scaled if sample.weight is None else weight[:, None] * scaled
+    covariance = weighted.T @ scaled / total
+    spread = np.sqrt(covariance.diagonal())
+    scale = 1.0 / np.where(spread > RESOLUTION * np.abs(mean), spread, np.inf)
+    correlation = scale[:, None] * covariance * scale
+    if not np.isfinite(correlation).all():
+        return np.zeros(sample.rows.shape)  # moments overflow, which the M-step will say
+    variances, directions, failed = dsyevd(correlation)
+    if failed:
+        return scaled * scale
+    directions *= scale[:, None] * np.maximum(variances, RESOLUTION) ** -0.25
+    whitened: FloatArray = scaled @ directions
+    return whitened
+
+
+def hard_statistics(
+    sample: Sample,
+    labels: Labels,
+    structure: Structure,
+    n_components: int,
+    n_threads: int | None = None,
+) -> Statistics:
+    """Statistics of rows that belong to one component each, about the components' means.
+
+    A component without rows, or whose rows have no weight, is shifted to the mean of all. Moments
+    are float64 in every part, whatever the rows are.
+    """
+    rows, weight = sample.rows.astype(np.float64, copy=False), sample.weight
+    columns = rows.T if weight is None else rows.T * weight
+    groups = labels.astype(np.intp)  # as bincount would have them for every column
+    n_k = np.bincount(groups, weight, n_components)
+    sums = np.array([np.bincount(groups, column, n_components) for column in columns])
+    if not n_k.all():
+        empty = n_k == 0
+        sums[:, empty] = sums.sum(axis=1, keepdims=True) / n_k.sum()
+        n_k[empty] = 1
+    shift = np.ascontiguousarray((sums / n_k).T)
+    return collect_labelled(rows, weight, labels, structure, shift, n_threads)
+
+
+def random_statistics(
+    sample: Sample, structure: Structure, n_components: int, random_state: np.random.RandomState
+) -> Statistics:
+    """Statistics under responsibilities random_state.uniform(size=(N, K)), normalised."""
+    weight = sample.weights
+    mean = weight @ sample.rows / weight.sum()
+    statistics = Statistics.zeros(structure, np.tile(mean, (n_components, 1)))
+    for start in range(0, len(sample.rows), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        deviations = sample.rows[rows] - mean
+        resp = random_state.uniform(size=(len(deviations), n_components))
+        resp *= (weight[rows] / resp.sum(axis=1))[:, None]
+        for k in range(n_components):
+            _add(statistics, k, deviations, resp[:, k])
+    return replace(statistics, weight=float(weight.sum()), n_samples=len(sample.rows))
+
+
+def _add(statistics: Statistics, k: int, deviations: FloatArray, weight: FloatArray) -> None:
+    """Add rows, given as deviations (B, D) from the shift, to component k, in place."""
+    statistics.n_k[k] += weight.sum()
+    statistics.first[k] += weight @ deviations
+    if statistics.structure == "tied":
+        statistics.second[...] += (weight[:, None] * deviations).T @ deviations
+    elif statistics.structure == "full":
+        statistics.second[k] += (weight[:, None] * deviations).T @ deviations
+    else:
+        squares = weight @ deviations**2
+        statistics.second[k] += squares if statistics.structure == "diag" else squares.sum()
+
+
+def _kmeans(
+    scaled: Sample, n_components: int, random_state: np.random.RandomState, n_threads: int | None
+) -> Labels:
+    rows, weight = scaled
+    n_trials = min(n_components, MOST_CANDIDATES)
+    centers = plus_plus(scaled, n_components, random_state, n_threads, n_trials)
+    threshold = LLOYD_TOL * float(np.vdot(rows, rows)) / rows.size
+    data = InMemory(rows, weight, n_threads)
+    found = lloyd(data, centers, max_iter=LLOYD_ITERATIONS, threshold=threshold)
+    return cast(Labels, found.labels)
+
+
+def _plus_plus(
+    scaled: Sample, n_components: int, random_state: np.random.RandomState, n_threads: int | None
+) -> Labels:
+    centers = plus_plus(scaled, n_components, random_state, n_threads)
+    return nearest_labels(scaled.rows, centers, n_threads)
+
+
+def _random_from_data(
+    scaled: Sample, n_components: int, random_state: np.random.RandomState, n_threads: int | None
+) -> Labels:
+    """Group rows around distinct rows."""
+    rows, weight = scaled
+    chosen = distinct_rows(len(rows), n_components, weight, random_state)
+    return nearest_labels(rows, rows[chosen].astype(np.float64), n_threads)
+
+
+GROUPINGS: dict[str, Grouping] = {
+    "kmeans": _kmeans,
+    "k-means++": _plus_plus,
+    "random_from_data": _random_from_data,
+    "hierarchical": ward,
+}
+
+METHOD_NAMES = ("kmeans", "k-means++", "random", "random_from_data", "hierarchical", "emem")
+
+
+def check_weights(weights: object, n_components: int, name: str = "weights") -> FloatArray:
+    """Return a copy of the weights of components, shape (K,), each in [0, 1], that sum to 1."""
+    array = check_floats(name, weights, (n_components,)).copy()
+    if (array < 0).any() or (array > 1).any():
+        raise ValueError(
+            f"The parameter '{name}' should be in the range [0, 1], but got max value "
+            f"{array.max():.5f}, min value {array.min():.5f}"
+        )
+    if abs(1 - array.sum()) > WEIGHT_SUM:
+        raise ValueError(
+            f"The parameter '{name}' should be normalized, but got sum({name}) = {array.sum():.5f}"
+        )
+    return array
+
+
+def check_means(
+    means: object, n_components: int, n_features: int, name: str = "means"
+) -> FloatArray:
+    """Return a copy of the means, shape (K, D)."""
+    return check_floats(name, means, (n_components, n_features)).copy()
+
+
+def check_matrices(
+    kind: str, matrices: object, structure: Structure, n_components: int, n_features: int
+) -> FloatArray:
+    """Return a copy of positive definite matrices in the structure's shape; `kind` names them."""
+    name = f"{structure} {kind}"
+    array = check_floats(name, matrices, factors_shape(structure, n_components, n_features)).copy()
+    if structure in ("diag", "spherical"):
+        if (array <= 0).any():
+            raise ValueError(f"'{name}' should be positive, but got {array.min():g}")
+        pivots = array
+    else:
+        pivots = _pivots(name, structure, array)
+    if pivots.min() < LOWEST_PIVOT:
+        raise ValueError(
+            f"'{name}' should have an inverse within float64, but a pivot is {pivots.min():g}, "
+            f"below {LOWEST_PIVOT:.3g}"
+        )
+    return array
+
+
+def _pivots(name: str, structure: Structure, array: FloatArray) -> FloatArray:
+    """Squared diagonals of Cholesky factors; raises if matrices are not positive definite."""
+    scale = np.abs(array).max(axis=(-2, -1), keepdims=True)
+    if (np.abs(array - np.swapaxes(array, -2, -1)) > SYMMETRY * scale).any():
+        raise ValueError(f"'{name}' should be symmetric, positive-definite, but is not symmetric")
+    try:
+        factors = factors_of_precisions(structure, array)
+    except NotPositiveDefiniteError as error:
+        raise ValueError(f"'{name}' should be symmetric, positive-definite, but {error}") from None
+    pivots: FloatArray = np.diagonal(factors, axis1=-2, axis2=-1) ** 2
+    return pivots
+
+
+def check_floats(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
+    """Return finite numbers of a shape as a float64 array, the same one if it is that already."""
+    numbers = check_numbers(values, name)
+    if numbers.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {numbers.shape}"
+        )
+    array: FloatArray = np.ascontiguousarray(numbers, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
+    return array
