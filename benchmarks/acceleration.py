@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray, Structure
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.loop import EMResult, em

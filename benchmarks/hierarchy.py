@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from gaussmix import GaussianMixture, KMeans
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.plotting import DARK, palette, srgb
 
 N_SAMPLES, NOISE = 20_000, 0.09
@@ -27,10 +27,8 @@ N_COMPONENTS, N_CLUSTERS = 12, 4
 OUTLINE = 1.5  # standard deviations
 PICTURE = Path(__file__).parents[1] / "docs" / "hierarchy.png"
 
-Labels = NDArray[np.integer]
 
-
-def moons_and_rings(seed: int) -> tuple[FloatArray, Labels]:
+def moons_and_rings(seed: int) -> tuple[FloatArray, NDArray[np.integer]]:
     """Two moons in each other's arms, and a ring in a ring: rows (N, 2) and their clusters."""
     rng = np.random.default_rng(seed)
     y = rng.choice(4, size=N_SAMPLES, p=SHARES)
@@ -85,7 +83,7 @@ def means_of(proba: Any, X: FloatArray) -> FloatArray:
     return np.asarray(proba.T @ (X - X.mean(axis=0)) / proba.sum(axis=0)[:, None])
 
 
-def matching(labels: Labels, reference: Labels) -> NDArray[np.intp]:
+def matching(labels: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.intp]:
     """The cluster of the reference whose colour each label gets, one each."""
     counts = np.zeros((N_CLUSTERS, N_CLUSTERS))
     np.add.at(counts, (labels, reference), 1)
@@ -115,7 +113,9 @@ def draw(
             axes.text(*mean, str(k), ha="center", va="center", weight="bold", size=12)
 
 
-def describe(axes: Any, title: str, note: str, truth: Labels, found: Labels) -> None:
+def describe(
+    axes: Any, title: str, note: str, truth: NDArray[np.integer], found: NDArray[np.integer]
+) -> None:
     axes.set_title(title, size=20, pad=26)
     index = adjusted_rand_score(truth, found)
     note = f"{note}, adjusted Rand index {index:.3f}"

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import InMemory
 from gaussmix.data.dask import FAN_IN, DaskData, data
 from gaussmix.model.parameters import Parameters

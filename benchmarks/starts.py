@@ -14,7 +14,7 @@ import numpy as np
 from sklearn import datasets, mixture
 
 from gaussmix import GaussianMixture
-from gaussmix._core.constants import FloatArray, Structure
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.em.trials import n_spurious
 from gaussmix.model.parameters import Parameters
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import strategy_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import KERNELS
+from gaussmix._core.types import Structure
 from gaussmix.bench.cases import Case, Contender, builds
 
 BUILDS = builds()

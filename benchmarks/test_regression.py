@@ -9,7 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from scipy.linalg import solve_triangular
 
 from gaussmix import GaussianMixture
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 
 N_ROWS, N_KNOWN, N_COMPONENTS = 1_000_000, 7, 16
 

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, load, save
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.cli.commands import main
 from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import METHODS, Accelerator, anderson, squarem, strategy_of

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gaussmix import DataError, ParameterError, scan
-from gaussmix._core.constants import GROUP_ROWS, FloatArray
+from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.types import FloatArray
 from gaussmix.io.sources import Source, streams
 
 pa = pytest.importorskip("pyarrow")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gaussmix._core import reference
-from gaussmix._core.constants import STRUCTURES
+from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import KERNELS
 from gaussmix.bench import benchmark, charts, efficiency, machine, race, report, rivals, targets
 from gaussmix.bench.benchmark import EVERY_BUILD, SHORT, all_of_it

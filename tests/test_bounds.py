@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 from gaussmix.bench.bounds import Bound, bound, milliseconds, terms
 from gaussmix.bench.cases import EM, FIT, KMEANS, PREDICT, PREDICT_PROBA, Case, make_problem
 from gaussmix.bench.machine import Ceilings

@@ -25,8 +25,8 @@ from gaussmix import (
     load,
     save,
 )
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.em.fingerprint import Digest, DigestPass
 from gaussmix.model.statistics import Statistics, StatisticsPass
 

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, KMeans, load, progress, save
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.cli import demo
 from gaussmix.cli.commands import main
 from gaussmix.io.readers import DataError
@@ -371,7 +371,7 @@ def test_a_wrong_output_is_found_before_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("matplotlib")
-    for work in ("sources.scan", "storage.load", "demo.generate"):
+    for work in ("io.sources.scan", "storage.load", "cli.demo.generate"):
         monkeypatch.delattr(f"gaussmix.{work}")
     commands: list[tuple[list[object], str]] = [
         (["fit", data, "-k", 2], ".npz"),

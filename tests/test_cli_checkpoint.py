@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, load
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.cli import commands
 
 

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries import conditioning
 from gaussmix.queries.conditioning import conditional, marginal, predict, regression

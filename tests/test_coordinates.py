@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, sqrtm
 
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.em.coordinates import Chart
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters

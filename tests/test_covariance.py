@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model import m_step as m_step_module
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters

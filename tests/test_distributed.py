@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, KMeans
-from gaussmix._core.constants import STRUCTURES, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data import dask as on_dask
 from gaussmix.data.subsample import subsample
 from gaussmix.validation import check_sample_weight

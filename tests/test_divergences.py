@@ -5,7 +5,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries.divergences import DISTANCES, bhattacharyya, hellinger, kullback_leibler
 

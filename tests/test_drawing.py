@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, kstest
 
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries import sampling
 from gaussmix.queries.sampling import draw

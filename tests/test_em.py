@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import STRUCTURES, Structure, factors_shape
+from gaussmix._core.density import STRUCTURES, factors_shape
+from gaussmix._core.types import Structure
 from gaussmix.data.base import InMemory
 from gaussmix.em.loop import EMResult, EMState, Monitor, Step, em, hasten, proceed
 from gaussmix.model.m_step import m_step

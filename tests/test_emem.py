@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 
 datasets = pytest.importorskip("sklearn.datasets")
 Rows = NDArray[np.float64]

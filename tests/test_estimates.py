@@ -11,8 +11,9 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import Estimates
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.parameters import Parameters
 
 

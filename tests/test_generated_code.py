@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).resolve().parents[1] / "src/gaussmix/_core"
-PIECES = ("layout", "packing", "density", "posterior", "moments", "vector_math")
+PIECES = ("layout", "packing", "log_density", "posterior", "moments", "vector_math")
 
 # Anything of Python's or Cython's runtime but names of types, constants and functions of our own.
 RUNTIME = re.compile(r"\b(?:__Pyx_\w+|Py[A-Z]\w*|_Py\w+|Py_(?!ssize_t)\w+)\b")

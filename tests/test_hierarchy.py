@@ -14,8 +14,8 @@ from scipy.special import xlogy
 from scipy.stats import norm
 
 from gaussmix import GaussianMixture, NotFittedError
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.queries import merging as merging_module
 from gaussmix.queries.hierarchy import Hierarchy, elbow
 from gaussmix.queries.merging import Data, cluster_shares, gains

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries import imputation
 from gaussmix.queries.conditioning import conditional

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
 from gaussmix import GaussianMixture
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 from gaussmix.data.base import InMemory, MakePass, R
 from gaussmix.em import incremental
 from gaussmix.em.incremental import rows_per_block, sweep

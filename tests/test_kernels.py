@@ -10,15 +10,9 @@ import pytest
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.constants import (
-    LOG_LOWEST,
-    STRUCTURES,
-    Density,
-    FloatArray,
-    Structure,
-    factors_shape,
-)
-from gaussmix._core.interface import Kernels, Rows
+from gaussmix._core.density import LOG_LOWEST, STRUCTURES, Density, factors_shape
+from gaussmix._core.interface import Kernels
+from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
 Array: TypeAlias = NDArray[Any]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from gaussmix._core.constants import nearest_density
+from gaussmix._core.density import nearest_density
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import START_ROWS, Sample, subsample
 from gaussmix.errors import ConvergenceWarning, NotFittedError, ParameterError

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import chi2, multivariate_normal, norm
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries import hdr
 from gaussmix.queries.hdr import LEVEL_SAMPLES, hdr_levels

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import InMemory
 from gaussmix.kmeans.lloyd import LloydResult, lloyd
 

@@ -15,8 +15,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gaussmix import CollapseWarning, ConvergenceWarning, GaussianMixture, NotFittedError
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES, factors_shape
+from gaussmix._core.types import FloatArray, Rows, Structure
 
 DATA = Path(__file__).parent / "data"
 FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")

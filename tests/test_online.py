@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import gaussmix
 from gaussmix import CollapseWarning, GaussianMixture
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 from gaussmix.em.loop import em
 from gaussmix.em.online import Pace, Seen, online_step, remembered, step_size
 from gaussmix.errors import ParameterError

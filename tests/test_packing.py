@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.constants import STRUCTURES, Density, FloatArray, Structure, factors_shape
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES, Density, factors_shape
+from gaussmix._core.types import FloatArray, Rows, Structure
 
 pytestmark = pytest.mark.usefixtures("compiled_isa")
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)

@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
+from gaussmix._core.density import STRUCTURES, factors_shape
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters
 
 WEIGHTS = np.array([0.2, 0.3, 0.5])

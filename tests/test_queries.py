@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from gaussmix import GaussianMixture, NotFittedError, ParameterError
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
 
 NAMES = ["age", "height", "weight"]
 

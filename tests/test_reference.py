@@ -9,8 +9,8 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 
 from gaussmix._core import reference
-from gaussmix._core.constants import GROUP_ROWS, STRUCTURES, FloatArray, Structure, factors_shape
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import GROUP_ROWS, STRUCTURES, factors_shape
+from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
 N, K, D = 7, 3, 4

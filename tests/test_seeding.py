@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.data.subsample import Sample
 from gaussmix.kmeans.seeding import plus_plus
 

@@ -12,7 +12,8 @@ import pytest
 
 import gaussmix
 from gaussmix import GaussianMixture
-from gaussmix._core.constants import STRUCTURES, FloatArray
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray
 from gaussmix.selection import search
 from gaussmix.selection.candidates import Candidate, Selection
 

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import DataError, GaussianMixture, ParameterError, scan
-from gaussmix._core.constants import GROUP_ROWS, FloatArray
+from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.types import FloatArray
 from gaussmix.io.blocks import Block
 from gaussmix.io.readers import BLOCK_BYTES
 from gaussmix.io.sources import Source, streams

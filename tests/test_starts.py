@@ -10,11 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Labels, Rows, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import START_ROWS, Sample
-from gaussmix.kmeans.nearest import Labels
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect

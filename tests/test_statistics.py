@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect, pass_flops
 

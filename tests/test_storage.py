@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, KMeans, ModelFileError, NotFittedError, load, save
-from gaussmix._core.constants import FloatArray, Structure
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.io.atomic import replacing
 
 STRUCTURES = ("full", "tied", "diag", "spherical")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, KMeans, NotFittedError, ParameterError, load, save, scan
-from gaussmix._core.constants import GROUP_ROWS, FloatArray
+from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.types import FloatArray
 from gaussmix.data.streamed import Streamed, whole_groups
 from gaussmix.io.blocks import Block
 

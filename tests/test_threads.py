@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import STRUCTURES, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import Structure
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect
 

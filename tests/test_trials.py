@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.subsample import Sample
 from gaussmix.em.trials import Round, best_trials, fewest_rows, n_spurious
 from gaussmix.model.parameters import Parameters

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from gaussmix._core.constants import FloatArray, Structure
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries.univariate import Line, cdf, line, log_density, quantile
 

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import Density, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import Density
+from gaussmix._core.types import FloatArray, Rows
 
 DTYPES = ("float32", "float64")
 BITS = {"float32": 11, "float64": 25}  # of an x whose square is exact

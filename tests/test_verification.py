@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix._core import reference
-from gaussmix._core.constants import Density, FloatArray
+from gaussmix._core.density import Density
 from gaussmix._core.dispatch import Build
-from gaussmix._core.interface import KERNELS, Rows
+from gaussmix._core.interface import KERNELS
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.cli import commands, verification
 from gaussmix.cli.verification import Case, all_cases, make_problem, table, verify
 

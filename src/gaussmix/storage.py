@@ -8,7 +8,8 @@ from typing import Any, NoReturn, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import FloatArray, Structure, factors_shape
+from gaussmix._core.density import factors_shape
+from gaussmix._core.types import FloatArray, PathLike, Structure
 from gaussmix.errors import ModelFileError
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
@@ -36,7 +37,7 @@ HISTORY: dict[type, dict[str, tuple[str, int]]] = {
 }
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
+def save(model: Model, path: PathLike) -> None:
     """Save a fitted model to a `.npz` file, whole or not at all.
 
     What `load` returns predicts the same, bit for bit. The file holds no pickle, so that reading
@@ -75,7 +76,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         archive.write(file, "model", FORMAT_VERSION, entries)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: PathLike) -> Model:
     """Load a model that `save` has written.
 
     Parameters
@@ -102,14 +103,14 @@ def load(path: str | os.PathLike[str]) -> Model:
             raise ModelFileError(f"{os.fspath(path)}: {archive.reason(error)}") from None
 
 
-def check_ending(path: str | os.PathLike[str]) -> None:
+def check_ending(path: PathLike) -> None:
     """Raise ValueError unless the path ends as a model's must."""
     path = _as_path(path)
     if path.suffix.lower() != ".npz":
         raise ValueError(f"{path}: path of a model must end in .npz, got {shown_ending(path)}")
 
 
-def _as_path(path: str | os.PathLike[str]) -> Path:
+def _as_path(path: PathLike) -> Path:
     try:
         return Path(path)
     except TypeError:

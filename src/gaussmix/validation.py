@@ -9,8 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, PathLike, Rows
 from gaussmix.errors import ParameterError
 
 BLOCK_VALUES = 1 << 16  # values looked at together when searching for one that is not finite
@@ -201,7 +200,7 @@ def check_boolean(name: str, value: object) -> bool:
     return bool(value)
 
 
-def check_path(name: str, value: object) -> str | os.PathLike[str]:
+def check_path(name: str, value: object) -> PathLike:
     """Return a path."""
     if not isinstance(value, str | os.PathLike):
         raise ParameterError(f"{name} must be a str or path-like, got {value!r}")

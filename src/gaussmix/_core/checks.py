@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import STRUCTURES, Density, FloatArray, Structure, factors_shape
+from gaussmix._core.density import STRUCTURES, Density, factors_shape
+from gaussmix._core.types import FloatArray, Structure
 
 FLOAT64, INT32, INT64 = np.dtype(np.float64), np.dtype(np.int32), np.dtype(np.int64)
 

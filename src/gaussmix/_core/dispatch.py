@@ -15,7 +15,8 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from gaussmix._core import reference
-from gaussmix._core.interface import Estimates, Kernels, Rows
+from gaussmix._core.interface import Estimates, Kernels
+from gaussmix._core.types import Rows
 
 ENVIRONMENT_VARIABLE = "GAUSSMIX_ISA"
 COMPILED = ("baseline", "v3", "v4")  # slowest first; v3 and v4 are the x86-64 levels

@@ -11,7 +11,7 @@ from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED, address, form_of
 from gaussmix._core.checks import (
     FLOAT64, check_array, check_estimates, check_matrices, check_moments,
 )
-from gaussmix._core.constants import EMPTY, EPS, LOG_2_PI, PIVOT_NOISE, RESOLUTION
+from gaussmix._core.density import EMPTY, EPS, LOG_2_PI, PIVOT_NOISE, RESOLUTION
 
 cdef double LEAST_ROWS = EMPTY
 cdef double ADDED_ROWS = 10 * EPS

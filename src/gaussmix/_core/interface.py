@@ -5,9 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gaussmix._core.constants import Density, FloatArray, Structure
-
-Rows = NDArray[np.floating]
+from gaussmix._core.density import Density
+from gaussmix._core.types import FloatArray, Rows, Structure
 
 # One pass over the rows each, under a density. `em`, `lloyd` and `plus_plus` make many.
 KERNELS = (

@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memset
 
 from gaussmix._core.arrays cimport FULL, SPHERICAL, TIED, Form, address, form_of, writable
-from gaussmix._core.density cimport score_rows
+from gaussmix._core.log_density cimport score_rows
 from gaussmix._core.estimates cimport (
     Constants, Estimates, Moments, Size, copy_estimates, estimate, estimates_in, find_constants,
     moments_in, size_of,
@@ -34,7 +34,7 @@ from gaussmix._core.posterior cimport (
 from gaussmix._core.checks import (
     FLOAT64, INT32, check_array, check_em, check_lloyd, check_pass, check_seeding, check_sums,
 )
-from gaussmix._core.constants import Density
+from gaussmix._core.density import Density
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -161,7 +161,7 @@ cdef class Centers:
     """Centres of clusters (K, D), which are the caller's, and the sums of a pass over rows."""
 
     cdef Mixture mixture
-    cdef Constants given  # those of `constants.nearest_density`
+    cdef Constants given  # those of `density.nearest_density`
     cdef Room constants, packed, sums
     cdef double* centers
     cdef double* middle  # of the centres, (D,), and

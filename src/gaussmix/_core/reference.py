@@ -32,7 +32,7 @@ from gaussmix._core.checks import (
     check_seeding,
     check_sums,
 )
-from gaussmix._core.constants import (
+from gaussmix._core.density import (
     EMPTY,
     EPS,
     GROUP_ROWS,
@@ -41,13 +41,10 @@ from gaussmix._core.constants import (
     PIVOT_NOISE,
     RESOLUTION,
     Density,
-    FloatArray,
-    Structure,
     nearest_density,
     rounded,
 )
-
-Rows = NDArray[np.floating]
+from gaussmix._core.types import FloatArray, Rows, Structure
 
 
 @np.errstate(over="ignore")  # of float32

@@ -4,7 +4,6 @@
 """
 
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,8 @@ from typing import NamedTuple
 
 from gaussmix import progress
 from gaussmix._core import threads
-from gaussmix._core.constants import STRUCTURES
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import PathLike
 from gaussmix.bench import charts, efficiency
 from gaussmix.bench.cases import (
     EM,
@@ -91,7 +91,7 @@ class Entry(NamedTuple):
 def main(
     full: bool = False,
     only: str | None = None,
-    output: str | os.PathLike[str] | None = None,
+    output: PathLike | None = None,
     resume: bool = False,
 ) -> int:
     """Run the benchmark and print its table as it grows.
@@ -136,9 +136,7 @@ def main(
 class _Run:
     """One run: what is left to do, and what is known so far."""
 
-    def __init__(
-        self, full: bool, only: str | None, output: str | os.PathLike[str] | None, resume: bool
-    ) -> None:
+    def __init__(self, full: bool, only: str | None, output: PathLike | None, resume: bool) -> None:
         self._begin = perf_counter()
         entries, charted = chosen(full, only)
         self._full, self._only = full, only
@@ -186,7 +184,7 @@ class _Run:
         return self._facts | _in_words(self._limits) | {TIME_TAKEN: taken}
 
 
-def _folder(output: str | os.PathLike[str] | None, wanted: bool) -> Path | None:
+def _folder(output: PathLike | None, wanted: bool) -> Path | None:
     if output is None and not wanted:
         return None
     folder = Path(output or ".")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import Structure
+from gaussmix._core.types import Structure
 from gaussmix.bench.cases import (
     EM,
     FROM_FILES,

@@ -17,14 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import (
-    STRUCTURES,
-    Density,
-    FloatArray,
-    Structure,
-    factors_shape,
-)
-from gaussmix._core.interface import KERNELS, Kernels, Rows
+from gaussmix._core.density import STRUCTURES, Density, factors_shape
+from gaussmix._core.interface import KERNELS, Kernels
+from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.config import config
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect, pass_flops
 from gaussmix.progress import Progress

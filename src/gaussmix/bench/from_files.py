@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import Rows
 from gaussmix.bench.cases import FROM_FILES, Contender, Prepare, Problem, Run, gaussmix, version_of
 from gaussmix.data import streamed
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from typing import NamedTuple
 
-from gaussmix._core.constants import Structure
+from gaussmix._core.types import Structure
 from gaussmix.bench.bounds import Bound, bound, milliseconds
 from gaussmix.bench.cases import (
     EM,

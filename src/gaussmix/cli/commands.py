@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gaussmix import config, progress, storage
 from gaussmix._core import dispatch
-from gaussmix._core.constants import STRUCTURES
+from gaussmix._core.density import STRUCTURES
 from gaussmix.data import dask
 from gaussmix.em.acceleration import METHODS as ACCELERATIONS
 from gaussmix.estimators.kmeans import KMeans

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import InMemory
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
@@ -38,8 +38,6 @@ class Ring(NamedTuple):
 
 RINGS = (Ring(1, 0.0, 0.9, 0.9), Ring(5, 3.6, 1.6, 0.8), Ring(10, 7.4, 2.0, 0.9))
 N_COMPONENTS = sum(ring.number for ring in RINGS)
-
-Labels = NDArray[np.integer]
 
 
 class Matched(NamedTuple):
@@ -164,7 +162,7 @@ def generate(
     return X, labels
 
 
-def match(truth: Labels, found: Labels) -> Matched:
+def match(truth: NDArray[np.integer], found: NDArray[np.integer]) -> Matched:
     """Match components so that most rows agree (Kuhn, 1955, The Hungarian method)."""
     counts = np.bincount(
         truth.astype(np.intp) * N_COMPONENTS + found, minlength=N_COMPONENTS**2

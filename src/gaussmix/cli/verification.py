@@ -22,15 +22,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.constants import (
-    STRUCTURES,
-    Density,
-    FloatArray,
-    Structure,
-    factors_shape,
-)
+from gaussmix._core.density import STRUCTURES, Density, factors_shape
 from gaussmix._core.dispatch import Build
-from gaussmix._core.interface import KERNELS, Kernels, Rows
+from gaussmix._core.interface import KERNELS, Kernels
+from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}

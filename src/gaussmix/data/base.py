@@ -5,8 +5,8 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from gaussmix._core.constants import GROUP_ROWS, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.subsample import Sample, subsample
 from gaussmix.io.blocks import Block
 

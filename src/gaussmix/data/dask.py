@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from gaussmix._core.constants import GROUP_ROWS, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import MakePass, Pass
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
 from gaussmix.errors import warn

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import Rows
 from gaussmix.errors import ParameterError
 from gaussmix.io.arrow import PARQUET_ENDINGS
 from gaussmix.io.readers import block_rows

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import GROUP_ROWS, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import MakePass, R
 from gaussmix.data.subsample import Reservoir, Sample, most_rows, stratified
 from gaussmix.errors import ParameterError

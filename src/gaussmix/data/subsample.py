@@ -5,8 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Rows
 
 START_ROWS = 16384
 START_ROWS_PER_CLUSTER = 256

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.em.coordinates import Chart
 from gaussmix.em.loop import PlainEM, Step, Strategy
 from gaussmix.model.parameters import Parameters

@@ -10,7 +10,8 @@ from typing import Any, NoReturn, Self, cast
 
 import numpy as np
 
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
+from gaussmix._core.density import STRUCTURES, factors_shape
+from gaussmix._core.types import FloatArray, PathLike, Structure
 from gaussmix.em.acceleration import Accelerator, Plan
 from gaussmix.em.fingerprint import Digest, Plain, digest_of
 from gaussmix.em.loop import EMState, Step
@@ -69,7 +70,7 @@ class Checkpoint:
         If there can be no file at the path.
     """
 
-    def __init__(self, path: str | os.PathLike[str], interval: float, identity: Identity) -> None:
+    def __init__(self, path: PathLike, interval: float, identity: Identity) -> None:
         self._path = check_target(path)
         self._name = os.fspath(path)
         self._interval = interval

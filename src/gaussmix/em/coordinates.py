@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
 
 

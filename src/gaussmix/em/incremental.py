@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from gaussmix._core.constants import GROUP_ROWS
+from gaussmix._core.density import GROUP_ROWS
 from gaussmix.data.base import Data
 from gaussmix.em.loop import Callback, EMState, MStep, Step
 from gaussmix.model.statistics import Statistics, StatisticsPass

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.errors import ParameterError
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters

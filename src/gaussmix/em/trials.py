@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import Structure
+from gaussmix._core.types import Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, hasten, proceed

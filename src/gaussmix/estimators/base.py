@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import PathLike, Rows
 from gaussmix.config import version
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.dask import by_row, is_dask
@@ -187,7 +187,7 @@ class Estimator:
         method: str,
         function: Callable[[Rows], NDArray[Any]],
         X: object,
-        out: str | os.PathLike[str] | None = None,
+        out: PathLike | None = None,
         names: Sequence[str] | None = None,
     ) -> Any:
         """Return what a function says of each row, all in one array, or write it block by block.

@@ -1,6 +1,5 @@
 """The K-means estimator."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
@@ -8,14 +7,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._core.constants import FloatArray, nearest_density
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import nearest_density
+from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
-from gaussmix.kmeans.nearest import HardPass, Labels, assign, check_squares, closeness
+from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness
 from gaussmix.kmeans.seeding import plus_plus, random_rows
 from gaussmix.validation import (
     check_choice,
@@ -95,7 +94,7 @@ class KMeans(Transformer):
         max_iter: int = 300,
         tol: float = 1e-4,
         verbose: int = 0,
-        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        random_state: Seed = None,
         copy_x: bool = True,
         algorithm: str = "lloyd",
         n_threads: int | None = None,
@@ -156,7 +155,7 @@ class KMeans(Transformer):
         """Find the clusters of X and return distances, as `transform` does."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def predict(self, X: object, *, out: str | os.PathLike[str] | None = None) -> Any:
+    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
         """Return the index of the nearest centre of each row.
 
         Parameters

@@ -1,18 +1,17 @@
 """The Gaussian mixture estimator."""
 
-import os
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
 from numbers import Integral
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure, factors_shape
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES, factors_shape
+from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed, Structure
 from gaussmix.data.base import Data, InMemory
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, origin
@@ -62,10 +61,6 @@ WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) |
     "verbose_interval",
 }
 """Parameters that may change while a fit is interrupted: they do not change what it comes to."""
-
-Labels: TypeAlias = NDArray[np.int32]
-PathLike: TypeAlias = str | os.PathLike[str]
-Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
 
 
 class GaussianMixture(Queries, Estimator):

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Rows, Seed
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.base import Estimator, feature_names
 from gaussmix.model.parameters import Parameters
@@ -26,8 +25,6 @@ from gaussmix.validation import (
     check_random_state,
     check_rows,
 )
-
-Seed: TypeAlias = int | np.random.RandomState | np.random.Generator | None
 
 
 class Queries(Estimator):

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from gaussmix._core.types import PathLike
+
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """Open a binary file that takes the place of `path` when the block ends well.
 
     It is written under a temporary name in the same folder, synchronised to the disk and then
@@ -42,7 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
-def check_target(path: str | os.PathLike[str]) -> Path:
+def check_target(path: PathLike) -> Path:
     """Return the file that a path to be written stands for, links followed.
 
     Raises
@@ -60,7 +62,7 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def remove_leftovers(path: str | os.PathLike[str]) -> None:
+def remove_leftovers(path: PathLike) -> None:
     """Remove what processes that were killed while they wrote to the path have left behind."""
     target = Path(os.path.realpath(path))
     for temporary in target.parent.glob(f"{_prefix(target)}*.tmp"):
@@ -77,5 +79,5 @@ def _prefix(target: Path) -> str:
     return f".gaussmix-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}-"
 
 
-def _refusal(number: int, reason: str, path: str | os.PathLike[str]) -> OSError:
+def _refusal(number: int, reason: str, path: PathLike) -> OSError:
     return OSError(number, reason, os.fspath(path))

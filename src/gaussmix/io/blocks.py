@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Rows
 
 
 class Block(NamedTuple):

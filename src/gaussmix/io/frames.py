@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.io.blocks import Block
 from gaussmix.io.readers import Array, Choice, Reader, block_rows, join, precision, take
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import GROUP_ROWS
+from gaussmix._core.density import GROUP_ROWS
 from gaussmix.io.blocks import Block
 
 BLOCK_BYTES = 1 << 22  # of rows read at once: what transposing columns into them keeps in the cache

@@ -1,7 +1,6 @@
 """Predictions written block by block to `.npy`, `.csv`, `.tsv` and `.parquet` files."""
 
 import itertools
-import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gaussmix._core.types import PathLike
 from gaussmix.errors import ParameterError
 from gaussmix.io import arrow
 from gaussmix.io.atomic import replacing, shown_ending
@@ -20,9 +20,7 @@ HEADER_BYTES = 128  # of a .npy file: room for any number of rows
 GROUP_VALUES = 1 << 20  # of a row group in a Parquet file: enough to be read fast
 
 
-def write(
-    path: str | os.PathLike[str], blocks: Iterable[Array], names: Sequence[str] | None = None
-) -> None:
+def write(path: PathLike, blocks: Iterable[Array], names: Sequence[str] | None = None) -> None:
     """Write the rows of many blocks to one file, whole or not at all.
 
     Blocks are written as they come, so memory stays bounded however many there are, and numbers so

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.io.blocks import Block
 from gaussmix.io.readers import Choice, DataError, Reader, block_rows, join, located
 

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data, InMemory
-from gaussmix.kmeans.nearest import FarthestPass, HardPass, HardSums, Labels, check_squares, improve
+from gaussmix.kmeans.nearest import FarthestPass, HardPass, HardSums, check_squares, improve
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import StatisticsPass
 

@@ -6,16 +6,14 @@ l_k(x) = -1/2 |x - center_k|^2.
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import LOG_LOWEST, Density, FloatArray, nearest_density
-from gaussmix._core.interface import Rows
-
-Labels: TypeAlias = NDArray[np.int32]
+from gaussmix._core.density import LOG_LOWEST, Density, nearest_density
+from gaussmix._core.types import FloatArray, Labels, Rows
 
 
 @dataclass(frozen=True)

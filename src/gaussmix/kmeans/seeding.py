@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.subsample import Sample
 from gaussmix.kmeans.nearest import thread_count
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import EMPTY, PIVOT_NOISE, RESOLUTION, FloatArray, Structure
+from gaussmix._core.density import EMPTY, PIVOT_NOISE, RESOLUTION
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.parameters import Parameters, factors_where_definite, precision_factors
 from gaussmix.model.statistics import Statistics
 from gaussmix.validation import check_real

@@ -10,7 +10,8 @@ from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape
+from gaussmix._core.density import Density, factors_shape
+from gaussmix._core.types import FloatArray, Structure
 
 
 class NotPositiveDefiniteError(ValueError):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import GROUP_ROWS, Density, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import GROUP_ROWS, Density
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import pass_flops
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import Density, FloatArray, Structure, factors_shape
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import Density, factors_shape
+from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
 

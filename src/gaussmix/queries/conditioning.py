@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import Density, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import Density
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries.features import Indices
 from gaussmix.queries.parallel import for_blocks

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr
 
 from gaussmix._core import dispatch
-from gaussmix._core.constants import FloatArray
+from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries.sampling import draw
 from gaussmix.queries.univariate import Line, line, log_density, quantile

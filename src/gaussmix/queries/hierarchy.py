@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.constants import FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import pass_flops
@@ -37,8 +36,6 @@ CLEAR = 0.01
 0.998 or so: the components are clusters as they are."""
 
 FAINT = "0.5"  # a grey, in matplotlib
-
-Labels: TypeAlias = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)

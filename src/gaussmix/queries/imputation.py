@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import Rows
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries.conditioning import predict, regression
 from gaussmix.queries.features import Indices

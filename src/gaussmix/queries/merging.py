@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import Density, FloatArray
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import Density
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
 
 BLOCK_VALUES = 1 << 16

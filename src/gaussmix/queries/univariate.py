@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from gaussmix._core.constants import LOG_2_PI, FloatArray
+from gaussmix._core.density import LOG_2_PI
+from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
 
 BLOCK_VALUES = 1 << 17  # points times components looked at together

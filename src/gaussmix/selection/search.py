@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from gaussmix import progress as progress_bar
 from gaussmix._core import threads
-from gaussmix._core.constants import STRUCTURES, FloatArray, Structure
-from gaussmix._core.interface import Rows
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Rows, Seed, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.base import Names
-from gaussmix.estimators.mixture import GaussianMixture, Seed
+from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
 from gaussmix.model.statistics import pass_flops

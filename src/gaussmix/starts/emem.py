@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.constants import FloatArray, Structure
+from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.trials import Round, best_trials

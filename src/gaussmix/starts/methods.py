@@ -7,12 +7,13 @@ from typing import NamedTuple, TypeAlias, cast
 import numpy as np
 from scipy.linalg.lapack import dsyevd
 
-from gaussmix._core.constants import RESOLUTION, FloatArray, Structure, factors_shape
+from gaussmix._core.density import RESOLUTION, factors_shape
+from gaussmix._core.types import FloatArray, Labels, Structure
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.trials import Round, best_trials
 from gaussmix.kmeans.lloyd import lloyd
-from gaussmix.kmeans.nearest import Labels, nearest_labels
+from gaussmix.kmeans.nearest import nearest_labels
 from gaussmix.kmeans.seeding import distinct_rows, plus_plus
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters, factors_of_precisions

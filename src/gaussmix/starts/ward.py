@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from gaussmix._core.interface import Rows
+from gaussmix._core.types import Labels, Rows
 from gaussmix.data.subsample import Sample, subsample
-from gaussmix.kmeans.nearest import Labels, nearest_labels
+from gaussmix.kmeans.nearest import nearest_labels
 
 WARD_ROWS = 1024
 """SciPy holds the distances of all pairs of rows: of so many they take 8 MB and 30 ms."""

@@ -1,12 +1,11 @@
 """The numbers a pass over the data needs to know of a mixture."""
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Structure: TypeAlias = Literal["full", "tied", "diag", "spherical"]
-FloatArray: TypeAlias = NDArray[np.float64]
+from gaussmix._core.types import FloatArray, Structure
 
 LOG_LOWEST: dict[np.dtype[np.floating], float] = {
     np.dtype(np.float64): -1e300,
