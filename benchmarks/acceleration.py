@@ -14,9 +14,8 @@ from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.loop import EMResult, em
-from gaussmix.model.m_step import m_step
+from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import collect
 from gaussmix.starts.methods import initial_parameters
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
@@ -111,8 +110,7 @@ def start_of(problem: Problem) -> Parameters:
 def run(problem: Problem, start: Parameters, accelerate: str | None) -> EMResult:
     return em(
         start,
-        lambda parameters: collect(problem.X, None, parameters),
-        lambda statistics: m_step(statistics, 0.0),
+        MaximumLikelihood(InMemory(problem.X, None)),
         tol=SETTLED,
         max_iter=MAX_ITER,
         strategy=strategy_of(accelerate, 0.0, SETTLED),

@@ -4,7 +4,6 @@ Nothing is timed, so the figures are the same on a busy machine.
 """
 
 import sys
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +13,10 @@ from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import strategy_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
 from gaussmix.em.loop import EMState, em, proceed
+from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import Pace, Seen, online_step
-from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import Statistics, StatisticsPass, collect
+from gaussmix.model.statistics import collect
 from gaussmix.starts.methods import initial_parameters
 
 REG_COVAR = 1e-6
@@ -63,12 +62,8 @@ class Truth(NamedTuple):
 PROBLEMS = (Truth(2, 3, 3), Truth(5, 3, 3), Truth(8, 6, 3), Truth(2, 3, 8), Truth(5, 4, 8))
 
 
-def maximise(statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
-    return m_step(statistics, REG_COVAR)
-
-
-def e_step(X: FloatArray, parameters: Parameters) -> Statistics:
-    return InMemory(X, None).total(partial(StatisticsPass, parameters))
+def likelihood(X: FloatArray) -> MaximumLikelihood:
+    return MaximumLikelihood(InMemory(X, None), REG_COVAR)
 
 
 def score(parameters: Parameters, X: FloatArray) -> float:
@@ -88,9 +83,7 @@ def kmeans_start(X: FloatArray, n_components: int) -> Parameters:
 
 def optimum(X: FloatArray, start: Parameters) -> Parameters:
     strategy = strategy_of("anderson", REG_COVAR, 1e-10)
-    return em(
-        start, partial(e_step, X), maximise, tol=1e-10, max_iter=2000, strategy=strategy
-    ).parameters
+    return em(start, likelihood(X), tol=1e-10, max_iter=2000, strategy=strategy).parameters
 
 
 def follow(start: Parameters, X: FloatArray, n_rows: int, pace: Pace | None) -> Parameters:
@@ -144,8 +137,8 @@ def passes(
 
     if swept:
         most = SWEEPS_BEFORE_JUMPS if accelerate else 1500
-        sweep(state, InMemory(X, None), maximise, max_iter=most, callback=callback)
-    result = proceed(state, partial(e_step, X), maximise, max_iter=1500, callback=callback)
+        sweep(state, likelihood(X), max_iter=most, callback=callback)
+    result = proceed(state, likelihood(X), max_iter=1500, callback=callback)
     return [score(point, X) for point in points], result.n_iter
 
 

@@ -18,6 +18,7 @@ from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import METHODS, Accelerator, anderson, squarem, strategy_of
 from gaussmix.em.coordinates import Chart
 from gaussmix.em.loop import EMResult, PlainEM, Step, em
+from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.errors import ConvergenceWarning, ParameterError
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
@@ -40,6 +41,10 @@ class Problem(NamedTuple):
     start: Parameters
     reg_covar: float = 0.0
 
+    @property
+    def objective(self) -> MaximumLikelihood:
+        return MaximumLikelihood(InMemory(self.X, self.weight), self.reg_covar)
+
     def e_step(self, parameters: Parameters) -> Statistics:
         return collect(self.X, self.weight, parameters)
 
@@ -48,9 +53,7 @@ class Problem(NamedTuple):
 
     def run(self, method: str | None, tol: float = 1e-13, max_iter: int = 10_000) -> EMResult:
         strategy = strategy_of(method, self.reg_covar, tol)
-        return em(
-            self.start, self.e_step, self.m_step, tol=tol, max_iter=max_iter, strategy=strategy
-        )
+        return em(self.start, self.objective, tol=tol, max_iter=max_iter, strategy=strategy)
 
     def score(self, parameters: Parameters) -> float:
         return self.e_step(parameters).mean_log_likelihood
@@ -176,9 +179,7 @@ class Watch:
 
 def watched(problem: Problem, method: str, max_iter: int = 300) -> tuple[EMResult, Watch]:
     watch = Watch(method, problem.reg_covar)
-    result = em(
-        problem.start, problem.e_step, problem.m_step, tol=0, max_iter=max_iter, strategy=watch
-    )
+    result = em(problem.start, problem.objective, tol=0, max_iter=max_iter, strategy=watch)
     return result, watch
 
 
@@ -285,13 +286,14 @@ def test_the_units_of_features_do_not_matter(method: str) -> None:
 def test_max_iter_is_the_number_of_passes(max_iter: int, method: str) -> None:
     problem, passes = overlapping("full", 2), 0
 
-    def e_step(parameters: Parameters) -> Statistics:
-        nonlocal passes
-        passes += 1
-        return problem.e_step(parameters)
+    class Counted(MaximumLikelihood):
+        def e_step(self, parameters: Parameters) -> Statistics:
+            nonlocal passes
+            passes += 1
+            return super().e_step(parameters)
 
-    strategy = strategy_of(method, 0.0, 0.0)
-    result = em(problem.start, e_step, problem.m_step, tol=0, max_iter=max_iter, strategy=strategy)
+    strategy, objective = strategy_of(method, 0.0, 0.0), Counted(problem.objective.data)
+    result = em(problem.start, objective, tol=0, max_iter=max_iter, strategy=strategy)
     assert result.n_iter == len(result.lower_bounds) == passes == max_iter
     assert not result.converged
     best = max(result.lower_bounds, default=-np.inf)

@@ -26,12 +26,12 @@ ROOMS: dict[str, str] = {
     "io": "blocks atomic archive readahead readers frames npy text arrow sources sinks",
     "data": "subsample base streamed dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",
-    "em": "verbose fingerprint coordinates loop acceleration incremental online runs trials "
-    "checkpoint",
+    "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
+    "trials checkpoint",
     "starts": "ward emem methods",
     "queries": "parallel features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "base queries kmeans mixture",
+    "estimators": "attributes base queries kmeans fitting mixture",
     "plotting": "",
     "storage": "",
     "selection": "candidates search",

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from gaussmix._core.density import STRUCTURES, factors_shape
 from gaussmix._core.types import Structure
 from gaussmix.data.base import InMemory
-from gaussmix.em.loop import EMResult, EMState, Monitor, Step, em, hasten, proceed
+from gaussmix.em.loop import EMResult, EMState, Monitor, Step, em, proceed
+from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect
@@ -25,7 +26,7 @@ def unit(structure: Structure, means: NDArray[np.float64]) -> Parameters:
 
 
 class Script:
-    """Stands for the data: passes that give likelihoods from a list."""
+    """An objective whose passes give values from a list."""
 
     def __init__(self, values: Iterable[float]) -> None:
         self.values = iter(values)
@@ -40,13 +41,22 @@ class Script:
     def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
         return unit("full", statistics.shift + 1), (self.n_passes,)
 
+    def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
+        return statistics.mean_log_likelihood
+
+    def score(self, parameters: Parameters) -> float:
+        raise NotImplementedError
+
+    def fast_forward(self, state: EMState, max_iter: int) -> None:
+        """Nothing is compiled."""
+
 
 START = unit("full", np.zeros((1, 1)))
 
 
 def test_it_stops_when_the_change_is_small() -> None:
     script = Script([-5.0, -4.0, -3.95, 0.0])
-    result = em(START, script.e_step, script.m_step, tol=0.1, max_iter=10)
+    result = em(START, script, tol=0.1, max_iter=10)
     assert result.converged
     assert result.n_iter == script.n_passes == 3
     assert result.lower_bounds == [-5.0, -4.0, -3.95]
@@ -56,18 +66,18 @@ def test_it_stops_when_the_change_is_small() -> None:
 
 def test_a_fall_is_a_change_too() -> None:
     script = Script([-5.0, -6.0, -6.05])
-    assert em(START, script.e_step, script.m_step, tol=0.1, max_iter=10).n_iter == 3
+    assert em(START, script, tol=0.1, max_iter=10).n_iter == 3
 
 
 def test_tolerance_zero_runs_all_iterations() -> None:
     script = Script([-5.0] * 10)
-    result = em(START, script.e_step, script.m_step, tol=0, max_iter=7)
+    result = em(START, script, tol=0, max_iter=7)
     assert (result.n_iter, result.converged) == (7, False)
 
 
 def test_no_iterations_return_the_start() -> None:
     script = Script([])
-    result = em(START, script.e_step, script.m_step, tol=0.1, max_iter=0)
+    result = em(START, script, tol=0.1, max_iter=0)
     assert result.parameters is START
     assert (result.n_iter, result.converged, result.lower_bounds) == (0, False, [])
     assert result.collapsed == ()
@@ -75,7 +85,7 @@ def test_no_iterations_return_the_start() -> None:
 
 def test_a_continued_run_compares_with_where_it_left() -> None:
     script = Script([-5.0])
-    result = em(START, script.e_step, script.m_step, tol=0.1, max_iter=5, previous=-5.05)
+    result = em(START, script, tol=0.1, max_iter=5, previous=-5.05)
     assert (result.n_iter, result.converged) == (1, True)
 
 
@@ -83,8 +93,7 @@ def test_the_callback_sees_every_iteration() -> None:
     script, seen = Script([-5.0, -4.0, -3.5]), []
     em(
         START,
-        script.e_step,
-        script.m_step,
+        script,
         tol=0,
         max_iter=3,
         callback=lambda *args: seen.append(args),
@@ -94,11 +103,12 @@ def test_the_callback_sees_every_iteration() -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_a_pass_raises_is_not_swallowed(error: type[BaseException]) -> None:
-    def e_step(parameters: Parameters) -> Statistics:
-        raise error
+    class Failing(Script):
+        def e_step(self, parameters: Parameters) -> Statistics:
+            raise error
 
     with pytest.raises(error):
-        em(START, e_step, Script([]).m_step, tol=0.1, max_iter=3)
+        em(START, Failing([]), tol=0.1, max_iter=3)
 
 
 class Ahead:
@@ -125,7 +135,7 @@ def follow(
     values: list[float], strategy: Ahead, tol: float = 0.1, max_iter: int = 10
 ) -> tuple[EMResult, Script]:
     script = Script(values)
-    result = em(START, script.e_step, script.m_step, tol=tol, max_iter=max_iter, strategy=strategy)
+    result = em(START, script, tol=tol, max_iter=max_iter, strategy=strategy)
     return result, script
 
 
@@ -169,8 +179,7 @@ def test_the_callback_sees_changes_from_the_last_good_point() -> None:
     script, seen = Script([-5.0, -9.0, -4.0]), []
     em(
         START,
-        script.e_step,
-        script.m_step,
+        script,
         tol=0,
         max_iter=3,
         callback=lambda *args: seen.append(args),
@@ -239,16 +248,11 @@ def run(
     start: Parameters, data: InMemory, *, tol: float, max_iter: int, reg_covar: float, fast: bool
 ) -> tuple[EMState, int]:
     """A run to its end, and how far the kernel took it."""
-    state = EMState(start, tol)
+    state, objective = EMState(start, tol), MaximumLikelihood(data, reg_covar)
     if fast:
-        hasten(state, data, reg_covar, max_iter)
+        objective.fast_forward(state, max_iter)
     done = state.n_iter
-    proceed(
-        state,
-        lambda point: collect(data.rows, data.sample_weight, point, data.n_threads),
-        lambda statistics: m_step(statistics, reg_covar),
-        max_iter=max_iter,
-    )
+    proceed(state, objective, max_iter=max_iter, callback=lambda *_: None)  # watched: by Python
     return state, done
 
 
@@ -303,7 +307,7 @@ def test_very_many_iterations_are_made_in_parts(
 ) -> None:
     data, start = InMemory(blobs, None, 1), unit("full", blobs[:3].copy())
     settings = {"tol": 1e-9, "max_iter": 10**12, "reg_covar": 0.0, "fast": True}
-    monkeypatch.setattr("gaussmix.em.loop.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("gaussmix.em.objective.MOST_AT_ONCE", 2)
     in_parts, done = run(start, data, **settings)  # type: ignore[arg-type]
     assert done == in_parts.n_iter > 4
     monkeypatch.undo()
@@ -319,5 +323,5 @@ def test_a_strategy_is_left_alone(blobs: NDArray[np.float64]) -> None:
             return True
 
     state = EMState(unit("full", blobs[:3].copy()), 1e-3, strategy=Other())
-    hasten(state, InMemory(blobs, None, 1), 0.0, 10)
+    MaximumLikelihood(InMemory(blobs, None, 1)).fast_forward(state, 10)
     assert state.n_iter == 0

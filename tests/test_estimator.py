@@ -10,7 +10,7 @@ import pytest
 
 import gaussmix.estimators.base
 from gaussmix.errors import NotFittedError
-from gaussmix.estimators.base import Estimator, Transformer
+from gaussmix.estimators.base import Estimator, Transformer, remember_features
 
 
 class Model(Estimator):
@@ -21,7 +21,7 @@ class Model(Estimator):
 
     def fit(self, X: object) -> Self:
         data, names = self._data_for_fit(X)
-        self._remember_features(data.n_features, names)
+        remember_features(self, data.n_features, names)
         self.mean_ = data.head().mean(axis=0)
         return self
 
@@ -32,7 +32,7 @@ class Model(Estimator):
 class Columns(Transformer):
     def fit(self, X: object) -> Self:
         data, names = self._data_for_fit(X)
-        self._remember_features(data.n_features, names)
+        remember_features(self, data.n_features, names)
         self.mean_ = data.head().mean(axis=0)
         self._n_features_out = 2
         return self

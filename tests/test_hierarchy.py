@@ -16,6 +16,7 @@ from scipy.stats import norm
 from gaussmix import GaussianMixture, NotFittedError
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix.estimators.attributes import parameters_of
 from gaussmix.queries import merging as merging_module
 from gaussmix.queries.hierarchy import Hierarchy, elbow
 from gaussmix.queries.merging import Data, cluster_shares, gains
@@ -144,7 +145,7 @@ def test_one_pass_is_enough_where_the_rehearsal_is_right(monkeypatch: pytest.Mon
 
 def test_gains_bound_those_of_unions() -> None:
     model = mixture(n_components=5)
-    data = Data(rows_of(model), None, model._parameters(), None)
+    data = Data(rows_of(model), None, parameters_of(model), None)
     a, b, c = (frozenset((k,)) for k in (0, 1, 2))
     pairs = [frozenset((a, c)), frozenset((b, c)), frozenset((a | b, c))]
     found = gains(set(pairs), data)
@@ -166,7 +167,7 @@ def test_gains_of_distant_clusters_are_right_however_small() -> None:
         share = np.exp(high - np.logaddexp.reduce(row))
         expected += share * (np.log1p(ratio) + ratio * (np.log1p(ratio) + high - low))
     near, far = frozenset((0,)), frozenset((1,))
-    data = Data(X, None, model._parameters(), None)
+    data = Data(X, None, parameters_of(model), None)
     pair = frozenset((near, far))
     assert gains({pair}, data)[pair] == pytest.approx(expected, rel=1e-12)
     data = data._replace(X=X[(X < 3).ravel()])  # where they are e^-55 of a row or less
@@ -434,7 +435,7 @@ def test_a_later_fit_changes_nothing() -> None:
 def test_shares_of_rows(isa: str) -> None:
     model = mixture()
     X = rows_of(model, 100)
-    density = model._parameters().density(X.dtype)
+    density = parameters_of(model).density(X.dtype)
     shares = cluster_shares(X, density, [[0, 3], [5]])
     resp = model.predict_proba(X)
     assert np.allclose(shares, [resp[:, 0] + resp[:, 3], resp[:, 5]], rtol=1e-13, atol=1e-300)

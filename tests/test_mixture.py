@@ -17,6 +17,7 @@ from scipy.stats import multivariate_normal
 from gaussmix import CollapseWarning, ConvergenceWarning, GaussianMixture, NotFittedError
 from gaussmix._core.density import STRUCTURES, factors_shape
 from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix.estimators.attributes import parameters_of
 
 DATA = Path(__file__).parent / "data"
 FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
@@ -335,7 +336,7 @@ def test_what_a_fit_leaves_behind(structure: Structure) -> None:
     assert model.lower_bound_ >= model.lower_bounds_[-1]
     assert len(model.lower_bounds_) == model.n_iter_
     assert model.n_features_in_ == 3
-    covariances = model._parameters().full_covariances()
+    covariances = parameters_of(model).full_covariances()
     log_prob = np.stack(
         [
             np.log(w) + multivariate_normal(m, c).logpdf(X)
@@ -707,7 +708,7 @@ def test_a_lower_factor_set_by_hand_is_understood(structure: Structure) -> None:
     expected = model.score_samples(X)
     model.precisions_cholesky_ = np.linalg.cholesky(np.linalg.inv(model.covariances_))
     assert np.allclose(model.score_samples(X), expected, rtol=1e-10)
-    factors = model._parameters().precisions_cholesky  # the compiled kernels read the upper half
+    factors = parameters_of(model).precisions_cholesky  # the compiled kernels read the upper half
     assert np.array_equal(factors, np.triu(factors))
 
 
@@ -729,7 +730,7 @@ def test_samples_have_the_moments_of_the_model(structure: Structure) -> None:
     assert X.dtype == np.float64
     assert labels.dtype == np.int64
     assert (np.diff(labels) >= 0).all()
-    covariances = model._parameters().full_covariances()
+    covariances = parameters_of(model).full_covariances()
     for k in range(3):
         group = X[labels == k]
         assert len(group) / len(X) == pytest.approx(model.weights_[k], abs=0.005)

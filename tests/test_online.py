@@ -17,9 +17,12 @@ import gaussmix
 from gaussmix import CollapseWarning, GaussianMixture
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import Structure
+from gaussmix.data.base import InMemory
 from gaussmix.em.loop import em
+from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import Pace, Seen, online_step, remembered, step_size
 from gaussmix.errors import ParameterError
+from gaussmix.estimators.attributes import parameters_of
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect
@@ -43,7 +46,7 @@ def fitted(structure: Structure, X: Array) -> Parameters:
     model = GaussianMixture(3, covariance_type=structure, random_state=0, max_iter=5, tol=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", gaussmix.ConvergenceWarning)
-        return model.fit(X)._parameters()
+        return parameters_of(model.fit(X))
 
 
 def follow(
@@ -173,7 +176,7 @@ def test_digits_are_kept_far_from_the_origin() -> None:
 def test_a_stationary_stream_leads_to_the_optimum_of_all_rows() -> None:
     X = draw(200_000, 4)
     start = fitted("full", X[:1000])
-    best = em(start, lambda p: collect(X, None, p), lambda s: m_step(s, 0.0), tol=1e-7, max_iter=99)
+    best = em(start, MaximumLikelihood(InMemory(X, None)), tol=1e-7, max_iter=99)
     optimum = mean_log_likelihood(best.parameters, X)
     online = mean_log_likelihood(follow(start, X, 1000, Pace(0.75, None)), X)
     forgetful = mean_log_likelihood(follow(start, X, 1000, Pace(1.0, 1.0)), X)
@@ -274,7 +277,7 @@ def test_partial_fit_may_go_on_with_a_single_row() -> None:
 def test_a_fit_counts_for_its_rows() -> None:
     X = draw(6000, 10)
     model = online(learning_decay=1.0, tol=1e-6, max_iter=500).fit(X)
-    parameters, seen = model._parameters(), Seen(6000, 6000.0)
+    parameters, seen = parameters_of(model), Seen(6000, 6000.0)
     assert (model.n_samples_seen_, model.weight_seen_) == seen
     batch = draw(100, 11)
     model.partial_fit(batch)

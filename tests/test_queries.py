@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal, norm
 from gaussmix import GaussianMixture, NotFittedError, ParameterError
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
+from gaussmix.estimators.attributes import parameters_of
 
 NAMES = ["age", "height", "weight"]
 
@@ -46,7 +47,7 @@ def test_a_marginal_is_a_mixture_of_its_features(structure: Structure) -> None:
     assert isinstance(part, GaussianMixture)
     assert part.get_params() == model.get_params()
     assert part.n_features_in_ == 2
-    covs = model._parameters().full_covariances()[:, [2, 0]][:, :, [2, 0]]
+    covs = parameters_of(model).full_covariances()[:, [2, 0]][:, :, [2, 0]]
     parts = zip(model.weights_, model.means_[:, [2, 0]], covs, strict=True)
     density = sum(
         w * multivariate_normal(mean, cov).pdf(data()[:, [2, 0]]) for w, mean, cov in parts

@@ -3,7 +3,6 @@
 import math
 import pickle
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,10 @@ import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray
+from gaussmix.data.base import Data
+from gaussmix.estimators import fitting
+from gaussmix.estimators.attributes import parameters_of
+from gaussmix.estimators.fitting import Settings
 from gaussmix.selection import search
 from gaussmix.selection.candidates import Candidate, Selection
 
@@ -144,13 +147,12 @@ def test_the_same_model_is_fitted_once(
 ) -> None:
     X = np.random.default_rng(0).normal(size=(60, n_features))
     done = []
-    best_run: Callable[..., Any] = GaussianMixture._best_run
 
-    def counted(self: GaussianMixture, *arguments: Any) -> Any:
-        done.append((self.n_components, self.covariance_type))
-        return best_run(self, *arguments)
+    def counted(data: Data, settings: Settings, *arguments: Any) -> Any:
+        done.append((settings.n_components, settings.structure))
+        return fitting.best_run(data, settings, *arguments)
 
-    monkeypatch.setattr(GaussianMixture, "_best_run", counted)
+    monkeypatch.setattr("gaussmix.selection.search.best_run", counted)
     chosen = gaussmix.select(X, counts, random_state=0, n_init=1)
     monkeypatch.undo()
     assert len(done) == fits
@@ -162,7 +164,7 @@ def test_the_same_model_is_fitted_once(
             **{**search.DEFAULTS, "n_init": 1},
         ).fit(X)
         assert row.bic == pytest.approx(model.bic(X), rel=1e-9)
-        assert row.n_parameters == model._parameters().n_free()
+        assert row.n_parameters == parameters_of(model).n_free()
         assert (row.seconds == 0) == (row[:2] not in done)
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from gaussmix._core.density import factors_shape
 from gaussmix._core.types import FloatArray, PathLike, Structure
 from gaussmix.errors import ModelFileError
+from gaussmix.estimators.attributes import parameters_of, set_parameters
+from gaussmix.estimators.fitting import settings_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import archive
@@ -146,7 +148,7 @@ def _plain_params(model: Model) -> dict[str, Any]:
 def _fitted_arrays(model: Model) -> dict[str, NDArray[Any]]:
     if isinstance(model, KMeans):
         return {"cluster_centers_": model.cluster_centers_}
-    parameters = model._parameters()
+    parameters = parameters_of(model)
     return {
         "weights_": parameters.weights,
         "means_": parameters.means,
@@ -166,7 +168,7 @@ def _model(arrays: Arrays) -> Model:
         model.cluster_centers_ = _table(arrays, "cluster_centers_", model.n_clusters)
         model._n_features_out, model.n_features_in_ = model.cluster_centers_.shape
     else:
-        model._set_parameters(_parameters(model, arrays))
+        set_parameters(model, _parameters(model, arrays))
         model.n_features_in_ = model.means_.shape[1]
     _restore_names(model, arrays)
     _restore_history(model, arrays)
@@ -177,12 +179,12 @@ def _check_settings(model: Model) -> None:
     if isinstance(model, KMeans):
         model._check_parameters()
     else:
-        model._check_settings()
+        settings_of(model)
 
 
 def _parameters(model: GaussianMixture, arrays: Arrays) -> Parameters:
     means = _table(arrays, "means_", model.n_components)
-    structure, shape = model._structure, means.shape
+    structure, shape = settings_of(model).structure, means.shape
     return Parameters(
         structure,
         check_weights(_float64(arrays, "weights_"), shape[0]),

@@ -20,8 +20,9 @@ from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES
 from gaussmix.data import dask
 from gaussmix.em.acceleration import METHODS as ACCELERATIONS
+from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
-from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.estimators.mixture import GaussianMixture, total_score
 from gaussmix.io import atomic, sinks, sources
 from gaussmix.selection import search
 from gaussmix.selection.candidates import CRITERIA
@@ -233,8 +234,8 @@ def _by_block(
 def score(arguments: argparse.Namespace) -> int:
     """Print how well a mixture describes a file's rows."""
     model = _load_mixture(arguments.model, "score").set_params(n_threads=arguments.threads)
-    scored = model._likelihood(_scan_for(model, arguments), None)
-    n_free = model._parameters().n_free()
+    scored = total_score(model, _scan_for(model, arguments))
+    n_free = parameters_of(model).n_free()
     print(f"rows                 {scored.weight:.0f}")
     print(f"mean log-likelihood  {scored.mean:.10g}")
     print(f"BIC                  {scored.bic(n_free):.10g}")
@@ -329,7 +330,7 @@ def _draw(outcome: Any, path: Path) -> None:
         shown,
         outcome.kmeans.cluster_centers_,
         outcome.kmeans.labels_[: len(shown)],
-        outcome.model._parameters(),
+        parameters_of(outcome.model),
         outcome.model.predict_proba(shown),
     )
     plotting.save_comparison(path, comparison, demo.caption(outcome))

@@ -1,14 +1,18 @@
 """What a fit reads: rows, wherever they lie, that passes go over one after the other."""
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._core.density import GROUP_ROWS
-from gaussmix._core.types import FloatArray, Rows
+from gaussmix._core.types import FloatArray, PathLike, Rows
 from gaussmix.data.subsample import Sample, subsample
+from gaussmix.io import sinks
 from gaussmix.io.blocks import Block
+from gaussmix.io.readers import block_rows
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -32,8 +36,12 @@ MakePass: TypeAlias = Callable[[int | None], Pass[R]]
 """Makes a pass that runs on so many threads; None leaves the choice to the library."""
 
 
+ByRow: TypeAlias = Callable[[Rows, int | None], NDArray[Any]]
+"""Computes something of each row on so many threads, (n,) or (n, m); it can be pickled."""
+
+
 class Data(Protocol):
-    """Rows to fit, and their weights: all that the rest of a fit knows of them."""
+    """Rows and their weights, wherever they lie: all that the rest of the library knows of them."""
 
     n_threads: int | None
 
@@ -66,6 +74,14 @@ class Data(Protocol):
         self, n_groups: int, random_state: np.random.RandomState, most: int | None = None
     ) -> Sample:
         """Return the rows that a start looks at: see `gaussmix.data.subsample.subsample`."""
+
+    def by_row(self, function: ByRow) -> Any:
+        """Return what a function says of each row, as an array; a lazy one where rows are lazy."""
+
+    def write_by_row(
+        self, function: ByRow, path: PathLike, names: Sequence[str] | None = None
+    ) -> Path:
+        """Write what a function says of each row to a file, block by block, and return its path."""
 
 
 class InMemory:
@@ -114,3 +130,16 @@ class InMemory:
     ) -> Sample:
         """Return the rows that a start looks at."""
         return subsample(self.rows, self.sample_weight, n_groups, random_state, most)
+
+    def by_row(self, function: ByRow) -> NDArray[Any]:
+        """Return what a function says of each row."""
+        return function(self.rows, self.n_threads)
+
+    def write_by_row(
+        self, function: ByRow, path: PathLike, names: Sequence[str] | None = None
+    ) -> Path:
+        """Write what a function says of each row to a file, block by block."""
+        step = block_rows(self.n_features, self.rows.itemsize)
+        blocks = (self.rows[start : start + step] for start in range(0, self.n_samples, step))
+        sinks.write(path, (function(block, self.n_threads) for block in blocks), names)
+        return Path(path)

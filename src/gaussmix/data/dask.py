@@ -4,22 +4,23 @@ Every partition gets a pass of its own, on the worker that holds it, and the res
 for each component, are added up in a tree. Nothing but their sum comes to the client.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from copy import copy
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from operator import add, or_
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import numpy as np
 
 from gaussmix._core.density import GROUP_ROWS
-from gaussmix._core.types import FloatArray, Rows
-from gaussmix.data.base import MakePass, Pass
+from gaussmix._core.types import FloatArray, PathLike, Rows
+from gaussmix.data.base import ByRow, MakePass, Pass
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
-from gaussmix.errors import warn
+from gaussmix.errors import ParameterError, warn
 from gaussmix.io.blocks import Block
 from gaussmix.validation import check_numbers, check_rows, check_sample_weight, check_total_weight
 
@@ -66,14 +67,23 @@ class Summary:
         )
 
 
+class Filled(NamedTuple):
+    """The partitions that have rows, and what the first look at all of them found."""
+
+    summary: Summary
+    rows: Parts
+    weights: Parts
+
+
 class DaskData:
     """Rows in the partitions of a Dask collection: `Data` that never come to this machine.
 
     Parameters
     ----------
     X : dask array or dataframe of shape (n_samples, n_features), or list of Delayed or Future
-        Row counts may be unknown. An array chunked along columns too is rechunked. All rows and
-        weights are read and checked here, and again in every pass, so they should be persisted.
+        Row counts may be unknown. An array chunked along columns too is rechunked. The first pass
+        reads and checks all rows and weights, and every pass reads them again, so they should be
+        persisted.
     sample_weight : dask array or series of shape (n_samples,), list of Delayed or Future, or None
         With the partitions of X. If the chunks of X are known other chunks are rechunked, and
         arrays of NumPy and numbers will do.
@@ -97,21 +107,50 @@ class DaskData:
     ) -> None:
         self.n_threads = n_threads
         self._client = client
-        rows = _rows_collection(X)
-        self._rows = _parts(rows)
-        self._weights = _weight_parts(sample_weight, rows, len(self._rows.keys))
+        self._collection = _rows_collection(X)
+        self._rows = _parts(self._collection)
+        self._weighted = sample_weight is not None
+        self._weights = _weight_parts(sample_weight, self._collection, len(self._rows.keys))
         self._sources = self._rows.graph | self._weights.graph
-        summary: Summary = self._sum(_summary, range(len(self._rows.keys)))
-        self.n_features, self.n_samples = summary.n_features, sum(summary.counts)
-        if self.n_samples == 0:
+
+    @cached_property
+    def _filled(self) -> "Filled":
+        """What the first look at all partitions finds; it checks all values."""
+        summary: Summary = self._sum(
+            _summary, range(len(self._rows.keys)), self._rows, self._weights
+        )
+        if sum(summary.counts) == 0:
             raise ValueError("X must have at least one row, but all its partitions are empty")
-        if sample_weight is not None:
+        if self._weighted:
             check_total_weight(summary.weight)
-        self.weight = summary.weight
-        self.dtype = np.result_type(*summary.dtypes)
         filled = [i for i, count in enumerate(summary.counts) if count]
-        self._rows = self._rows._replace(keys=[self._rows.keys[i] for i in filled])
-        self._weights = self._weights._replace(keys=[self._weights.keys[i] for i in filled])
+        return Filled(
+            summary,
+            self._rows._replace(keys=[self._rows.keys[i] for i in filled]),
+            self._weights._replace(keys=[self._weights.keys[i] for i in filled]),
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        if isinstance(self._collection, list) or np.isnan(self._collection.shape[1]):
+            return self._filled.summary.n_features
+        return int(self._collection.shape[1])
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return sum(self._filled.summary.counts)
+
+    @property
+    def weight(self) -> float:
+        """Summed weight of the rows, their number without weights."""
+        return self._filled.summary.weight
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Precision of the rows."""
+        return np.result_type(*self._filled.summary.dtypes)
 
     def total(self, make: MakePass[R]) -> R:
         """Go over all rows once."""
@@ -119,10 +158,10 @@ class DaskData:
         # worker, and by workers to each other, once each. Scattered it would be as fast, but lost
         # with the worker that holds it; a graph brings it back.
         key = f"gaussmix-parameters-{uuid4().hex}"
-        go_over = partial(_go_over, self.dtype)
+        go_over, (_, rows, weights) = partial(_go_over, self.dtype), self._filled
         # They may well be larger than what Dask takes for data sent by mistake.
         with _dask().config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-            result: R = self._sum(go_over, [key] * len(self._rows.keys), {key: make})
+            result: R = self._sum(go_over, [key] * len(rows.keys), rows, weights, {key: make})
         return result
 
     def blocks(self) -> Iterator[Block]:
@@ -136,7 +175,7 @@ class DaskData:
         """Return the first rows, of the first partition that has any."""
         first = partial(_head, self.dtype)
         name = f"gaussmix-head-{uuid4().hex}"
-        rows: Rows = self._run({name: (first, self._rows.keys[0])}, name)
+        rows: Rows = self._run({name: (first, self._filled.rows.keys[0])}, name)
         return rows
 
     def sample(
@@ -147,17 +186,54 @@ class DaskData:
         A reservoir is filled from every partition, and they are added up.
         """
         n_rows = most or most_rows(n_groups)
-        seeds = np.zeros(len(self._rows.keys), dtype=np.uint32)
+        _, rows, weights = self._filled
+        seeds = np.zeros(len(rows.keys), dtype=np.uint32)
         if self.n_samples > n_rows:  # else nothing is drawn, as from rows in memory
             seeds = random_state.randint(2**32, size=len(seeds), dtype=np.uint32)
         makers = [partial(_reservoir, n_rows, int(seed)) for seed in seeds]
-        found: Reservoir = self._sum(partial(_go_over, self.dtype), makers)
+        found: Reservoir = self._sum(partial(_go_over, self.dtype), makers, rows, weights)
         return found.sample()
+
+    def by_row(self, function: ByRow) -> Any:
+        """Return what a function says of each row: a lazy dask array with the chunks of X."""
+        array = self._collection
+        if isinstance(array, list):
+            raise TypeError(
+                "X must be a dask array or dataframe for results by row, got a list of "
+                f"{len(array)} Delayed or Future: dask.array.from_delayed makes arrays of them"
+            )
+        single = array.dtype.kind == "f" and array.dtype.itemsize == 4
+        one = np.zeros((1, self.n_features), dtype=np.float32 if single else np.float64)
+        like = function(one, 1)
+        chunks = array.chunks[:1] if like.ndim == 1 else (array.chunks[0], like.shape[1:])
+        return array.map_blocks(
+            _block_by_row,
+            _dask().delayed(function, traverse=False),
+            like[:0],
+            drop_axis=1 if like.ndim == 1 else None,
+            chunks=chunks,
+            meta=like[:0],
+            dtype=like.dtype,
+        )
+
+    def write_by_row(
+        self,
+        function: ByRow,  # noqa: ARG002
+        path: PathLike,
+        names: Sequence[str] | None = None,  # noqa: ARG002
+    ) -> Path:
+        """Raise: results stay with the workers."""
+        raise ParameterError(
+            "out must be None where X is a Dask collection, whose results stay with the "
+            f"workers, got {os.fspath(path)!r}: write the lazy array that is returned"
+        )
 
     def _sum(
         self,
         function: Callable[..., Any],
         arguments: Sequence[Any],
+        rows: Parts,
+        weights: Parts,
         shared: dict[str, Any] | None = None,
     ) -> Any:
         """Sum of function(argument, block, weight) over the partitions, on the workers.
@@ -166,7 +242,7 @@ class DaskData:
         does what, or does it again in place of one that died.
         """
         name = f"gaussmix-pass-{uuid4().hex}"
-        tasks = zip(arguments, self._rows.keys, self._weights.keys, strict=True)
+        tasks = zip(arguments, rows.keys, weights.keys, strict=True)
         graph = {(name, i): (function, *task) for i, task in enumerate(tasks)}
         root = _add_tree(graph, list(graph))
         return self._run(graph | (shared or {}), root)
@@ -180,7 +256,9 @@ def data(
     X: Any, sample_weight: Any = None, n_threads: int | None = None, client: Any = None
 ) -> DaskData:
     """Return the rows of a Dask collection, checked, for a fit: see `DaskData`."""
-    return DaskData(X, sample_weight, n_threads, client)
+    found = DaskData(X, sample_weight, n_threads, client)
+    assert found.n_samples > 0, "the first look has checked this"
+    return found
 
 
 def is_dask(X: object) -> bool:
@@ -228,45 +306,6 @@ def fit(model: Model, X: Any, sample_weight: Any = None, client: Any = None) -> 
     with nullcontext() if client is None else client.as_current():
         model.fit(X, sample_weight=sample_weight)
     return model
-
-
-def by_row(model: Any, method: str, X: Any) -> Any:
-    """Return what a fitted model says about each row, as a lazy dask array.
-
-    Parameters
-    ----------
-    model : GaussianMixture or KMeans
-        As it is now: a later fit does not change the result.
-    method : {'predict', 'predict_proba', 'score_samples', 'transform'}
-    X : dask array or dataframe of shape (n_samples, n_features)
-
-    Returns
-    -------
-    dask array of shape (n_samples,) or (n_samples, n), with the chunks of X
-    """
-    array = _rows_collection(X)
-    if isinstance(array, list):
-        raise TypeError(
-            f"{method} takes a dask array or dataframe, got a {type(X).__name__} of "
-            f"{type(X[0]).__name__}: dask.array.from_delayed makes arrays of them"
-        )
-    frozen = copy(model)
-    frozen.n_threads = 1  # see _go_over
-    vars(frozen).pop("feature_names_in_", None)  # blocks have none
-    single = array.dtype.kind == "f" and array.dtype.itemsize == 4
-    one = np.zeros((1, array.shape[1]), dtype=np.float32 if single else np.float64)
-    like = getattr(frozen, method)(one)  # raises for what the model cannot take
-    chunks = array.chunks[:1] if like.ndim == 1 else (array.chunks[0], like.shape[1:])
-    return array.map_blocks(
-        _block_by_row,
-        _dask().delayed(frozen, traverse=False),
-        method,
-        like[:0],
-        drop_axis=1 if like.ndim == 1 else None,
-        chunks=chunks,
-        meta=like[:0],
-        dtype=like.dtype,
-    )
 
 
 def connect(address: str, timeout: float = ANSWER_SECONDS) -> Any:
@@ -485,5 +524,6 @@ def _reservoir(most: int, seed: int, _n_threads: int | None) -> Reservoir:
     return Reservoir(most, seed)
 
 
-def _block_by_row(block: Rows, model: Any, method: str, empty: Rows) -> Any:
-    return getattr(model, method)(block) if len(block) else empty
+def _block_by_row(block: Rows, function: ByRow, empty: Rows) -> Any:
+    # One thread, as in `_go_over`.
+    return function(check_rows(block), 1) if len(block) else empty

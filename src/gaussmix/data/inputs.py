@@ -1,56 +1,62 @@
-"""What users pass as X, turned into data for a fit."""
+"""What users pass as X, and what it is: decided here, and nowhere else."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.dask import DaskData, is_dask
 from gaussmix.data.streamed import Streamed
-from gaussmix.io.sources import Table, scan, streams
-from gaussmix.validation import check_n_threads, check_rows, check_sample_weight
+from gaussmix.io.sources import Scan, Table, scan, streams
+from gaussmix.validation import (
+    check_n_features,
+    check_n_threads,
+    check_rows,
+    check_sample_weight,
+)
 
 
-class Input(NamedTuple):
-    """Checked data, and what may have names for its columns, as `columns`."""
-
-    data: Data
-    named: object
-
-
-def in_memory(X: object) -> bool:
-    """Whether X is an array or becomes one, rather than read or asked for block by block."""
-    return isinstance(X, np.ndarray) or not (is_dask(X) or streams(X))
+def opened(X: Any) -> Any:
+    """Return X, or a `Scan` of it where X is read block by block: it may have column names then."""
+    is_table = isinstance(X, np.ndarray) or is_dask(X) or not streams(X)
+    return X if is_table else scan(X)
 
 
-def weight_of(X: object, sample_weight: object) -> object:
-    """Return the weights that are given, or else those that blocks of a `scan` have."""
-    return X.weight if sample_weight is None and isinstance(X, Table) else sample_weight
-
-
-def as_data(X: Any, sample_weight: object, n_threads: object, estimator: str) -> Input:
-    """Return rows and weights to fit.
+def route(
+    X: Any,
+    sample_weight: object = None,
+    n_threads: object = None,
+    *,
+    estimator: str = "",
+    n_features: int | None = None,
+) -> Data:
+    """Return rows and weights, wherever they lie: `InMemory`, `Streamed` or `DaskData`.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), Dask collection, or what `scan` takes
     sample_weight : array-like of shape (n_samples,) or None
+        By default the weights that a table of a `scan` has.
     n_threads : int or None
     estimator : str
         Name of the estimator, for errors.
+    n_features : int, optional
+        Number of columns that X must have.
 
     Raises
     ------
     TypeError, ValueError
         See `check_rows`, `check_sample_weight` and `scan`. Of rows that are read block by block
-        the values are checked by the first pass.
+        the first pass checks the values.
     """
     count = check_n_threads(n_threads)
-    if in_memory(X):
-        rows = check_rows(X, estimator=estimator)
-        weight = check_sample_weight(weight_of(X, sample_weight), len(rows))
-        return Input(InMemory(rows, weight, count), X)
-    if is_dask(X):
-        return Input(DaskData(X, sample_weight, count), X)
-    source = scan(X)
-    return Input(Streamed(source, sample_weight, count), source)
+    X = opened(X)
+    if not (isinstance(X, Scan) or is_dask(X)):
+        rows = check_rows(X, n_features=n_features, estimator=estimator)
+        weight = X.weight if sample_weight is None and isinstance(X, Table) else sample_weight
+        return InMemory(rows, check_sample_weight(weight, len(rows)), count)
+    elsewhere = Streamed if isinstance(X, Scan) else DaskData
+    data: Data = elsewhere(X, sample_weight, count)
+    if n_features is not None:
+        check_n_features(data.n_features, n_features, "X", estimator)
+    return data

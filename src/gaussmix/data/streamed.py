@@ -1,16 +1,19 @@
 """Rows that are read anew for every pass: from files, frames, functions, larger than memory."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.density import GROUP_ROWS
-from gaussmix._core.types import FloatArray, Rows
-from gaussmix.data.base import MakePass, R
+from gaussmix._core.types import FloatArray, PathLike, Rows
+from gaussmix.data.base import ByRow, MakePass, R
 from gaussmix.data.subsample import Reservoir, Sample, most_rows, stratified
 from gaussmix.errors import ParameterError
+from gaussmix.io import sinks
 from gaussmix.io.blocks import Block, joined
 from gaussmix.io.readahead import read_ahead
 from gaussmix.io.sources import Source
@@ -87,6 +90,20 @@ class Streamed:
             return self._drawn(n_rows, random_state)
         rows, counts = stratified(n_samples, self._given, n_groups, random_state, n_rows)
         return Sample(self._picked(rows), counts)
+
+    def by_row(self, function: ByRow) -> NDArray[Any]:
+        """Return what a function says of each row, in one array."""
+        return np.concatenate(list(self._results(function)))
+
+    def write_by_row(
+        self, function: ByRow, path: PathLike, names: Sequence[str] | None = None
+    ) -> Path:
+        """Write what a function says of each row to a file, block by block."""
+        sinks.write(path, self._results(function), names)
+        return Path(path)
+
+    def _results(self, function: ByRow) -> Iterator[NDArray[Any]]:
+        return (function(block.rows, self.n_threads) for block in self.blocks())
 
     def _has_weights(self) -> bool:
         self._count()

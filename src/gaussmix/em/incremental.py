@@ -6,8 +6,9 @@ from itertools import accumulate
 import numpy as np
 
 from gaussmix._core.density import GROUP_ROWS
-from gaussmix.data.base import Data
-from gaussmix.em.loop import Callback, EMState, MStep, Step
+from gaussmix.em.loop import Callback, EMState, Step
+from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass
 
 MOST_BLOCKS = 16
@@ -20,8 +21,7 @@ to the end need 400, and jumps 80."""
 
 def sweep(
     state: EMState,
-    data: Data,
-    m_step: MStep,
+    objective: MaximumLikelihood,
     *,
     max_iter: int,
     callback: Callback | None = None,
@@ -44,11 +44,9 @@ def sweep(
     ----------
     state : EMState
         Advanced in place. A run that has begun is left as it is.
-    data : Data
-        Rows are taken in their order, in at most MOST_BLOCKS blocks of whole groups of GROUP_ROWS,
-        and of no fewer than FEWEST_ROWS. Rows that make a single block are left to EM.
-    m_step : callable
-        As in `em`.
+    objective : MaximumLikelihood
+        Its rows are taken in their order, in at most MOST_BLOCKS blocks of whole groups of
+        GROUP_ROWS, and of no fewer than FEWEST_ROWS. Rows that make a single block are left to EM.
     max_iter : int
         Number of sweeps at most: each is a pass over the data, and an iteration of the run.
     callback : callable, optional
@@ -60,19 +58,22 @@ def sweep(
     Neal & Hinton (1998), A view of the EM algorithm that justifies incremental, sparse, and other
     variants, in Jordan (ed.), Learning in Graphical Models, Kluwer, 355-368.
     """
-    size = rows_per_block(data.n_samples)
-    if state.n_iter > 0 or size >= data.n_samples:
+    n_samples = objective.data.n_samples
+    size = rows_per_block(n_samples)
+    if state.n_iter > 0 or size >= n_samples:
         return
     kept: list[Statistics] = []
     change = np.inf
     while state.n_iter < max_iter and change > state.monitor.tol:
         by_em = not kept
-        kept = _sweep(state, data, size, kept, m_step)
+        sweeping = _Sweep(state.point, objective, size)
+        kept = sweeping.over(kept)
+        state.take_sweep(sweeping.step())
         change = state.monitor.change
         state.converged = by_em and state.monitor.settled
         if callback is not None:
             callback(state.n_iter, state.monitor.last, change)
-    state.monitor.last = -np.inf  # what a sweep gains does not say whether EM has settled
+    state.monitor.restart()  # what a sweep gains does not say whether EM has settled
 
 
 def rows_per_block(n_samples: int) -> int:
@@ -81,35 +82,54 @@ def rows_per_block(n_samples: int) -> int:
     return -(-most // GROUP_ROWS) * GROUP_ROWS
 
 
-def _sweep(
-    state: EMState, data: Data, size: int, old: list[Statistics], m_step: MStep
-) -> list[Statistics]:
-    """Go over the blocks once, with M-steps in between if there are old statistics of each."""
-    later = list(accumulate(reversed(old[1:])))  # of the blocks after each, the first one's last
-    done, new = Statistics.zeros(state.point.structure, state.point.means), []
-    for statistics in _by_block(data, size, state):
-        new.append(statistics)
-        done = statistics + done
-        if later:
-            state.point, _ = m_step(done + later.pop())
-    image, collapsed = m_step(done)
-    state.last = Step(state.point, image, collapsed, done.mean_log_likelihood)
-    state.point = image
-    state.monitor.update(done.mean_log_likelihood)
-    return new
+class _Sweep:
+    """One sweep over the blocks.
 
+    Parameters
+    ----------
+    point : Parameters
+        Where it begins; it moves after every block.
+    objective : MaximumLikelihood
+    size : int
+        Rows of a block.
+    """
 
-def _by_block(data: Data, size: int, state: EMState) -> Iterator[Statistics]:
-    """Statistics of every block, under what the state's point is when it begins."""
-    running, room = StatisticsPass(state.point, data.n_threads), size
-    for rows, weight in data.blocks():
-        start = 0
-        while start < len(rows):
-            if room == 0:
-                yield running.result()
-                running, room = StatisticsPass(state.point, data.n_threads), size
-            part = slice(start, start + room)
-            running.add(rows[part], None if weight is None else weight[part])
-            taken = len(rows[part])
-            start, room = start + taken, room - taken
-    yield running.result()
+    def __init__(self, point: Parameters, objective: MaximumLikelihood, size: int) -> None:
+        self.point = point
+        self._objective = objective
+        self._size = size
+        self._done = Statistics.zeros(point.structure, point.means)
+
+    def over(self, old: list[Statistics]) -> list[Statistics]:
+        """Go over the blocks, with M-steps in between if there are old statistics of each."""
+        later = list(
+            accumulate(reversed(old[1:]))
+        )  # of the blocks after each, the first one's last
+        new = []
+        for statistics in self._by_block():
+            new.append(statistics)
+            self._done = statistics + self._done
+            if later:
+                self.point, _ = self._objective.m_step(self._done + later.pop())
+        return new
+
+    def step(self) -> Step:
+        """Return what the sweep says: its end, and where the M-step of all blocks goes."""
+        image, collapsed = self._objective.m_step(self._done)
+        return Step(self.point, image, collapsed, self._done.mean_log_likelihood)
+
+    def _by_block(self) -> Iterator[Statistics]:
+        """Statistics of every block, under what the point is when the block begins."""
+        data = self._objective.data
+        running, room = StatisticsPass(self.point, data.n_threads), self._size
+        for rows, weight in data.blocks():
+            start = 0
+            while start < len(rows):
+                if room == 0:
+                    yield running.result()
+                    running, room = StatisticsPass(self.point, data.n_threads), self._size
+                part = slice(start, start + room)
+                running.add(rows[part], None if weight is None else weight[part])
+                taken = len(rows[part])
+                start, room = start + taken, room - taken
+        yield running.result()

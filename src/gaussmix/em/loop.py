@@ -6,16 +6,12 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 
-from gaussmix._core import dispatch, threads
-from gaussmix.data.base import InMemory
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import Statistics, pass_flops
+from gaussmix.model.statistics import Statistics
 
-EStep: TypeAlias = Callable[[Parameters], Statistics]
-MStep: TypeAlias = Callable[[Statistics], tuple[Parameters, tuple[int, ...]]]
 Callback: TypeAlias = Callable[[int, float, float], None]
-
-MOST_AT_ONCE = 1000  # iterations in one call of a kernel: someone may ask for very many
+"""Called after an iteration with its number from 1, the lower bound before its M-step, and by how
+much that has changed."""
 
 
 class Step(NamedTuple):
@@ -27,7 +23,29 @@ class Step(NamedTuple):
     collapsed: tuple[int, ...]
     """Components that the M-step had to regularise or found without rows."""
     lower_bound: float
-    """Mean log-likelihood of a row at the point."""
+    """The objective at the point: for the likelihood, the mean log-likelihood of a row."""
+
+
+class Objective(Protocol):
+    """What EM climbs: the rows, and the parameters that follow from what a pass over them adds up.
+
+    `gaussmix.em.objective` has the likelihood. A prior, a bound or a cheaper pass is another class.
+    """
+
+    def e_step(self, parameters: Parameters) -> Statistics:
+        """Go over the rows under the parameters."""
+
+    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+        """Return the best parameters for the statistics, and the components that collapsed."""
+
+    def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
+        """Return the value at parameters, of which these are the E-step's statistics."""
+
+    def score(self, parameters: Parameters) -> float:
+        """Return the value at parameters, by a pass of its own."""
+
+    def fast_forward(self, state: "EMState", max_iter: int) -> None:
+        """Advance a run that nobody watches as far as compiled code can, to the same bits."""
 
 
 class Strategy(Protocol):
@@ -60,8 +78,8 @@ class EMResult(NamedTuple):
 
     parameters: Parameters
     lower_bounds: list[float]
-    """Mean log-likelihood of a row before each M-step, so one entry an iteration. Where there was
-    an acceleration, points that it tried and left are among them."""
+    """The objective before each M-step, so one entry an iteration. Where there was an acceleration,
+    points that it tried and left are among them."""
     converged: bool
     n_iter: int
     collapsed: tuple[int, ...]
@@ -69,7 +87,7 @@ class EMResult(NamedTuple):
 
 
 class Monitor:
-    """Watches the mean log-likelihood and says when it has settled.
+    """Watches the objective and says when it has settled.
 
     Parameters
     ----------
@@ -104,6 +122,10 @@ class Monitor:
     def refuse(self) -> None:
         """Compare the next value with that before the present one, whose point was not kept."""
         self.last = self.before
+
+    def restart(self) -> None:
+        """Compare the next value with none: what came before was gained by other means."""
+        self.last = -np.inf
 
     @property
     def settled(self) -> bool:
@@ -166,13 +188,19 @@ class EMState:
             self.monitor.refuse()
             self.point = self.last.image
 
-    def leap(self, point: Parameters, lower_bounds: list[float], converged: bool) -> None:
-        """Go on from where so many iterations of EM, by other means, have led."""
+    def fast_forward(self, point: Parameters, lower_bounds: list[float], converged: bool) -> None:
+        """Go on from the point that iterations of EM in compiled code have led to."""
         for lower_bound in lower_bounds:
             self.monitor.update(lower_bound)
         self.last = Step(point, point, (), lower_bounds[-1])
         self.point = point
         self.converged = converged
+
+    def take_sweep(self, step: Step) -> None:
+        """Go on from the end of a sweep over blocks of rows."""
+        self.monitor.update(step.lower_bound)
+        self.last = step
+        self.point = step.image
 
     @property
     def by_em(self) -> bool:
@@ -204,8 +232,7 @@ class EMState:
 
 def em(
     start: Parameters,
-    e_step: EStep,
-    m_step: MStep,
+    objective: Objective,
     *,
     tol: float,
     max_iter: int,
@@ -213,39 +240,37 @@ def em(
     previous: float = -np.inf,
     strategy: Strategy | None = None,
 ) -> EMResult:
-    r"""Repeat E-step and M-step until the likelihood settles (Dempster, Laird & Rubin, 1977).
+    r"""Repeat E-step and M-step until the objective settles (Dempster, Laird & Rubin, 1977).
 
     No iteration lowers the log-likelihood L beyond rounding, if the M-step maximises the expected
-    log-likelihood. With reg_covar it maximises that less a penalty, so what cannot fall from an
-    iteration to the next is
+    log-likelihood. With reg_covar the M-step maximises that less a penalty. What cannot fall from
+    an iteration to the next is then
 
     .. math:: L(\theta) - \tfrac12 reg\_covar \sum_k n_k\, tr\, \Sigma_k^{-1},
 
-    n_k being those of the iteration's E-step, and L itself may fall a little. It may also fall
-    where a component has collapsed and was regularised.
+    n_k being those of the iteration's E-step, and L itself may fall a little. L may also fall where
+    a component has collapsed and was regularised.
 
-    A strategy may choose other points for the passes than EM's. Where one turns out to be worse
+    A strategy may choose other points for the passes than EM's. Where a point turns out to be worse
     than the strategy accepts, EM goes on from the last good one. Every pass counts as an
-    iteration, and only the change by an EM step says that the likelihood has settled: what a
-    leap gains by accident says little about the next one.
+    iteration. Only the change by an EM step says that the objective has settled: what a jump gains
+    by accident says little about the next one.
 
     Parameters
     ----------
     start : Parameters
         Where to begin.
-    e_step : callable
-        A pass over the data: parameters in, `Statistics` out.
-    m_step : callable
-        Statistics in, new parameters and the components that collapsed out.
+    objective : Objective
+        What to climb, such as `gaussmix.em.objective.MaximumLikelihood`.
     tol : float
-        Stop when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
+        Stop when the objective changes by less. 0 runs all of `max_iter`.
     max_iter : int
         Number of iterations, that is of passes, at most; 0 returns the start.
     callback : callable, optional
-        Called after every M-step with the iteration (from 1), the mean log-likelihood before it,
-        and its change.
+        Called after every M-step with the iteration (from 1), the objective before it, and its
+        change.
     previous : float
-        Mean log-likelihood before the first iteration, when an earlier run is continued.
+        Value before the first iteration, when an earlier run is continued.
     strategy : Strategy, optional
         What chooses the points, such as `gaussmix.em.acceleration.Accelerator`; EM if not given.
 
@@ -259,57 +284,24 @@ def em(
     Journal of the Royal Statistical Society B 39, 1-38.
     """
     state = EMState(start, tol, previous, strategy)
-    return proceed(state, e_step, m_step, max_iter=max_iter, callback=callback)
+    return proceed(state, objective, max_iter=max_iter, callback=callback)
 
 
 def proceed(
-    state: EMState,
-    e_step: EStep,
-    m_step: MStep,
-    *,
-    max_iter: int,
-    callback: Callback | None = None,
+    state: EMState, objective: Objective, *, max_iter: int, callback: Callback | None = None
 ) -> EMResult:
     """Go on with a run, as `em` does, until it has settled or done `max_iter` iterations in all.
 
-    The state is advanced in place; between two iterations, when the callback is called, a copy of
-    it is where the run can be taken up again.
+    The state is advanced in place. Between two iterations, when the callback is called, a copy of
+    it is where the run can be taken up again. A run without a callback may be done in compiled
+    code, to the same bits.
     """
+    if callback is None:
+        objective.fast_forward(state, max_iter)
     while state.n_iter < max_iter and not state.converged:
-        statistics = e_step(state.point)
-        state.take(Step(state.point, *m_step(statistics), statistics.mean_log_likelihood))
+        statistics = objective.e_step(state.point)
+        lower_bound = objective.lower_bound(state.point, statistics)
+        state.take(Step(state.point, *objective.m_step(statistics), lower_bound))
         if callback is not None:
-            callback(state.n_iter, state.monitor.lower_bounds[-1], state.monitor.change)
+            callback(state.n_iter, lower_bound, state.monitor.change)
     return state.result
-
-
-def hasten(state: EMState, data: InMemory, reg_covar: float, max_iter: int) -> None:
-    """Go on with a run as far as a kernel does in one call, which saves small data much time.
-
-    The bits are those of `proceed` with passes over the data and `m_step`, which goes on from
-    there: where a component collapses, or has lost its rows. Nothing is done where a strategy
-    chooses the points.
-    """
-    while state.follows_em and state.n_iter < max_iter and not state.converged:
-        start = state.point
-        arrays = start.weights, start.means, start.covariances, start.precisions_cholesky
-        point = Parameters(start.structure, *(np.array(array, order="C") for array in arrays))
-        bounds = np.empty(min(max_iter - state.n_iter, MOST_AT_ONCE))
-        n_iter, converged = dispatch.kernels(data.rows).em(
-            data.rows,
-            data.sample_weight,
-            point.structure,
-            point.weights,
-            point.means,
-            point.covariances,
-            point.precisions_cholesky,
-            bounds,
-            reg_covar,
-            state.monitor.tol,
-            state.monitor.last,
-            threads.for_work(data.n_threads, pass_flops(data.rows, point)),
-        )
-        if n_iter:
-            state.leap(point, bounds[:n_iter].tolist(), converged)
-        if n_iter < len(bounds):
-            break

@@ -5,9 +5,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from gaussmix.em.loop import Callback, EMResult, EMState, EStep, MStep, proceed
+from gaussmix.em.loop import Callback, EMResult, EMState, Objective, proceed
 from gaussmix.em.verbose import Printer
-from gaussmix.model.parameters import Parameters
 
 
 class Run(NamedTuple):
@@ -56,26 +55,18 @@ class Search:
 
     Parameters
     ----------
-    e_step, m_step : callable
-        As in `em`.
-    score : callable
-        Mean log-likelihood of a row under parameters.
+    objective : Objective
     max_iter : int
         Of a run, at most.
     printer : Printer
     opening : callable
         What a run does before EM, if it has not begun. One that is interrupted there begins anew.
-    hasten : callable
-        Goes on with a run, without a word, as far as it can; called where nobody listens.
     """
 
-    e_step: EStep
-    m_step: MStep
-    score: Callable[[Parameters], float]
+    objective: Objective
     max_iter: int
     printer: Printer
     opening: Opening
-    hasten: Callable[[EMState], None]
 
     def best(self, runs: Runs, note: Note = _silent) -> Run:
         """Return the run that ends best: of largest likelihood, those that collapsed last.
@@ -106,10 +97,14 @@ class Search:
 
         self.printer.start(run.number)
         self.opening(state, self.printer.step)
-        if note is _silent and not self.printer.verbose:
-            self.hasten(state)
-        result = proceed(state, self.e_step, self.m_step, max_iter=self.max_iter, callback=callback)
-        end = self.score(result.parameters)
+        watched = note is not _silent or self.printer.verbose > 0
+        result = proceed(
+            state,
+            self.objective,
+            max_iter=self.max_iter,
+            callback=callback if watched else None,
+        )
+        end = self.objective.score(result.parameters)
         self.printer.end(end, result.converged)
         return _with(runs, Run(run.number, state, end))
 

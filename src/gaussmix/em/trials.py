@@ -8,10 +8,9 @@ import numpy as np
 from gaussmix._core.types import Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
-from gaussmix.em.loop import EMState, hasten, proceed
-from gaussmix.model.m_step import m_step
+from gaussmix.em.loop import EMState, Objective, proceed
+from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters, precision_factors
-from gaussmix.model.statistics import collect
 
 THIN = 1e-5
 """A component is a needle if its variance in some direction is below this part of what it is in the
@@ -67,9 +66,10 @@ def best_trials(
     list of Trial
         As many as the last round keeps, or as there are starts.
     """
+    objective, n_rows = MaximumLikelihood(InMemory(*sample, n_threads), reg_covar), _n_rows(sample)
     trials = [Trial(number, start, -np.inf, 0) for number, start in enumerate(starts)]
     for n_iter, kept in rounds:
-        trials = [_further(trial, sample, n_iter, reg_covar, n_threads) for trial in trials]
+        trials = [_further(trial, objective, n_rows, n_iter) for trial in trials]
         trials = _ranked(trials)[:kept]
     return trials
 
@@ -85,18 +85,10 @@ def _ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(trials, key=rank)
 
 
-def _further(
-    trial: Trial, sample: Sample, n_iter: int, reg_covar: float, n_threads: int | None
-) -> Trial:
-    state = EMState(trial.parameters, SETTLED)
-    hasten(state, InMemory(*sample, n_threads), reg_covar, n_iter)
-    result = proceed(
-        state,
-        lambda parameters: collect(*sample, parameters, n_threads),
-        lambda statistics: m_step(statistics, reg_covar),
-        max_iter=n_iter,
-    )
-    spurious = n_spurious(result.parameters, _n_rows(sample), result.collapsed)
+def _further(trial: Trial, objective: Objective, n_rows: int, n_iter: int) -> Trial:
+    """Go on with a run from where it stands."""
+    result = proceed(EMState(trial.parameters, SETTLED), objective, max_iter=n_iter)
+    spurious = n_spurious(result.parameters, n_rows, result.collapsed)
     return Trial(trial.number, result.parameters, result.lower_bounds[-1], spurious)
 
 

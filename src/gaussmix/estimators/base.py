@@ -4,10 +4,9 @@ scikit-learn recognises an estimator by its methods, so nothing here imports it 
 """
 
 import inspect
-import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,21 +15,12 @@ from numpy.typing import NDArray
 
 from gaussmix._core.types import PathLike, Rows
 from gaussmix.config import version
-from gaussmix.data.base import Data, InMemory
-from gaussmix.data.dask import by_row, is_dask
-from gaussmix.data.inputs import as_data, in_memory, weight_of
+from gaussmix.data.base import ByRow, Data, InMemory
+from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError, not_fitted, warn
 from gaussmix.io import sinks
 from gaussmix.io.atomic import check_target
-from gaussmix.io.sources import scan
-from gaussmix.validation import (
-    check_choice,
-    check_n_features,
-    check_n_threads,
-    check_path,
-    check_rows,
-    check_sample_weight,
-)
+from gaussmix.validation import check_choice, check_path
 
 SHOWN_NAMES = 5  # feature names listed in an error
 SHOWN_VALUES = 12  # elements of an array parameter that are shown in full
@@ -45,6 +35,9 @@ class Estimator:
     fitting adds attributes that end in an underscore.
     """
 
+    n_threads: int | None
+    n_features_in_: int
+    feature_names_in_: Names
     _estimator_type: ClassVar[str | None] = None  # as scikit-learn's tag of that name
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -148,73 +141,47 @@ class Estimator:
         self, X: object, sample_weight: object = None, n_threads: object = None
     ) -> tuple[Data, Names | None]:
         """Check the rows to fit, their weights, and the names of their features."""
-        data, named = as_data(X, sample_weight, n_threads, type(self).__name__)
-        return data, feature_names(named)
-
-    def _remember_features(self, n_features: int, names: Names | None) -> None:
-        """Set n_features_in_ and feature_names_in_, once a fit succeeded."""
-        self.n_features_in_ = n_features
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        X = opened(X)
+        data = route(X, sample_weight, n_threads, estimator=type(self).__name__)
+        return data, feature_names(X)
 
     def _rows(self, X: object) -> Rows:
         """Check rows in memory for a fitted model: same features, by number and by name."""
-        self._check_fitted()
-        if not in_memory(X):
+        data = self._data(X, None, None)
+        if not isinstance(data, InMemory):
             raise ParameterError(
                 f"X must be rows in memory for this, an array or a frame, got {type(X).__name__}; "
                 "gaussmix.scan(X) gives them block by block"
             )
-        self._check_feature_names(feature_names(X))
-        return check_rows(X, n_features=self.n_features_in_, estimator=type(self).__name__)
+        return data.rows
 
     def _data(self, X: object, sample_weight: object, n_threads: object) -> Data:
         """Check rows and weights for a fitted model, wherever they lie."""
-        if in_memory(X):
-            rows = self._rows(X)
-            weight = check_sample_weight(weight_of(X, sample_weight), len(rows))
-            return InMemory(rows, weight, check_n_threads(n_threads))
         self._check_fitted()
-        data, named = as_data(X, sample_weight, n_threads, type(self).__name__)
-        self._check_feature_names(feature_names(named))
-        check_n_features(data.n_features, self.n_features_in_, "X", type(self).__name__)
-        return data
+        X = opened(X)
+        self._check_feature_names(feature_names(X))
+        return route(
+            X,
+            sample_weight,
+            n_threads,
+            estimator=type(self).__name__,
+            n_features=self.n_features_in_,
+        )
 
-    def _by_row(
+    def _each_row(
         self,
-        method: str,
-        function: Callable[[Rows], NDArray[Any]],
+        function: ByRow,
         X: object,
         out: PathLike | None = None,
         names: Sequence[str] | None = None,
     ) -> Any:
-        """Return what a function says of each row, all in one array, or write it block by block.
-
-        The method is the one that a worker of Dask calls for its rows.
-        """
-        if out is not None:
-            check_path("out", out)
-            sinks.check_ending(Path(out))
-            check_target(out)
-        elif is_dask(X):
-            self._check_fitted()
-            self._check_feature_names(feature_names(X))
-            return by_row(self, method, X)
-        elif in_memory(X):
-            return function(self._rows(X))
-        if is_dask(X):
-            raise ParameterError(
-                "out must be None where X is a Dask collection, whose results stay with the "
-                f"workers, got {os.fspath(out or '')!r}: write the lazy array that is returned"
-            )
-        source = scan(X)
-        results = (function(block.rows) for block in self._data(source, None, None).blocks())
+        """Return what a function says of each row, all in one array, or write it block by block."""
         if out is None:
-            return np.concatenate(list(results))
-        sinks.write(out, results, names)
-        return Path(out)
+            return self._data(X, None, self.n_threads).by_row(function)
+        check_path("out", out)
+        sinks.check_ending(Path(out))
+        check_target(out)
+        return self._data(X, None, self.n_threads).write_by_row(function, out, names)
 
     def _check_feature_names(self, names: Names | None) -> None:
         fitted: Names | None = getattr(self, "feature_names_in_", None)
@@ -312,6 +279,15 @@ class Transformer(Estimator):
         if "sklearn" in sys.modules:
             return str(sys.modules["sklearn"].get_config()["transform_output"])
         return "default"
+
+
+def remember_features(model: Any, n_features: int, names: Names | None) -> None:
+    """Set n_features_in_ and feature_names_in_, once a fit succeeded."""
+    model.n_features_in_ = n_features
+    if names is not None:
+        model.feature_names_in_ = names
+    elif hasattr(model, "feature_names_in_"):
+        del model.feature_names_in_
 
 
 def _arguments(estimator: type) -> dict[str, inspect.Parameter]:

@@ -12,7 +12,7 @@ from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
-from gaussmix.estimators.base import Transformer
+from gaussmix.estimators.base import Transformer, remember_features
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
 from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness
 from gaussmix.kmeans.seeding import plus_plus, random_rows
@@ -143,7 +143,7 @@ class KMeans(Transformer):
                 f"n_samples={data.n_samples} should be >= n_clusters={self.n_clusters}."
             )
         self._keep(self._best_run(data))
-        self._remember_features(data.n_features, names)
+        remember_features(self, data.n_features, names)
         return self
 
     def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Any:
@@ -169,14 +169,14 @@ class KMeans(Transformer):
         ndarray of shape (n_samples,), int32
             Of a Dask collection a lazy dask array; with `out` its path.
         """
-        return self._by_row("predict", self._nearest, X, out, ["cluster"])
+        return self._each_row(partial(_nearest, self._centers()), X, out, ["cluster"])
 
     def transform(self, X: object) -> Any:
         """Return the distance of each row from each centre, (n_samples, n_clusters).
 
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
         """
-        distances = self._by_row("transform", self._distances, X)
+        distances = self._each_row(partial(_distances, self._centers()), X)
         return self._wrapped(distances, X)
 
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
@@ -186,18 +186,6 @@ class KMeans(Transformer):
         what = "Squared distances of X from the nearest centers add up to"
         check_squares(inertia * data.n_samples / data.weight, data.dtype, what)
         return -inertia
-
-    def _nearest(self, X: Rows) -> Labels:
-        labels = np.empty(len(X), dtype=np.int32)
-        density = nearest_density(self._centers(), X.dtype)
-        assign(X, density, labels, None, check_n_threads(self.n_threads))
-        return labels
-
-    def _distances(self, X: Rows) -> Rows:
-        distances = closeness(X, self._centers(), check_n_threads(self.n_threads))
-        np.multiply(distances, -2, out=distances)
-        np.maximum(distances, 0, out=distances)  # no root of -0
-        return np.sqrt(distances, out=distances)
 
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, 1)
@@ -306,3 +294,16 @@ class KMeans(Transformer):
         super()._check_fitted()
         if not hasattr(self, "n_features_in_"):  # set by hand
             self._n_features_out, self.n_features_in_ = self._centers().shape
+
+
+def _nearest(centers: FloatArray, rows: Rows, n_threads: int | None) -> Labels:
+    labels = np.empty(len(rows), dtype=np.int32)
+    assign(rows, nearest_density(centers, rows.dtype), labels, None, n_threads)
+    return labels
+
+
+def _distances(centers: FloatArray, rows: Rows, n_threads: int | None) -> Rows:
+    distances = closeness(rows, centers, n_threads)
+    np.multiply(distances, -2, out=distances)
+    np.maximum(distances, 0, out=distances)  # no root of -0
+    return np.sqrt(distances, out=distances)

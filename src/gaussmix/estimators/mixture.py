@@ -1,6 +1,6 @@
 """The Gaussian mixture estimator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from numbers import Integral
@@ -9,58 +9,45 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gaussmix._core import dispatch, threads
-from gaussmix._core.density import STRUCTURES, factors_shape
+from gaussmix._core import threads
+from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed, Structure
-from gaussmix.data.base import Data, InMemory
-from gaussmix.em.acceleration import METHODS, strategy_of
-from gaussmix.em.checkpoint import Checkpoint, Identity, origin
-from gaussmix.em.fingerprint import DigestPass, options_of
-from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
-from gaussmix.em.loop import Callback, EMResult, EMState, hasten
-from gaussmix.em.online import Seen, check_pace, online_step
-from gaussmix.em.runs import Run, Runs, Search
-from gaussmix.em.verbose import Extent, Printer
-from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
-from gaussmix.estimators.base import Estimator, Names
+from gaussmix.data.base import Data
+from gaussmix.em.loop import EMResult
+from gaussmix.em.online import Seen, online_step
+from gaussmix.errors import CollapseWarning, warn, warn_convergence
+from gaussmix.estimators.attributes import (
+    parameters_of,
+    parameters_to_continue,
+    set_outcome,
+    set_parameters,
+    table_shape,
+)
+from gaussmix.estimators.base import Estimator, Names, remember_features
+from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
-from gaussmix.model.m_step import m_step
-from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters
-from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
-from gaussmix.model.statistics import Statistics, StatisticsPass, pass_flops
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.scoring import (
+    LikelihoodPass,
+    Score,
+    UncertaintyPass,
+    assign,
+    log_likelihoods,
+    responsibilities,
+)
+from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.hierarchy import Hierarchy, nest
 from gaussmix.queries.sampling import draw
-from gaussmix.starts.methods import (
-    METHOD_NAMES,
-    Given,
-    check_floats,
-    check_matrices,
-    check_means,
-    check_weights,
-    initial_parameters,
-    promising,
-)
+from gaussmix.starts.methods import check_matrices, check_means, check_weights
 from gaussmix.validation import (
-    check_boolean,
     check_choice,
     check_integer,
     check_n_threads,
-    check_numbers,
-    check_path,
     check_random_state,
     check_real,
-    check_verbose,
 )
 
 NAMED_COMPONENTS = 10  # collapsed components that a warning lists
-ALGORITHMS = ("em", "incremental")
-WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
-    "half_life",
-    "learning_decay",
-    "verbose",
-    "verbose_interval",
-}
-"""Parameters that may change while a fit is interrupted: they do not change what it comes to."""
 
 
 class GaussianMixture(Queries, Estimator):
@@ -269,16 +256,17 @@ class GaussianMixture(Queries, Estimator):
             If the arrays are not of shapes that fit together, or not valid parameters.
         """
         structure = cast(Structure, check_choice("covariance_type", covariance_type, STRUCTURES))
-        n_components, n_features = _table_shape("means", means)
+        n_components, n_features = table_shape("means", means)
         model = cls(n_components, covariance_type=structure, **params)
         model.n_features_in_ = n_features
-        model._set_parameters(
+        set_parameters(
+            model,
             Parameters.from_covariances(
                 structure,
                 check_weights(weights, n_components),
                 check_means(means, n_components, n_features),
                 check_matrices("covariance", covariances, structure, n_components, n_features),
-            )
+            ),
         )
         return model
 
@@ -325,7 +313,7 @@ class GaussianMixture(Queries, Estimator):
         The parameters are those of `fit`.
         """
         data = self._fit(X, sample_weight)
-        return self._assign(data.rows) if isinstance(data, InMemory) else self.predict(X)
+        return cast(Labels, data.by_row(partial(assign, parameters_of(self))))
 
     def partial_fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
         r"""Move the parameters by one step of online EM towards a batch of rows.
@@ -392,14 +380,16 @@ class GaussianMixture(Queries, Estimator):
         array([[0.],
                [9.]])
         """
+        settings = settings_of(self)
         if hasattr(self, "means_"):
-            self._check_settings()
             data = self._data(X, sample_weight, self.n_threads)
-            self._step(data, self._parameters_for(data, "partial_fit"))
+            present = parameters_to_continue(self, data.n_features, "partial_fit")
+            self._step(data, present, settings)
         else:
             data, names = self._training_data(X, sample_weight)
-            self._step(data, self._start(data, check_random_state(self.random_state)))
-            self._remember_features(data.n_features, names)
+            first = start(data, settings, check_random_state(self.random_state))
+            self._step(data, first, settings)
+            remember_features(self, data.n_features, names)
         return self
 
     def predict(self, X: object, *, out: PathLike | None = None) -> Any:
@@ -416,7 +406,7 @@ class GaussianMixture(Queries, Estimator):
         ndarray of shape (n_samples,), int32
             Of a Dask collection a lazy dask array; with `out` its path.
         """
-        return self._by_row("predict", self._assign, X, out, ["component"])
+        return self._by_row(assign, X, out, ["component"])
 
     def predict_proba(self, X: object, *, out: PathLike | None = None) -> Any:
         """Return the posterior probability of each component given each row of X.
@@ -433,10 +423,8 @@ class GaussianMixture(Queries, Estimator):
             float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
             `out` its path.
         """
-        names = None
-        if out is not None:
-            names = [f"component {k}" for k in range(self._parameters().n_components)]
-        return self._by_row("predict_proba", self._responsibilities, X, out, names)
+        names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
+        return self._by_row(responsibilities, X, out, names)
 
     def hierarchy(
         self, X: object = None, sample_weight: object = None, criterion: str = "entropy"
@@ -491,7 +479,8 @@ class GaussianMixture(Queries, Estimator):
         array([0, 0, 1], dtype=int32)
         """
         frozen = copy(self)
-        return nest(frozen._parameters(), frozen._rows, self.n_threads, X, sample_weight, criterion)
+        parameters = parameters_of(frozen)
+        return nest(parameters, frozen._rows, self.n_threads, X, sample_weight, criterion)
 
     def score_samples(self, X: object, *, out: PathLike | None = None) -> Any:
         """Return the log-likelihood of each row of X.
@@ -508,7 +497,7 @@ class GaussianMixture(Queries, Estimator):
             float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
             `out` its path.
         """
-        return self._by_row("score_samples", self._log_likelihoods, X, out, ["log-likelihood"])
+        return self._by_row(log_likelihoods, X, out, ["log-likelihood"])
 
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Return the mean log-likelihood of the rows of X.
@@ -520,7 +509,7 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the mean.
         """
-        return self._likelihood(X, sample_weight).mean
+        return total_score(self, X, sample_weight).mean
 
     def sample(
         self, n_samples: int = 1, random_state: Seed = None
@@ -547,7 +536,7 @@ class GaussianMixture(Queries, Estimator):
         n_samples = check_integer("n_samples", n_samples, 1)
         source = self._sampling_state() if random_state is None else random_state
         count = threads.resolve(check_n_threads(self.n_threads)).number
-        return draw(self._parameters(), n_samples, check_random_state(source), count)
+        return draw(parameters_of(self), n_samples, check_random_state(source), count)
 
     def aic(self, X: object, sample_weight: object = None) -> float:
         """Return Akaike's information criterion on X, lower being better.
@@ -560,7 +549,7 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
         """
-        return self._likelihood(X, sample_weight).aic(self._parameters().n_free())
+        return total_score(self, X, sample_weight).aic(parameters_of(self).n_free())
 
     def bic(self, X: object, sample_weight: object = None) -> float:
         """Return the Bayesian information criterion on X, lower being better.
@@ -573,7 +562,7 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times: n is their sum.
         """
-        return self._likelihood(X, sample_weight).bic(self._parameters().n_free())
+        return total_score(self, X, sample_weight).bic(parameters_of(self).n_free())
 
     def icl(self, X: object, sample_weight: object = None) -> float:
         r"""Return the integrated completed likelihood criterion on X, lower being better.
@@ -589,13 +578,12 @@ class GaussianMixture(Queries, Estimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
         """
-        data, parameters = self._data(X, sample_weight, self.n_threads), self._parameters()
+        data, parameters = self._data(X, sample_weight, self.n_threads), parameters_of(self)
         score = data.total(partial(LikelihoodPass, parameters))
         uncertainty = data.total(partial(UncertaintyPass, parameters)).total
         return score.bic(parameters.n_free()) + 2 * uncertainty
 
     def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
-        self._check_settings()
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)
         if data.n_samples < self.n_components:
             raise ValueError(
@@ -604,47 +592,37 @@ class GaussianMixture(Queries, Estimator):
             )
         return data, names
 
-    def _check_settings(self) -> None:
-        check_integer("n_components", self.n_components, 1)
-        check_choice("covariance_type", self.covariance_type, STRUCTURES)
-        check_real("tol", self.tol, 0)
-        check_real("reg_covar", self.reg_covar, 0)
-        check_integer("max_iter", self.max_iter, 0)
-        if self.accelerate is not None:
-            check_choice("accelerate", self.accelerate, tuple(METHODS))
-        check_choice("algorithm", self.algorithm, ALGORITHMS)
-        check_integer("n_init", self.n_init, 1)
-        check_choice("init_params", self.init_params, METHOD_NAMES)
-        check_boolean("warm_start", self.warm_start)
-        check_verbose(self.verbose)
-        check_integer("verbose_interval", self.verbose_interval, 1)
-        check_n_threads(self.n_threads)
-        check_pace(self.learning_decay, self.half_life)
-        if self.checkpoint is not None:
-            check_path("checkpoint", self.checkpoint)
-        check_real("checkpoint_interval", self.checkpoint_interval, 0)
-
     def _fit(self, X: object, sample_weight: object) -> Data:
         """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
+        settings = settings_of(self)
         data, names = self._training_data(X, sample_weight)
-        best = self._best_run(data)
+        options = {} if settings.checkpoint is None else self.get_params(deep=False)
+        best = best_run(data, settings, options, self._origin(data))
         seen = data.n_samples, data.weight
-        self._keep(best)
+        set_outcome(self, best)
         self.n_samples_seen_, self.weight_seen_ = seen
-        self._remember_features(data.n_features, names)
+        remember_features(self, data.n_features, names)
         self._warn(best.result)
         return data
 
-    def _step(self, data: Data, parameters: Parameters) -> None:
+    def _origin(self, data: Data) -> Origin | None:
+        """Return where a warm start begins, None if there is nothing to continue."""
+        if not (self.warm_start and hasattr(self, "means_")):
+            return None
+        parameters = parameters_to_continue(self, data.n_features, "warm_start")
+        return Origin(parameters, (getattr(self, "lower_bounds_", None) or [-np.inf])[-1])
+
+    def _step(self, data: Data, parameters: Parameters, settings: Settings) -> None:
         """Take a step of online EM from the parameters."""
         seen = Seen(
             check_integer("n_samples_seen_", getattr(self, "n_samples_seen_", 0), 0),
             check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
         )
-        pace = check_pace(self.learning_decay, self.half_life)
         batch = data.total(partial(StatisticsPass, parameters))
-        parameters, collapsed = online_step(parameters, batch, seen, pace, self.reg_covar)
-        self._set_parameters(parameters)
+        parameters, collapsed = online_step(
+            parameters, batch, seen, settings.pace, settings.reg_covar
+        )
+        set_parameters(self, parameters)
         self.n_samples_seen_ = seen.n_samples + data.n_samples
         self.weight_seen_ = seen.weight + data.weight
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
@@ -653,104 +631,6 @@ class GaussianMixture(Queries, Estimator):
         self.lower_bounds_ = [self.lower_bound_]
         warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
-
-    def _best_run(self, data: Data) -> Run:
-        present, previous = self._present(data)
-
-        def begin(start: Parameters) -> EMState:
-            tol, reg_covar = float(self.tol), float(self.reg_covar)
-            return EMState(start, tol, previous, strategy_of(self.accelerate, reg_covar, tol))
-
-        def runs() -> Runs:
-            starts = self._starts(data) if present is None else [present]
-            return tuple(Run(number, begin(start)) for number, start in enumerate(starts))
-
-        search = self._search(data)
-        if self.checkpoint is None:
-            return search.best(runs())
-        options = options_of(self.get_params(deep=False), WITHOUT_EFFECT)
-        options["warm_start"] = False if present is None else origin(present, previous)
-        identity = Identity(
-            options,
-            max_iter_may_grow=self.algorithm == "em",  # sweeps that it ended would have gone on
-            digest=lambda: data.total(DigestPass),
-            blank=begin,
-            random_state=self.random_state,
-        )
-        with Checkpoint(self.checkpoint, float(self.checkpoint_interval), identity) as checkpoint:
-            return search.best(checkpoint.read() or runs(), checkpoint.note)
-
-    def _present(self, data: Data) -> tuple[Parameters | None, float]:
-        """Return where a warm start begins, and the mean log-likelihood before."""
-        if not (self.warm_start and hasattr(self, "means_")):
-            return None, -np.inf
-        parameters = self._parameters_for(data, "warm_start")
-        return parameters, (getattr(self, "lower_bounds_", None) or [-np.inf])[-1]
-
-    def _starts(self, data: Data) -> Sequence[Parameters]:
-        """Return the starts to run to the end. None is dropped of those that are not run at all."""
-        random_state = check_random_state(self.random_state)
-        starts = [self._start(data, random_state) for _ in range(self.n_init)]
-        if self.max_iter == 0:
-            return starts
-        return promising(starts, data, reg_covar=self.reg_covar, random_state=random_state)
-
-    def _start(self, data: Data, random_state: np.random.RandomState) -> Parameters:
-        return initial_parameters(
-            data,
-            structure=self._structure,
-            n_components=int(self.n_components),
-            method=self.init_params,
-            reg_covar=self.reg_covar,
-            random_state=random_state,
-            given=self._given(data.n_features),
-        )
-
-    def _given(self, n_features: int) -> Given:
-        weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
-        k, structure = int(self.n_components), self._structure
-        return Given(
-            None if weights is None else check_weights(weights, k, "weights_init"),
-            None if means is None else check_means(means, k, n_features, "means_init"),
-            None
-            if precisions is None
-            else check_matrices("precisions_init", precisions, structure, k, n_features),
-        )
-
-    def _search(self, data: Data) -> Search:
-        def to_parameters(statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
-            return m_step(statistics, self.reg_covar)
-
-        def opening(state: EMState, callback: Callback) -> None:
-            if self.algorithm == "incremental":
-                most = int(self.max_iter)
-                most = most if self.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
-                sweep(state, data, to_parameters, max_iter=most, callback=callback)
-
-        def hastened(state: EMState) -> None:
-            if isinstance(data, InMemory):
-                hasten(state, data, float(self.reg_covar), int(self.max_iter))
-
-        extent = Extent(data.n_samples, int(self.max_iter), float(self.tol))
-        return Search(
-            e_step=lambda parameters: data.total(partial(StatisticsPass, parameters)),
-            m_step=to_parameters,
-            score=lambda parameters: data.total(partial(LikelihoodPass, parameters)).mean,
-            max_iter=int(self.max_iter),
-            printer=Printer(int(self.verbose), int(self.verbose_interval), extent),
-            opening=opening,
-            hasten=hastened,
-        )
-
-    def _keep(self, run: Run) -> None:
-        result = run.result
-        self._set_parameters(result.parameters)
-        self.converged_ = result.converged
-        self.n_iter_ = result.n_iter
-        self.lower_bound_ = run.lower_bound
-        self.lower_bounds_ = result.lower_bounds
-        vars(self).pop("_warned", None)
-        vars(self).pop("_sampler", None)  # sampling starts again from random_state
 
     def _warn(self, result: EMResult) -> None:
         if not result.converged and self.max_iter > 0:
@@ -773,98 +653,20 @@ class GaussianMixture(Queries, Estimator):
                 CollapseWarning,
             )
 
-    @property
-    def _structure(self) -> Structure:
-        return cast(Structure, self.covariance_type)
-
-    def _set_parameters(self, parameters: Parameters) -> None:
-        self._fitted_structure = parameters.structure
-        self.weights_ = parameters.weights
-        self.means_ = parameters.means
-        self.covariances_ = parameters.covariances
-        self.precisions_cholesky_ = parameters.precisions_cholesky
-        self.precisions_ = parameters.precisions
-
-    def _parameters(self) -> Parameters:
-        """Return the parameters in the attributes, which a user may have set by hand.
-
-        As in scikit-learn precisions_cholesky_ rules where it is there, and may be any triangular
-        factor of the precisions; the kernels need the upper one, of positive diagonal.
-        """
-        spread = hasattr(self, "covariances_") or hasattr(self, "precisions_cholesky_")
-        if not (spread and hasattr(self, "weights_") and hasattr(self, "means_")):
-            raise not_fitted(self)
-        structure = self._structure_of_parameters()
-        n_components, n_features = _table_shape("means_", self.means_)
-        size = n_components, getattr(self, "n_features_in_", n_features)
-        weights = check_weights(self.weights_, n_components, "weights_")
-        means = check_means(self.means_, *size, "means_")
-        if not hasattr(self, "precisions_cholesky_"):
-            covariances = check_matrices("covariances_", self.covariances_, structure, *size)
-            return Parameters.from_covariances(structure, weights, means, covariances)
-        shape = factors_shape(structure, *size)
-        factors = check_floats("precisions_cholesky_", self.precisions_cholesky_, shape)
-        if hasattr(self, "covariances_") and _is_upper(structure, factors):
-            covariances = check_floats("covariances_", self.covariances_, shape)
-            return Parameters(structure, weights, means, covariances, factors)
-        precisions = Parameters(structure, weights, means, factors, factors).precisions
-        try:
-            return Parameters.from_precisions(structure, weights, means, precisions)
-        except NotPositiveDefiniteError as error:
-            raise ValueError(f"precisions_cholesky_ must have no zero pivot, but {error}") from None
-
-    def _structure_of_parameters(self) -> Structure:
-        structure = getattr(self, "_fitted_structure", self.covariance_type)
-        if structure != self.covariance_type:
-            raise ValueError(
-                f"covariance_type is {self.covariance_type!r}, but the present parameters are of "
-                f"covariance_type={structure!r}: set it back, or fit anew without warm_start"
-            )
-        return cast(Structure, check_choice("covariance_type", structure, STRUCTURES))
-
-    def _parameters_for(self, data: Data, name: str) -> Parameters:
-        """Return the present parameters, if what has this name can continue from them."""
-        parameters = self._parameters()
-        wanted = (int(self.n_components), data.n_features)
-        if parameters.means.shape != wanted:
-            raise ValueError(
-                f"{name} cannot continue from means_ of shape {parameters.means.shape}: "
-                f"n_components={self.n_components} and {data.n_features} features need {wanted}"
-            )
-        return parameters
-
     def _check_fitted(self) -> None:
         super()._check_fitted()
         if not hasattr(self, "n_features_in_"):  # set by hand
-            self.n_features_in_ = self._parameters().n_features
+            self.n_features_in_ = parameters_of(self).n_features
 
-    def _responsibilities(self, X: Rows) -> Rows:
-        parameters = self._parameters()
-        resp = np.empty((len(X), parameters.n_components), dtype=X.dtype)
-        count = self._thread_count(X, parameters)
-        dispatch.kernels(X).responsibilities(X, parameters.density(X.dtype), resp, count)
-        return resp
-
-    def _log_likelihoods(self, X: Rows) -> Rows:
-        parameters = self._parameters()
-        log_likelihood = np.empty(len(X), dtype=X.dtype)
-        count = self._thread_count(X, parameters)
-        dispatch.kernels(X).log_likelihood(X, parameters.density(X.dtype), log_likelihood, count)
-        return log_likelihood
-
-    def _thread_count(self, X: Rows, parameters: Parameters) -> int:
-        return threads.for_work(check_n_threads(self.n_threads), pass_flops(X, parameters))
-
-    def _assign(self, X: Rows) -> Labels:
-        parameters = self._parameters()
-        labels = np.empty(len(X), dtype=np.int32)
-        count = self._thread_count(X, parameters)
-        dispatch.kernels(X).assign(X, parameters.density(X.dtype), labels, None, count)
-        return labels
-
-    def _likelihood(self, X: object, sample_weight: object) -> Score:
-        data = self._data(X, sample_weight, self.n_threads)
-        return data.total(partial(LikelihoodPass, self._parameters()))
+    def _by_row(
+        self,
+        function: Callable[[Parameters, Rows, int | None], NDArray[Any]],
+        X: object,
+        out: PathLike | None,
+        names: Sequence[str],
+    ) -> Any:
+        """Return or write what the present parameters say of each row."""
+        return self._each_row(partial(function, parameters_of(self)), X, out, names)
 
     def _sampling_state(self) -> Seed:
         """Return what `sample` draws from: the state of an integer seed is kept between calls."""
@@ -876,22 +678,10 @@ class GaussianMixture(Queries, Estimator):
         return self._sampler[1]
 
 
-def _is_upper(structure: Structure, factors: FloatArray) -> bool:
-    """Whether factors are as the kernels need them: upper, with a positive diagonal."""
-    if structure in ("diag", "spherical"):
-        return bool((factors > 0).all())
-    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
-    return bool((diagonal > 0).all()) and not np.tril(factors, -1).any()
-
-
-def _table_shape(name: str, values: object) -> tuple[int, int]:
-    shape = check_numbers(values, name).shape
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(
-            f"The parameter '{name}' should have the shape of (n_components, n_features), "
-            f"but got {shape}"
-        )
-    return shape[0], shape[1]
+def total_score(model: GaussianMixture, X: object, sample_weight: object = None) -> Score:
+    """Return the log-likelihood of all rows of X under a fitted mixture, and their weight."""
+    data = model._data(X, sample_weight, model.n_threads)
+    return data.total(partial(LikelihoodPass, parameters_of(model)))
 
 
 def _listed(components: tuple[int, ...]) -> str:

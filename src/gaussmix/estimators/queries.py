@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gaussmix._core import threads
 from gaussmix._core.types import FloatArray, Rows, Seed
 from gaussmix.errors import ParameterError
+from gaussmix.estimators.attributes import parameters_of, set_parameters
 from gaussmix.estimators.base import Estimator, feature_names
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries import conditioning, hdr, imputation, univariate
@@ -36,8 +37,6 @@ class Queries(Estimator):
     n_threads: int | None
     random_state: Seed
     score_samples: Callable[[object], Rows]
-    _parameters: Callable[[], Parameters]
-    _set_parameters: Callable[[Parameters], None]
 
     def marginal(self, features: object) -> Self:
         """Return the mixture of some of the features, whatever the others are.
@@ -51,7 +50,7 @@ class Queries(Estimator):
         -------
         GaussianMixture
         """
-        parameters = self._parameters()
+        parameters = parameters_of(self)
         chosen = check_features("features", features, parameters.n_features, self._names())
         return self._sibling(conditioning.marginal(parameters, chosen), chosen)
 
@@ -80,7 +79,7 @@ class Queries(Estimator):
         --------
         regress : Means and spreads for many rows.
         """
-        parameters = self._parameters()
+        parameters = parameters_of(self)
         given, others = check_some_features(
             "features", features, parameters.n_features, self._names()
         )
@@ -124,7 +123,7 @@ class Queries(Estimator):
         cov : ndarray of shape (n_samples, n_targets, n_targets)
             If `return_cov`.
         """
-        parameters = self._parameters()
+        parameters = parameters_of(self)
         size, names = parameters.n_features, self._names()
         given, others = check_some_features("features", features, size, names)
         if targets is not None:
@@ -164,7 +163,7 @@ class Queries(Estimator):
         patterns are fast.
         """
         check_boolean("return_std", return_std)
-        parameters = self._parameters()
+        parameters = parameters_of(self)
         self._check_feature_names(feature_names(X))
         values = check_numbers(X, "X")
         missing = np.isnan(values)
@@ -233,7 +232,7 @@ class Queries(Estimator):
         -------
         float or ndarray of the shape of p, float64
         """
-        parameters = self._parameters()
+        parameters = parameters_of(self)
         inside = _check_probabilities(p, open_interval=True)
         n_samples = check_integer("n_samples", n_samples, 1)
         count = threads.resolve(check_n_threads(self.n_threads)).number
@@ -279,14 +278,14 @@ class Queries(Estimator):
         -------
         ndarray of shape (n_components, n_components), float64
         """
-        return DISTANCES[check_choice("kind", kind, tuple(DISTANCES))](self._parameters())
+        return DISTANCES[check_choice("kind", kind, tuple(DISTANCES))](parameters_of(self))
 
     def _names(self) -> list[str] | None:
         names = getattr(self, "feature_names_in_", None)
         return None if names is None else list(names)
 
     def _line(self, method: str) -> univariate.Line:
-        parameters = self._parameters()
+        parameters = parameters_of(self)
         if parameters.n_features != 1:
             raise ValueError(
                 f"{method} is for mixtures of one feature, but this one has "
@@ -306,7 +305,7 @@ class Queries(Estimator):
         model.n_features_in_ = parameters.n_features
         if hasattr(self, "feature_names_in_"):
             model.feature_names_in_ = self.feature_names_in_[features]
-        model._set_parameters(parameters)
+        set_parameters(model, parameters)
         return cast(Self, model)
 
 

@@ -1,4 +1,4 @@
-"""Passes that score rows under a mixture and add the scores up."""
+"""What a mixture says of each row, and passes that add such scores up."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,35 @@ import numpy as np
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.density import GROUP_ROWS, Density
-from gaussmix._core.types import FloatArray, Rows
+from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import pass_flops
 
 BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
+
+
+def assign(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Labels:
+    """Return the most probable component of each row, (N,)."""
+    labels = np.empty(len(rows), dtype=np.int32)
+    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    dispatch.kernels(rows).assign(rows, parameters.density(rows.dtype), labels, None, count)
+    return labels
+
+
+def responsibilities(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
+    """Return the posterior probability of each component for each row, (N, K)."""
+    resp = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
+    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    dispatch.kernels(rows).responsibilities(rows, parameters.density(rows.dtype), resp, count)
+    return resp
+
+
+def log_likelihoods(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
+    """Return the log-likelihood of each row, (N,)."""
+    out = np.empty(len(rows), dtype=rows.dtype)
+    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    dispatch.kernels(rows).log_likelihood(rows, parameters.density(rows.dtype), out, count)
+    return out
 
 
 @dataclass(frozen=True)

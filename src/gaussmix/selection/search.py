@@ -16,8 +16,11 @@ from gaussmix._core import threads
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Rows, Seed, Structure
 from gaussmix.data.base import InMemory
+from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.base import Names
+from gaussmix.estimators.attributes import set_outcome
+from gaussmix.estimators.base import Names, feature_names, remember_features
+from gaussmix.estimators.fitting import best_run, settings_of
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
@@ -158,7 +161,7 @@ def select(
     best = min(fits.values(), key=lambda fit: fit.row.loss(criterion))
     if best.model is None:
         raise ValueError(_nothing_fitted(table))
-    best.model._remember_features(data.n_features, data.names)
+    remember_features(best.model, data.n_features, data.names)
     best.model.set_params(n_threads=n_threads)
     return Selection(best.model, table, criterion)
 
@@ -201,7 +204,7 @@ def _models(keys: Sequence[Key], params: dict[str, Any]) -> list[GaussianMixture
     if params.get("checkpoint") is not None:
         raise ParameterError("checkpoint cannot be given: it holds one fit, and select makes many")
     models = [GaussianMixture(k, covariance_type=s, **params) for k, s in keys]
-    models[0]._check_settings()
+    settings_of(models[0])
     for model in models:
         if model.n_components == 1:  # all starts lead to the one optimum
             model.set_params(n_init=1)
@@ -216,7 +219,8 @@ def _data(
     n_splits: object,
 ) -> _Data:
     """Check the rows once for all fits, and deal them out to the folds."""
-    data, names = model._data_for_fit(X, sample_weight)
+    X = opened(X)
+    data, names = route(X, sample_weight, estimator=type(model).__name__), feature_names(X)
     if not isinstance(data, InMemory):
         raise ParameterError(f"X must be rows in memory for select, got {type(X).__name__}")
     rows, weight = data.rows, data.sample_weight
@@ -317,10 +321,10 @@ def _keep_best_run(model: GaussianMixture, data: InMemory) -> Parameters:
     n_rows = data.n_samples if weight is None else np.count_nonzero(weight)
     if n_rows < model.n_components:
         raise _UnfitError(f"fewer rows ({n_rows}) than components")
-    run = model._best_run(data)
+    run = best_run(data, settings_of(model), {})
     if run.result.collapsed:
         raise _UnfitError("singular: a component collapsed onto too few distinct rows")
-    model._keep(run)
+    set_outcome(model, run)
     return run.result.parameters
 
 

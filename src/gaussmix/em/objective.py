@@ -1,0 +1,82 @@
+"""What EM climbs: the log-likelihood of rows, wherever they lie."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from gaussmix._core import dispatch, threads
+from gaussmix.data.base import Data, InMemory
+from gaussmix.em.loop import EMState
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.scoring import LikelihoodPass
+from gaussmix.model.statistics import Statistics, StatisticsPass, pass_flops
+
+MOST_AT_ONCE = 1000  # iterations in one call of a kernel: someone may ask for very many
+
+
+@dataclass(frozen=True)
+class MaximumLikelihood:
+    """The mean log-likelihood of a row, which EM maximises: an `Objective`.
+
+    Parameters
+    ----------
+    data : Data
+        The rows, and their weights.
+    reg_covar : float
+        Non-negative variance that the M-step adds to every feature.
+    """
+
+    data: Data
+    reg_covar: float = 0.0
+
+    def e_step(self, parameters: Parameters) -> Statistics:
+        """Go over the rows once."""
+        return self.data.total(partial(StatisticsPass, parameters))
+
+    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+        """Return the parameters of largest expected likelihood: see `m_step`."""
+        return m_step(statistics, self.reg_covar)
+
+    def lower_bound(self, _parameters: Parameters, statistics: Statistics) -> float:
+        """Return the mean log-likelihood of a row."""
+        return statistics.mean_log_likelihood
+
+    def score(self, parameters: Parameters) -> float:
+        """Return the mean log-likelihood of a row, which takes a pass."""
+        return self.data.total(partial(LikelihoodPass, parameters)).mean
+
+    def fast_forward(self, state: EMState, max_iter: int) -> None:
+        """Advance a run over rows in memory as far as a kernel does in one call.
+
+        The kernel saves small data much time, and its bits are those of the loop. It ends before an
+        M-step in which a component collapses or has lost its rows: that one is left to the loop.
+        It does nothing where a strategy chooses the points.
+        """
+        data = self.data
+        if not isinstance(data, InMemory):
+            return
+        while state.follows_em and state.n_iter < max_iter and not state.converged:
+            start = state.point
+            arrays = start.weights, start.means, start.covariances, start.precisions_cholesky
+            point = Parameters(start.structure, *(np.array(array, order="C") for array in arrays))
+            bounds = np.empty(min(max_iter - state.n_iter, MOST_AT_ONCE))
+            n_iter, converged = dispatch.kernels(data.rows).em(
+                data.rows,
+                data.sample_weight,
+                point.structure,
+                point.weights,
+                point.means,
+                point.covariances,
+                point.precisions_cholesky,
+                bounds,
+                self.reg_covar,
+                state.monitor.tol,
+                state.monitor.last,
+                threads.for_work(data.n_threads, pass_flops(data.rows, point)),
+            )
+            if n_iter:
+                state.fast_forward(point, bounds[:n_iter].tolist(), converged)
+            if n_iter < len(bounds):
+                break
