@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from gaussmix import config, progress, storage
 from gaussmix._core import dispatch
-from gaussmix._core.density import STRUCTURES
 from gaussmix.data import dask
 from gaussmix.em.acceleration import METHODS as ACCELERATIONS
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import atomic, sinks, sources
+from gaussmix.model.structures import STRUCTURES
 from gaussmix.selection import search
 from gaussmix.selection.candidates import CRITERIA
 from gaussmix.starts.methods import METHOD_NAMES

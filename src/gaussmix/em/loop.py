@@ -288,8 +288,10 @@ def hasten(state: EMState, data: InMemory, reg_covar: float, max_iter: int) -> N
 
     The bits are those of `proceed` with passes over the data and `m_step`, which goes on from
     there: where a component collapses, or has lost its rows. Nothing is done where a strategy
-    chooses the points.
+    chooses the points, or the kernels do not know the structure's M-step.
     """
+    if not state.point.structure.is_general:
+        return
     while state.follows_em and state.n_iter < max_iter and not state.converged:
         start = state.point
         arrays = start.weights, start.means, start.covariances, start.precisions_cholesky
@@ -298,7 +300,7 @@ def hasten(state: EMState, data: InMemory, reg_covar: float, max_iter: int) -> N
         n_iter, converged = dispatch.kernels(data.rows).em(
             data.rows,
             data.sample_weight,
-            point.structure,
+            point.structure.form,
             point.weights,
             point.means,
             point.covariances,

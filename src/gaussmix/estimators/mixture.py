@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from copy import copy
 from functools import partial
 from numbers import Integral
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.density import STRUCTURES, factors_shape
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed, Structure
+from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
 from gaussmix.data.base import Data, InMemory
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, origin
@@ -24,19 +23,21 @@ from gaussmix.em.verbose import Extent, Printer
 from gaussmix.errors import CollapseWarning, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Estimator, Names
 from gaussmix.estimators.queries import Queries
+from gaussmix.model.checks import check_floats, check_matrices, check_means, check_weights
 from gaussmix.model.m_step import m_step
-from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters
+from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
 from gaussmix.model.statistics import Statistics, StatisticsPass, pass_flops
+from gaussmix.model.structures import (
+    CovarianceStructure,
+    NotPositiveDefiniteError,
+    structure_named,
+)
 from gaussmix.queries.hierarchy import Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.starts.methods import (
     METHOD_NAMES,
     Given,
-    check_floats,
-    check_matrices,
-    check_means,
-    check_weights,
     initial_parameters,
     promising,
 )
@@ -188,7 +189,7 @@ class GaussianMixture(Queries, Estimator):
     covariances_: FloatArray
     precisions_: FloatArray
     precisions_cholesky_: FloatArray
-    _fitted_structure: Structure
+    _fitted_structure: CovarianceStructure
 
     def __init__(
         self,
@@ -268,9 +269,9 @@ class GaussianMixture(Queries, Estimator):
         ValueError
             If the arrays are not of shapes that fit together, or not valid parameters.
         """
-        structure = cast(Structure, check_choice("covariance_type", covariance_type, STRUCTURES))
+        structure = structure_named(covariance_type)
         n_components, n_features = _table_shape("means", means)
-        model = cls(n_components, covariance_type=structure, **params)
+        model = cls(n_components, covariance_type=structure.name, **params)
         model.n_features_in_ = n_features
         model._set_parameters(
             Parameters.from_covariances(
@@ -606,7 +607,7 @@ class GaussianMixture(Queries, Estimator):
 
     def _check_settings(self) -> None:
         check_integer("n_components", self.n_components, 1)
-        check_choice("covariance_type", self.covariance_type, STRUCTURES)
+        structure_named(self.covariance_type)
         check_real("tol", self.tol, 0)
         check_real("reg_covar", self.reg_covar, 0)
         check_integer("max_iter", self.max_iter, 0)
@@ -774,8 +775,8 @@ class GaussianMixture(Queries, Estimator):
             )
 
     @property
-    def _structure(self) -> Structure:
-        return cast(Structure, self.covariance_type)
+    def _structure(self) -> CovarianceStructure:
+        return structure_named(self.covariance_type)
 
     def _set_parameters(self, parameters: Parameters) -> None:
         self._fitted_structure = parameters.structure
@@ -802,7 +803,7 @@ class GaussianMixture(Queries, Estimator):
         if not hasattr(self, "precisions_cholesky_"):
             covariances = check_matrices("covariances_", self.covariances_, structure, *size)
             return Parameters.from_covariances(structure, weights, means, covariances)
-        shape = factors_shape(structure, *size)
+        shape = structure.shape(*size)
         factors = check_floats("precisions_cholesky_", self.precisions_cholesky_, shape)
         if hasattr(self, "covariances_") and _is_upper(structure, factors):
             covariances = check_floats("covariances_", self.covariances_, shape)
@@ -813,14 +814,14 @@ class GaussianMixture(Queries, Estimator):
         except NotPositiveDefiniteError as error:
             raise ValueError(f"precisions_cholesky_ must have no zero pivot, but {error}") from None
 
-    def _structure_of_parameters(self) -> Structure:
-        structure = getattr(self, "_fitted_structure", self.covariance_type)
-        if structure != self.covariance_type:
+    def _structure_of_parameters(self) -> CovarianceStructure:
+        structure = getattr(self, "_fitted_structure", None) or self._structure
+        if structure.name != self.covariance_type:
             raise ValueError(
                 f"covariance_type is {self.covariance_type!r}, but the present parameters are of "
-                f"covariance_type={structure!r}: set it back, or fit anew without warm_start"
+                f"covariance_type={structure.name!r}: set it back, or fit anew without warm_start"
             )
-        return cast(Structure, check_choice("covariance_type", structure, STRUCTURES))
+        return structure
 
     def _parameters_for(self, data: Data, name: str) -> Parameters:
         """Return the present parameters, if what has this name can continue from them."""
@@ -876,12 +877,9 @@ class GaussianMixture(Queries, Estimator):
         return self._sampler[1]
 
 
-def _is_upper(structure: Structure, factors: FloatArray) -> bool:
+def _is_upper(structure: CovarianceStructure, factors: FloatArray) -> bool:
     """Whether factors are as the kernels need them: upper, with a positive diagonal."""
-    if structure in ("diag", "spherical"):
-        return bool((factors > 0).all())
-    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
-    return bool((diagonal > 0).all()) and not np.tril(factors, -1).any()
+    return bool((structure.diagonals(factors) > 0).all()) and structure.is_upper(factors)
 
 
 def _table_shape(name: str, values: object) -> tuple[int, int]:

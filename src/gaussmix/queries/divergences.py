@@ -11,6 +11,7 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import Variances
 
 
 def kullback_leibler(parameters: Parameters) -> FloatArray:
@@ -63,10 +64,11 @@ def _pairwise(
 def _relative(parameters: Parameters) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Yield s and y of every component i seen from all components j: (K, D) each."""
     means, factors = parameters.means, parameters.precisions_cholesky
-    if parameters.structure == "tied":
+    structure = parameters.structure
+    if structure.shared:
         ones = np.ones_like(means)
         yield from ((ones, (mean - means) @ factors) for mean in means)
-    elif parameters.structure == "full":
+    elif not isinstance(structure, Variances):
         roots = np.swapaxes(np.linalg.inv(factors), 1, 2)
         transposed = np.swapaxes(factors, 1, 2)
         for mean, root in zip(means, roots, strict=True):
@@ -74,6 +76,6 @@ def _relative(parameters: Parameters) -> Iterator[tuple[FloatArray, FloatArray]]
             y = transposed @ (mean - means)[:, :, None]
             yield s, (np.swapaxes(left, 1, 2) @ y)[:, :, 0]
     else:
-        inverse = np.broadcast_to(factors.reshape(len(means), -1), means.shape)
+        inverse = np.broadcast_to(structure.diagonals(factors), means.shape)
         for mean, scale in zip(means, inverse, strict=True):
             yield inverse / scale, (mean - means) * inverse
