@@ -95,7 +95,7 @@ class Parameters:
     def full_covariances(self) -> FloatArray:
         """Covariance matrices (K, D, D) whatever the structure."""
         shape = self.n_components, self.n_features
-        return self.structure.full_covariances(self.covariances, *shape)
+        return self.structure.as_matrices(self.covariances, *shape)
 
     def n_free(self) -> int:
         """Number of free parameters: means, covariances, and weights that sum to one."""

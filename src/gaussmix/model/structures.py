@@ -142,10 +142,8 @@ class CovarianceStructure(ABC):
         """
 
     @abstractmethod
-    def full_covariances(
-        self, covariances: FloatArray, n_components: int, n_features: int
-    ) -> FloatArray:
-        """Return covariances as new matrices (K, D, D)."""
+    def as_matrices(self, arrays: FloatArray, n_components: int, n_features: int) -> FloatArray:
+        """Return covariances, precisions or factors as new matrices (K, D, D)."""
 
     # --- Factors of precisions --------------------------------------------------------------------
 
@@ -271,10 +269,8 @@ class Matrices(CovarianceStructure):
         n_features = arrays.shape[-1]
         return arrays.reshape(-1, n_features**2)[:, :: n_features + 1]
 
-    def full_covariances(
-        self, covariances: FloatArray, n_components: int, n_features: int
-    ) -> FloatArray:
-        return np.broadcast_to(covariances, (n_components, n_features, n_features)).copy()
+    def as_matrices(self, arrays: FloatArray, n_components: int, n_features: int) -> FloatArray:
+        return np.broadcast_to(arrays, (n_components, n_features, n_features)).copy()
 
     def factors_where_definite(self, covariances: FloatArray) -> FloatArray:
         matrices = np.ascontiguousarray(covariances).reshape(-1, *covariances.shape[-2:])
@@ -361,10 +357,8 @@ class Variances(CovarianceStructure):
     def diagonals(self, arrays: FloatArray) -> FloatArray:
         return arrays.reshape(len(arrays), -1)
 
-    def full_covariances(
-        self, covariances: FloatArray, n_components: int, n_features: int
-    ) -> FloatArray:
-        variances = np.broadcast_to(self.diagonals(covariances), (n_components, n_features))
+    def as_matrices(self, arrays: FloatArray, n_components: int, n_features: int) -> FloatArray:
+        variances = np.broadcast_to(self.diagonals(arrays), (n_components, n_features))
         return variances[:, :, None] * np.eye(n_features)
 
     def factors_where_definite(self, covariances: FloatArray) -> FloatArray:

@@ -31,13 +31,16 @@ def bhattacharyya(parameters: Parameters) -> FloatArray:
 
     :math:`\sum_d \tfrac14 y_d^2 / (1 + s_d^2) + \tfrac12 \log \tfrac12 (s_d + 1 / s_d)`.
     """
-
-    def distance(s: FloatArray, y: FloatArray) -> FloatArray:
-        spread = np.log1p((1 - s) ** 2 / (2 * s))
-        return np.asarray((0.25 * y**2 / (1 + s**2) + 0.5 * spread).sum(axis=1))
-
-    upper = np.triu(_pairwise(distance, parameters))
+    upper = np.triu(_pairwise(_bhattacharyya, parameters))
     return upper + upper.T
+
+
+def bhattacharyya_from(i: int, means: FloatArray, factors: FloatArray) -> FloatArray:
+    """Bhattacharyya's distances of a Gaussian from all with means (K, D): (K,).
+
+    Factors (K, D, D) are upper ones of the precisions, with diagonals of any sign.
+    """
+    return _bhattacharyya(*_relative_to_all(i, means, factors))
 
 
 def hellinger(parameters: Parameters) -> FloatArray:
@@ -69,13 +72,23 @@ def _relative(parameters: Parameters) -> Iterator[tuple[FloatArray, FloatArray]]
         ones = np.ones_like(means)
         yield from ((ones, (mean - means) @ factors) for mean in means)
     elif not isinstance(structure, Variances):
-        roots = np.swapaxes(np.linalg.inv(factors), 1, 2)
-        transposed = np.swapaxes(factors, 1, 2)
-        for mean, root in zip(means, roots, strict=True):
-            left, s, _ = np.linalg.svd(transposed @ root)
-            y = transposed @ (mean - means)[:, :, None]
-            yield s, (np.swapaxes(left, 1, 2) @ y)[:, :, 0]
+        yield from (_relative_to_all(i, means, factors) for i in range(len(means)))
     else:
         inverse = np.broadcast_to(structure.diagonals(factors), means.shape)
         for mean, scale in zip(means, inverse, strict=True):
             yield inverse / scale, (mean - means) * inverse
+
+
+def _relative_to_all(
+    i: int, means: FloatArray, factors: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return s and y of component i seen from all, whose factors are matrices (K, D, D)."""
+    transposed = np.swapaxes(factors, 1, 2)
+    left, s, _ = np.linalg.svd(transposed @ np.linalg.inv(factors[i]).T)
+    y = transposed @ (means[i] - means)[:, :, None]
+    return s, (np.swapaxes(left, 1, 2) @ y)[:, :, 0]
+
+
+def _bhattacharyya(s: FloatArray, y: FloatArray) -> FloatArray:
+    spread = np.log1p((1 - s) ** 2 / (2 * s))
+    return np.asarray((0.25 * y**2 / (1 + s**2) + 0.5 * spread).sum(axis=1))
