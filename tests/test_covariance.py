@@ -12,6 +12,7 @@ from gaussmix.model import m_step as m_step_module
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
+from gaussmix.model.structures import structure_of
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 
@@ -30,7 +31,14 @@ def moments(structure: Structure, X: FloatArray, resp: FloatArray, shift: FloatA
     first = np.einsum("nk,nki->ki", resp, deviations)
     weight = float(resp.sum())
     return Statistics(
-        structure, shift, resp.sum(axis=0), first, second[structure], 0.0, weight, len(X)
+        structure_of(structure),
+        shift,
+        resp.sum(axis=0),
+        first,
+        second[structure],
+        0.0,
+        weight,
+        len(X),
     )
 
 
@@ -234,7 +242,7 @@ def test_where_every_component_is_a_point_the_spread_is_a_part_of_the_data(
 def test_the_quick_bound_is_above_all_noise(
     structure: Structure, offset: float, spread: float
 ) -> None:
-    """What `maximise` calls sound the M-step would not mend, and seldom calls it unsound."""
+    """What `maximise` calls sound the M-step would not regularise, and seldom calls it unsound."""
     X, resp, shift = example()
     found = Parameters.unset(structure, 2, 3)
     arrays = found.weights, found.means, found.covariances, found.precisions_cholesky
@@ -254,12 +262,10 @@ def test_the_quick_bound_is_above_all_noise(
             0.0,
             *arrays,
         )
-        pivots = m_step_module._variances(structure, found.precisions_cholesky) ** -2.0
-        moved = m_step_module._squares(structure, found.weights, found.means - about)
-        variances = m_step_module._variances(structure, found.covariances).copy()
-        scale = m_step_module._scale(structure, found.weights, found.means, moved, variances)
-        mended = m_step_module._mend(given, found, 1.0).any()
-        assert not (sound and mended)
+        pivots = found.structure.diagonals(found.precisions_cholesky) ** -2.0
+        scale = m_step_module._scale(found, about)
+        regularised = m_step_module._regularise_collapsed(given, found, 1.0).any()
+        assert not (sound and regularised)
         assert sound or not pivots.min() > 30 * scale.noise.max()
         seen.add(sound)
     assert True in seen or offset  # which may drown even the widest spread

@@ -14,6 +14,7 @@ from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect
+from gaussmix.model.structures import structure_of
 
 
 def unit(structure: Structure, means: NDArray[np.float64]) -> Parameters:
@@ -22,7 +23,7 @@ def unit(structure: Structure, means: NDArray[np.float64]) -> Parameters:
     matrices = structure in ("full", "tied")
     ones = np.broadcast_to(np.eye(means.shape[1]) if matrices else 1.0, shape).copy()
     weights = np.full(len(means), 1 / len(means))
-    return Parameters(structure, weights, means, ones, ones)
+    return Parameters(structure_of(structure), weights, means, ones, ones)
 
 
 class Script:
@@ -36,7 +37,7 @@ class Script:
         self.n_passes += 1
         statistics = Statistics.zeros("full", parameters.means)
         values = (statistics.n_k, statistics.first, statistics.second, next(self.values), 1.0, 1)
-        return Statistics("full", parameters.means, *values)
+        return Statistics(statistics.structure, parameters.means, *values)
 
     def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
         return unit("full", statistics.shift + 1), (self.n_passes,)

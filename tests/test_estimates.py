@@ -15,6 +15,7 @@ from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import Estimates
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import structure_of
 
 
 def modules() -> list[Estimates]:
@@ -221,7 +222,8 @@ def test_constants_are_those_of_the_densities(
     scale = np.abs(means).max()
     assert np.allclose(center, weights @ means, rtol=0, atol=2 * eps * scale)
     assert np.allclose(center + deviations, means, rtol=0, atol=2 * eps * scale)
-    full = Parameters(structure, weights, means, covariances, factors).full_covariances()
+    mixture = Parameters(structure_of(structure), weights, means, covariances, factors)
+    full = mixture.full_covariances()
     peaks = [multivariate_normal(np.zeros(3), matrix).logpdf(np.zeros(3)) for matrix in full]
     with np.errstate(divide="ignore"):
         assert np.allclose(log_scales, np.log(weights) + peaks, rtol=1e-12)

@@ -73,7 +73,7 @@ class Brute:
 
     def __init__(self, X: Array, parameters: Parameters) -> None:
         self.X = X
-        self.structure = parameters.structure
+        self.structure = parameters.structure.name
         self.weights, self.means = parameters.weights, parameters.means
         self.covariances = parameters.full_covariances()
         self.resp = np.zeros((len(X), len(self.weights)))

@@ -149,7 +149,7 @@ def test_the_same_model_is_fitted_once(
     done = []
 
     def counted(data: Data, settings: Settings, *arguments: Any) -> Any:
-        done.append((settings.n_components, settings.structure))
+        done.append((settings.n_components, settings.structure.name))
         return fitting.best_run(data, settings, *arguments)
 
     monkeypatch.setattr("gaussmix.selection.search.best_run", counted)

@@ -14,18 +14,17 @@ from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Labels, Rows, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import START_ROWS, Sample
+from gaussmix.model.checks import check_matrices, check_means, check_weights
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect
+from gaussmix.model.structures import structure_of
 from gaussmix.starts import methods
 from gaussmix.starts.methods import (
     METHOD_NAMES,
     ROWS_PER_KMEANS,
     TRIALS_PAY,
     Given,
-    check_matrices,
-    check_means,
-    check_weights,
     hard_statistics,
     initial_parameters,
     promising,
@@ -75,7 +74,14 @@ def definition(
     }[structure]
     first = np.einsum("nk,nki->ki", resp, deviations)
     return Statistics(
-        structure, shift, resp.sum(axis=0), first, second, 0.0, float(resp.sum()), len(X)
+        structure_of(structure),
+        shift,
+        resp.sum(axis=0),
+        first,
+        second,
+        0.0,
+        float(resp.sum()),
+        len(X),
     )
 
 

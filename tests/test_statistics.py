@@ -72,7 +72,7 @@ def direct(X: Array, weight: Array, parameters: Parameters, shift: Array) -> Sta
         shift,
         resp.sum(axis=0),
         np.einsum("nk,nki->ki", resp, deviations),
-        second[parameters.structure],
+        second[parameters.structure.name],
         float(weight @ log_likelihood),
         float(weight.sum()),
         len(X),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.subsample import Sample
-from gaussmix.em.trials import Round, best_trials, fewest_rows, n_spurious
+from gaussmix.em.trials import Round, best_trials, n_spurious
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect
 
@@ -84,7 +84,7 @@ def test_a_needle_does_not_win() -> None:
 
 def test_too_few_rows_are_spurious() -> None:
     parameters = mixture(np.stack([np.eye(2)] * 3), [0.5, 0.45, 0.05])
-    assert fewest_rows("full", 2) == 6
+    assert parameters.structure.fewest_rows(2) == 6
     assert n_spurious(parameters, 121) == 0
     assert n_spurious(parameters, 119) == 1
     assert n_spurious(parameters, 12) == 2

@@ -8,18 +8,18 @@ from typing import Any, NoReturn, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.density import factors_shape
-from gaussmix._core.types import FloatArray, PathLike, Structure
+from gaussmix._core.types import FloatArray, PathLike
 from gaussmix.errors import ModelFileError
 from gaussmix.estimators.attributes import parameters_of, set_parameters
 from gaussmix.estimators.fitting import settings_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import archive
-from gaussmix.io.archive import Arrays
+from gaussmix.io.archive import Arrays, float64
 from gaussmix.io.atomic import replacing, shown_ending
+from gaussmix.model.checks import check_matrices, check_means, check_weights
 from gaussmix.model.parameters import Parameters
-from gaussmix.starts.methods import check_matrices, check_means, check_weights
+from gaussmix.model.structures import CovarianceStructure
 
 FORMAT_VERSION = 1
 
@@ -187,38 +187,29 @@ def _parameters(model: GaussianMixture, arrays: Arrays) -> Parameters:
     structure, shape = settings_of(model).structure, means.shape
     return Parameters(
         structure,
-        check_weights(_float64(arrays, "weights_"), shape[0]),
+        check_weights(float64(arrays, "weights_"), shape[0]),
         means,
-        check_matrices("covariance", _float64(arrays, "covariances_"), structure, *shape),
-        _check_factors(_float64(arrays, "precisions_cholesky_"), structure, *shape),
+        check_matrices("covariance", float64(arrays, "covariances_"), structure, *shape),
+        _check_factors(float64(arrays, "precisions_cholesky_"), structure, *shape),
     )
 
 
 def _table(arrays: Arrays, name: str, n_rows: int) -> FloatArray:
     """Means or centres, shape (K, D)."""
-    table = _float64(arrays, name)
+    table = float64(arrays, name)
     if table.ndim != 2 or 0 in table.shape or len(table) != n_rows:
         _refuse(f"{name} must have {n_rows} rows of features, got shape {table.shape}")
     return check_means(table, *table.shape)
 
 
-def _float64(arrays: Arrays, name: str) -> FloatArray:
-    array = arrays[name]
-    if array.dtype != np.float64:
-        _refuse(f"{name} must be float64, got {array.dtype}")
-    return array
-
-
 def _check_factors(
-    factors: FloatArray, structure: Structure, n_components: int, n_features: int
+    factors: FloatArray, structure: CovarianceStructure, n_components: int, n_features: int
 ) -> FloatArray:
     """Factors of positive definite precisions: of the structure's shape, with positive diagonal."""
-    wanted = factors_shape(structure, n_components, n_features)
+    wanted = structure.shape(n_components, n_features)
     if factors.shape != wanted:
         _refuse(f"precisions_cholesky_ must have shape {wanted}, got {factors.shape}")
-    matrices = structure in ("full", "tied")
-    diagonal = np.diagonal(factors, axis1=-2, axis2=-1) if matrices else factors
-    if not (np.isfinite(factors).all() and (diagonal > 0).all()):
+    if not (np.isfinite(factors).all() and (structure.diagonals(factors) > 0).all()):
         _refuse("precisions_cholesky_ must be finite, with a positive diagonal")
     return factors
 

@@ -253,7 +253,7 @@ def _fit(mixture: Any, threads: Threads) -> Prepare:
     def prepare(problem: Problem, n_threads: int) -> Run:
         settings = {
             "n_components": problem.start.n_components,
-            "covariance_type": problem.start.structure,
+            "covariance_type": problem.start.structure.name,
             "random_state": 0,
             **threads(n_threads),
         }
@@ -265,7 +265,9 @@ def _fit(mixture: Any, threads: Threads) -> Prepare:
 def _prediction(mixture: Any, threads: Threads, method: str) -> Prepare:
     def prepare(problem: Problem, n_threads: int) -> Run:
         start = problem.start
-        model = mixture(start.n_components, covariance_type=start.structure, **threads(n_threads))
+        model = mixture(
+            start.n_components, covariance_type=start.structure.name, **threads(n_threads)
+        )
         model.weights_, model.means_ = start.weights, start.means
         model.covariances_ = start.covariances
         model.precisions_cholesky_ = start.precisions_cholesky
@@ -291,7 +293,7 @@ def _kmeans(kmeans: Any, threads: Threads) -> Prepare:
 def _given(start: Parameters) -> dict[str, Any]:
     return {
         "n_components": start.n_components,
-        "covariance_type": start.structure,
+        "covariance_type": start.structure.name,
         "weights_init": start.weights,
         "means_init": start.means,
         "precisions_init": start.precisions,

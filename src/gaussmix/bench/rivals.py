@@ -119,7 +119,7 @@ def _pomegranate_em(problem: Problem, n_threads: int) -> Run:
 
     def run(n_iter: int) -> Answer:
         normals = [
-            Normal(torch.tensor(mean), torch.tensor(cov), covariance_type=start.structure)
+            Normal(torch.tensor(mean), torch.tensor(cov), covariance_type=start.structure.name)
             for mean, cov in pairs
         ]
         model = GeneralMixtureModel(normals, priors=torch.tensor(start.weights))
@@ -174,7 +174,7 @@ def _torchgmm_start(problem: Problem) -> Any:
     from torchgmm.bayes.gmm.model import GaussianMixtureModel, GaussianMixtureModelConfig
 
     start = problem.start
-    config = GaussianMixtureModelConfig(start.n_components, start.n_features, start.structure)
+    config = GaussianMixtureModelConfig(start.n_components, start.n_features, start.structure.name)
     model = GaussianMixtureModel(config)
     model.component_probs.copy_(torch.tensor(start.weights))
     model.means.copy_(torch.tensor(start.means))
@@ -220,7 +220,7 @@ def _gmmx_em(problem: Problem, _: int) -> Run:
     fitter = EMFitter(reg_covar=0.0)
     arrays = (start.means, start.covariances, start.weights)
     first = GaussianMixtureModelJax.from_squeezed(
-        *(array.astype("float32") for array in arrays), covariance_type=start.structure
+        *(array.astype("float32") for array in arrays), covariance_type=start.structure.name
     )
     rows = jax.numpy.asarray(problem.X)
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from gaussmix import config, progress, storage
 from gaussmix._core import dispatch
-from gaussmix._core.density import STRUCTURES
 from gaussmix.data import dask
 from gaussmix.em.acceleration import METHODS as ACCELERATIONS
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture, total_score
 from gaussmix.io import atomic, sinks, sources
+from gaussmix.model.structures import STRUCTURES
 from gaussmix.selection import search
 from gaussmix.selection.candidates import CRITERIA
 from gaussmix.starts.methods import METHOD_NAMES

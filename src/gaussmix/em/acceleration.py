@@ -243,10 +243,5 @@ class Accelerator:
 
 def _mean_trace(parameters: Parameters, weights: FloatArray) -> float:
     """Mean of the traces of the precisions under weights (K,)."""
-    squares = parameters.precisions_cholesky**2
-    if parameters.structure == "tied":
-        return float(squares.sum())
-    traces = squares.reshape(len(weights), -1).sum(axis=1)
-    if parameters.structure == "spherical":
-        traces = traces * parameters.n_features
-    return float(weights @ traces)
+    factors, n_features = parameters.precisions_cholesky, parameters.n_features
+    return parameters.structure.mean_trace(factors, weights, n_features)

@@ -6,22 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NoReturn, Self, cast
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from gaussmix._core.density import STRUCTURES, factors_shape
-from gaussmix._core.types import FloatArray, PathLike, Structure
+from gaussmix._core.types import FloatArray, PathLike
 from gaussmix.em.acceleration import Accelerator, Plan
 from gaussmix.em.fingerprint import Digest, Plain, digest_of
 from gaussmix.em.loop import EMState, Step
 from gaussmix.em.runs import Run, Runs
 from gaussmix.errors import CheckpointError, CheckpointWarning, warn
 from gaussmix.io import archive
-from gaussmix.io.archive import Arrays
+from gaussmix.io.archive import Arrays, float64
 from gaussmix.io.atomic import check_target, remove_leftovers, replacing
 from gaussmix.model.parameters import Parameters
-from gaussmix.validation import check_choice
+from gaussmix.model.structures import CovarianceStructure, structure_named
 
 FORMAT_VERSION = 1
 
@@ -236,7 +235,7 @@ def _listed(value: Any) -> Any:
 
 def _pack(runs: Runs) -> Arrays:
     entries: dict[str, Any] = {
-        "structure": runs[0].state.point.structure,
+        "structure": runs[0].state.point.structure.name,
         "runs": [run.number for run in runs],
     }
     for run in runs:
@@ -246,7 +245,7 @@ def _pack(runs: Runs) -> Arrays:
 
 
 def _unpack(arrays: Arrays, blank: Callable[[Parameters], EMState]) -> Runs:
-    structure = cast(Structure, check_choice("structure", str(arrays["structure"]), STRUCTURES))
+    structure = structure_named(str(arrays["structure"]), "structure")
     runs = []
     for number in arrays["runs"].tolist():
         start = f"{number}."
@@ -275,7 +274,7 @@ def _pack_state(state: EMState) -> dict[str, Any]:
 
 
 def _unpack_state(
-    arrays: Arrays, structure: Structure, blank: Callable[[Parameters], EMState]
+    arrays: Arrays, structure: CovarianceStructure, blank: Callable[[Parameters], EMState]
 ) -> EMState:
     image = _unpack_parameters(arrays, "last.image", structure)
     point = _unpack_parameters(arrays, "last.point", structure)
@@ -286,8 +285,8 @@ def _unpack_state(
     state.last = Step(point, image, collapsed, float(arrays["last.lower_bound"]))
     state.point = _unpack_parameters(arrays, "point", structure) or image
     state.converged = bool(arrays["converged"])
-    state.monitor.lower_bounds = _float64(arrays, "lower_bounds").tolist()
-    monitor = _float64(arrays, "monitor").tolist()
+    state.monitor.lower_bounds = float64(arrays, "lower_bounds").tolist()
+    monitor = float64(arrays, "monitor").tolist()
     state.monitor.change, state.monitor.last, state.monitor.before = monitor
     if isinstance(state.strategy, Accelerator):
         state.strategy.plan = _unpack_plan(arrays, structure)
@@ -304,7 +303,7 @@ def _pack_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _unpack_plan(arrays: Arrays, structure: Structure) -> Plan:
+def _unpack_plan(arrays: Arrays, structure: CovarianceStructure) -> Plan:
     limited, patience, wait = arrays["plan.counts"].tolist()
     return Plan(
         float(arrays["plan.reach"]),
@@ -312,8 +311,8 @@ def _unpack_plan(arrays: Arrays, structure: Structure) -> Plan:
         patience,
         wait,
         _unpack_parameters(arrays, "plan.reference", structure),
-        tuple(_float64(arrays, "plan.points")),
-        tuple(_float64(arrays, "plan.moves")),
+        tuple(float64(arrays, "plan.points")),
+        tuple(float64(arrays, "plan.moves")),
     )
 
 
@@ -332,19 +331,14 @@ def _pack_parameters(name: str, parameters: Parameters | None) -> dict[str, Any]
     return {f"{name}.{p}": a for p, a in zip(PARTS, _parts(parameters), strict=True)}
 
 
-def _unpack_parameters(arrays: Arrays, name: str, structure: Structure) -> Parameters | None:
+def _unpack_parameters(
+    arrays: Arrays, name: str, structure: CovarianceStructure
+) -> Parameters | None:
     if f"{name}.weights" not in arrays:
         return None
-    parameters = Parameters(structure, *(_float64(arrays, f"{name}.{part}") for part in PARTS))
-    shape = factors_shape(structure, *parameters.means.shape)
+    parameters = Parameters(structure, *(float64(arrays, f"{name}.{part}") for part in PARTS))
+    shape = structure.shape(*parameters.means.shape)
     found = parameters.covariances.shape, parameters.precisions_cholesky.shape
     if found != (shape, shape) or parameters.weights.shape != parameters.means.shape[:1]:
         raise ValueError(f"{name} has parts that do not fit together")
     return parameters
-
-
-def _float64(arrays: Arrays, name: str) -> FloatArray:
-    array = arrays[name]
-    if array.dtype != np.float64:
-        raise ValueError(f"{name} must be float64, got {array.dtype}")
-    return array

@@ -40,15 +40,16 @@ class Chart:
 
     def __init__(self, reference: Parameters) -> None:
         self.reference = reference
-        self._triangle = np.triu_indices(reference.n_features)
-        self._on_diagonal = self._triangle[0] == self._triangle[1]
+        self._structure = reference.structure
+        self._own = reference.precisions_cholesky
         self._scales = self._information_roots()
 
     def coordinates(self, parameters: Parameters) -> FloatArray:
         """Return the coordinates (P,) of a mixture of the reference's structure and shape."""
         log_ratios = np.log(parameters.weights / self.reference.weights)
-        deviations = self._in_units(parameters.means - self.reference.means)
-        shapes = self._log_factors(parameters.precisions_cholesky)
+        moves = parameters.means - self.reference.means
+        deviations = self._structure.in_units(self._own, moves)
+        shapes = self._structure.log_relative(self._own, parameters.precisions_cholesky)
         return np.concatenate([log_ratios, deviations.ravel(), shapes.ravel()]) * self._scales
 
     def parameters(self, coordinates: FloatArray) -> Parameters:
@@ -57,9 +58,10 @@ class Chart:
         k, size = reference.n_components, reference.means.size
         log_ratios, deviations, shapes = np.split(coordinates / self._scales, [k, k + size])
         weights = reference.weights * np.exp(log_ratios - log_ratios.max())
-        means = reference.means + self._out_of_units(deviations.reshape(reference.means.shape))
-        factors = self._factors(shapes)
-        return Parameters.from_factors(reference.structure, weights / weights.sum(), means, factors)
+        deviations = deviations.reshape(reference.means.shape)
+        means = reference.means + self._structure.out_of_units(self._own, deviations)
+        factors = self._structure.from_log_relative(self._own, shapes)
+        return Parameters.from_factors(self._structure, weights / weights.sum(), means, factors)
 
     def largest_change(self, displacement: FloatArray) -> float:
         """Return the largest part of a displacement (P,) in one parameter.
@@ -68,52 +70,9 @@ class Chart:
         """
         return float(np.abs(displacement / self._scales).max())
 
-    @property
-    def _matrices(self) -> bool:
-        return self.reference.structure in ("full", "tied")
-
     def _information_roots(self) -> FloatArray:
         """Square roots of a row's information about each parameter: (P,)."""
-        reference = self.reference
-        roots, d = np.sqrt(reference.weights), reference.n_features
-        shapes = {
-            "full": np.outer(roots, np.where(self._on_diagonal, np.sqrt(2), 1)),
-            "tied": np.where(self._on_diagonal, np.sqrt(2), 1),
-            "diag": np.repeat(roots, d) * np.sqrt(2),
-            "spherical": roots * np.sqrt(2 * d),
-        }
-        return np.concatenate([roots, np.repeat(roots, d), shapes[reference.structure].ravel()])
-
-    def _in_units(self, deviations: FloatArray) -> FloatArray:
-        """Return deviations (K, D) from the means in standard deviations: U' deviation."""
-        factors = self.reference.precisions_cholesky
-        if self._matrices:
-            return (deviations[:, None, :] @ factors)[:, 0]
-        return deviations * factors.reshape(len(deviations), -1)
-
-    def _out_of_units(self, deviations: FloatArray) -> FloatArray:
-        factors = self.reference.precisions_cholesky
-        if self._matrices:
-            transposed = np.swapaxes(factors, -1, -2)
-            solved = np.linalg.solve(transposed, deviations[..., None])
-            return np.asarray(solved[..., 0], np.float64)
-        return deviations / factors.reshape(len(deviations), -1)
-
-    def _log_factors(self, factors: FloatArray) -> FloatArray:
-        """Return T = inv(U0) U, its diagonal as logarithms; of matrices the upper triangle."""
-        own = self.reference.precisions_cholesky
-        if not self._matrices:
-            return np.log(factors / own)
-        relative = np.asarray(np.linalg.solve(own, factors), np.float64)[(..., *self._triangle)]
-        relative[..., self._on_diagonal] = np.log(relative[..., self._on_diagonal])
-        return relative
-
-    def _factors(self, shapes: FloatArray) -> FloatArray:
-        own = self.reference.precisions_cholesky
-        if not self._matrices:
-            return own * np.exp(shapes.reshape(own.shape))
-        entries = shapes.reshape(*own.shape[:-2], -1).copy()
-        entries[..., self._on_diagonal] = np.exp(entries[..., self._on_diagonal])
-        relative = np.zeros_like(own)
-        relative[(..., *self._triangle)] = entries
-        return own @ relative
+        weights, n_features = self.reference.weights, self.reference.n_features
+        roots = np.sqrt(weights)
+        shapes = self._structure.information_roots(weights, n_features)
+        return np.concatenate([roots, np.repeat(roots, n_features), shapes.ravel()])

@@ -52,10 +52,11 @@ class MaximumLikelihood:
 
         The kernel saves small data much time, and its bits are those of the loop. It ends before an
         M-step in which a component collapses or has lost its rows: that one is left to the loop.
-        It does nothing where a strategy chooses the points.
+        It does nothing where a strategy chooses the points, or where the kernels do not know the
+        structure's M-step.
         """
         data = self.data
-        if not isinstance(data, InMemory):
+        if not (isinstance(data, InMemory) and state.point.structure.is_general):
             return
         while state.follows_em and state.n_iter < max_iter and not state.converged:
             start = state.point
@@ -65,7 +66,7 @@ class MaximumLikelihood:
             n_iter, converged = dispatch.kernels(data.rows).em(
                 data.rows,
                 data.sample_weight,
-                point.structure,
+                point.structure.form,
                 point.weights,
                 point.means,
                 point.covariances,

@@ -121,13 +121,7 @@ def remembered(parameters: Parameters, weight: float, reg_covar: float) -> Stati
     """
     structure, n_features = parameters.structure, parameters.n_features
     n_k: FloatArray = weight * parameters.weights
-    counts = {
-        "full": n_k[:, None, None],
-        "tied": np.array(weight),
-        "diag": n_k[:, None],
-        "spherical": n_k * n_features,
-    }
-    added = reg_covar * (np.eye(n_features) if structure in ("full", "tied") else np.ones(1))
-    second = counts[structure] * (parameters.covariances - added)
+    spread = parameters.covariances - reg_covar * structure.identity(n_features)
+    second = structure.remembered(spread, n_k, weight, n_features)
     blank = Statistics.zeros(structure, parameters.means)
     return replace(blank, n_k=n_k, second=second, weight=weight)

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.types import Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, Objective, proceed
 from gaussmix.em.objective import MaximumLikelihood
-from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters, precision_factors
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import TIED, NotPositiveDefiniteError
 
 THIN = 1e-5
 """A component is a needle if its variance in some direction is below this part of what it is in the
@@ -104,7 +104,7 @@ def n_spurious(parameters: Parameters, n_rows: int, collapsed: Sequence[int] = (
     a component does not count as found if it
 
     - collapsed: held no rows, or had to be regularised,
-    - holds fewer than `fewest_rows`,
+    - holds fewer than the structure's `fewest_rows`,
     - or is thinner than THIN in some direction, compared with the average of the components.
 
     None of this depends on the features' units, nor on rotation.
@@ -119,19 +119,12 @@ def n_spurious(parameters: Parameters, n_rows: int, collapsed: Sequence[int] = (
     """
     covariances = parameters.full_covariances()
     try:
-        factor = precision_factors("tied", np.tensordot(parameters.weights, covariances, axes=1))
+        factor = TIED.precision_factors(np.tensordot(parameters.weights, covariances, axes=1))
     except NotPositiveDefiniteError:
         return parameters.n_components
     thickness = np.linalg.eigvalsh(factor.T @ covariances @ factor)[:, 0]
-    few = parameters.weights * n_rows < fewest_rows(parameters.structure, parameters.n_features)
+    fewest = parameters.structure.fewest_rows(parameters.n_features)
+    few = parameters.weights * n_rows < fewest
     spurious = few | (thickness < THIN)
     spurious[list(collapsed)] = True
     return int(spurious.sum())
-
-
-def fewest_rows(structure: Structure, n_features: int) -> int:
-    """Rows that a component needs to be believed: twice what its covariance needs to be definite.
-
-    Tied components share their matrix, so that one row may be a component.
-    """
-    return {"full": 2 * (n_features + 1), "tied": 0, "diag": 4, "spherical": 4}[structure]

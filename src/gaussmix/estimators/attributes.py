@@ -1,16 +1,18 @@
 """The parameters of a mixture in its estimator's attributes: read, checked and set."""
 
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
-
-from gaussmix._core.density import STRUCTURES, factors_shape
-from gaussmix._core.types import FloatArray, Structure
+from gaussmix._core.types import FloatArray
 from gaussmix.em.runs import Run
 from gaussmix.errors import not_fitted
-from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters
-from gaussmix.starts.methods import check_floats, check_matrices, check_means, check_weights
-from gaussmix.validation import check_choice, check_numbers
+from gaussmix.model.checks import check_floats, check_matrices, check_means, check_weights
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import (
+    CovarianceStructure,
+    NotPositiveDefiniteError,
+    structure_named,
+)
+from gaussmix.validation import check_numbers
 
 
 def set_parameters(model: Any, parameters: Parameters) -> None:
@@ -59,7 +61,7 @@ def parameters_of(model: Any) -> Parameters:
     if not hasattr(model, "precisions_cholesky_"):
         covariances = check_matrices("covariances_", model.covariances_, structure, *size)
         return Parameters.from_covariances(structure, weights, means, covariances)
-    shape = factors_shape(structure, *size)
+    shape = structure.shape(*size)
     factors = check_floats("precisions_cholesky_", model.precisions_cholesky_, shape)
     if hasattr(model, "covariances_") and _is_upper(structure, factors):
         covariances = check_floats("covariances_", model.covariances_, shape)
@@ -94,19 +96,18 @@ def table_shape(name: str, values: object) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _structure(model: Any) -> Structure:
-    structure = getattr(model, "_fitted_structure", model.covariance_type)
-    if structure != model.covariance_type:
+def _structure(model: Any) -> CovarianceStructure:
+    structure: CovarianceStructure | None = getattr(model, "_fitted_structure", None)
+    if structure is None:
+        return structure_named(model.covariance_type)
+    if structure.name != model.covariance_type:
         raise ValueError(
             f"covariance_type is {model.covariance_type!r}, but the present parameters are of "
-            f"covariance_type={structure!r}: set it back, or fit anew without warm_start"
+            f"covariance_type={structure.name!r}: set it back, or fit anew without warm_start"
         )
-    return cast(Structure, check_choice("covariance_type", structure, STRUCTURES))
+    return structure
 
 
-def _is_upper(structure: Structure, factors: FloatArray) -> bool:
+def _is_upper(structure: CovarianceStructure, factors: FloatArray) -> bool:
     """Whether factors are as the kernels need them: upper, with a positive diagonal."""
-    if structure in ("diag", "spherical"):
-        return bool((factors > 0).all())
-    diagonal = np.diagonal(factors, axis1=-2, axis2=-1)
-    return bool((diagonal > 0).all()) and not np.tril(factors, -1).any()
+    return bool((structure.diagonals(factors) > 0).all()) and structure.is_upper(factors)

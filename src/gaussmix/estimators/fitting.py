@@ -1,12 +1,11 @@
 """How a mixture is fitted: its settings, checked once, and the runs that they ask for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import PathLike, Structure
+from gaussmix._core.types import PathLike
 from gaussmix.data.base import Data
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, origin
@@ -17,13 +16,12 @@ from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import Pace, check_pace
 from gaussmix.em.runs import Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
+from gaussmix.model.checks import check_matrices, check_means, check_weights
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import CovarianceStructure, structure_named
 from gaussmix.starts.methods import (
     METHOD_NAMES,
     Given,
-    check_matrices,
-    check_means,
-    check_weights,
     initial_parameters,
     promising,
 )
@@ -52,7 +50,7 @@ class Settings(NamedTuple):
     """The parameters of a mixture's constructor, checked."""
 
     n_components: int
-    structure: Structure
+    structure: CovarianceStructure
     tol: float
     reg_covar: float
     max_iter: int
@@ -83,10 +81,9 @@ class Origin(NamedTuple):
 def settings_of(model: Any) -> Settings:
     """Return the parameters of a mixture's constructor, as they are now; raises ParameterError."""
     accelerate, checkpoint = model.accelerate, model.checkpoint
-    structure = check_choice("covariance_type", model.covariance_type, STRUCTURES)
     return Settings(
         n_components=check_integer("n_components", model.n_components, 1),
-        structure=cast(Structure, structure),
+        structure=structure_named(model.covariance_type),
         tol=check_real("tol", model.tol, 0),
         reg_covar=check_real("reg_covar", model.reg_covar, 0),
         max_iter=check_integer("max_iter", model.max_iter, 0),

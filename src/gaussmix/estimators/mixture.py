@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed, Structure
+from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
 from gaussmix.data.base import Data
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
@@ -26,6 +25,7 @@ from gaussmix.estimators.attributes import (
 from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
+from gaussmix.model.checks import check_matrices, check_means, check_weights
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import (
     LikelihoodPass,
@@ -36,11 +36,10 @@ from gaussmix.model.scoring import (
     responsibilities,
 )
 from gaussmix.model.statistics import StatisticsPass
+from gaussmix.model.structures import CovarianceStructure, structure_named
 from gaussmix.queries.hierarchy import Hierarchy, nest
 from gaussmix.queries.sampling import draw
-from gaussmix.starts.methods import check_matrices, check_means, check_weights
 from gaussmix.validation import (
-    check_choice,
     check_integer,
     check_n_threads,
     check_random_state,
@@ -175,7 +174,7 @@ class GaussianMixture(Queries, Estimator):
     covariances_: FloatArray
     precisions_: FloatArray
     precisions_cholesky_: FloatArray
-    _fitted_structure: Structure
+    _fitted_structure: CovarianceStructure
 
     def __init__(
         self,
@@ -255,9 +254,9 @@ class GaussianMixture(Queries, Estimator):
         ValueError
             If the arrays are not of shapes that fit together, or not valid parameters.
         """
-        structure = cast(Structure, check_choice("covariance_type", covariance_type, STRUCTURES))
+        structure = structure_named(covariance_type)
         n_components, n_features = table_shape("means", means)
-        model = cls(n_components, covariance_type=structure, **params)
+        model = cls(n_components, covariance_type=structure.name, **params)
         model.n_features_in_ = n_features
         set_parameters(
             model,

@@ -298,7 +298,7 @@ class Queries(Estimator):
         kind: Any = type(self)
         model = kind(
             parameters.n_components,
-            covariance_type=parameters.structure,
+            covariance_type=parameters.structure.name,
             random_state=self.random_state,
             n_threads=self.n_threads,
         )

@@ -40,6 +40,14 @@ def read(file: BinaryIO, kind: str, number: int) -> Arrays:
         return {name: archive[name] for name in archive.files}
 
 
+def float64(arrays: Arrays, name: str) -> NDArray[np.float64]:
+    """Return one of the arrays; ValueError if it is not float64, KeyError if it is not there."""
+    array = arrays[name]
+    if array.dtype != np.float64:
+        raise ValueError(f"{name} must be float64, got {array.dtype}")
+    return array
+
+
 def reason(error: Exception) -> str:
     """Say what was wrong with a file whose reading raised an error."""
     if isinstance(error, KeyError):

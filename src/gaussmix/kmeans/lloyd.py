@@ -11,6 +11,7 @@ from gaussmix.data.base import Data, InMemory
 from gaussmix.kmeans.nearest import FarthestPass, HardPass, HardSums, check_squares, improve
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import StatisticsPass
+from gaussmix.model.structures import SPHERICAL
 
 
 class LloydResult(NamedTuple):
@@ -131,7 +132,7 @@ class _MomentsPass(StatisticsPass):
 
     def __init__(self, shift: FloatArray, n_threads: int | None = None) -> None:
         one = np.ones(1)
-        super().__init__(Parameters("spherical", one, shift[None], one, one), n_threads)
+        super().__init__(Parameters(SPHERICAL, one, shift[None], one, one), n_threads)
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:  # noqa: ARG002
         super().add(rows, None)

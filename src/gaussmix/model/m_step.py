@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
 from gaussmix._core.density import EMPTY, PIVOT_NOISE, RESOLUTION
-from gaussmix._core.types import FloatArray, Structure
-from gaussmix.model.parameters import Parameters, factors_where_definite, precision_factors
+from gaussmix._core.types import FloatArray
+from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
+from gaussmix.model.structures import FULL, CovarianceStructure, Variances
 from gaussmix.validation import check_real
 
 RIDGE = 1e-6
@@ -46,7 +47,8 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
         \Sigma_k = second_k / n_k - \delta_k \delta_k^T + reg\_covar\, I
 
     Tied covariances are the average of the components' weighted by n_k, spherical ones that over
-    features. As in scikit-learn, 10 eps of a row's mean weight are added to every n_k.
+    features. A structure that asks for more makes its covariances from these by `constrain`. As in
+    scikit-learn, 10 eps of a row's mean weight are added to every n_k.
 
     A component that holds no rows keeps its mean, the shift, and gets the pooled covariance. A
     covariance that is not positive definite beyond rounding error gets a growing part of the
@@ -75,7 +77,7 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
     found = Parameters.unset(statistics.structure, *statistics.shift.shape)
     row_weight = statistics.weight / statistics.n_samples
     sound = dispatch.estimates().maximise(
-        statistics.structure,
+        found.structure.form,
         np.ascontiguousarray(statistics.shift),
         np.ascontiguousarray(statistics.n_k),
         np.ascontiguousarray(statistics.first),
@@ -87,9 +89,9 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
         found.covariances,
         found.precisions_cholesky,
     )
-    if sound:
+    if sound and found.structure.is_general:
         return found, ()
-    collapsed = _mend(statistics, found, row_weight)
+    collapsed = _regularise_collapsed(statistics, found, row_weight)
     if not np.isfinite(found.precisions_cholesky).all():
         raise ValueError(
             "the second moments of X overflow: scale its features, and means_init with them, so "
@@ -101,71 +103,50 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
 
 
 @np.errstate(over="ignore", invalid="ignore")  # then there are no factors
-def _mend(statistics: Statistics, found: Parameters, row_weight: float) -> Flags:
-    """Make parameters sound, in place, if they are not: tell which components collapsed.
+def _regularise_collapsed(statistics: Statistics, found: Parameters, row_weight: float) -> Flags:
+    """Give covariances their structure and make them sound, in place: which components collapsed.
 
     Where moments are not finite, or their noise is not, factors are not finite either.
     """
     structure, covariances = found.structure, found.covariances
     empty: Flags = statistics.n_k < EMPTY * row_weight
-    if structure != "tied" and empty.any():
+    pool = not structure.shared and bool(empty.any())
+    if pool:
         covariances[empty] = np.tensordot(found.weights, covariances, axes=1)
-        found.precisions_cholesky[:] = factors_where_definite(structure, covariances)
-    moved = _squares(structure, found.weights, found.means - statistics.shift)
-    scale = _scale(structure, found.weights, found.means, moved, _variances(structure, covariances))
+    if not structure.is_general:
+        covariances[...] = structure.constrain(found.weights, covariances)
+    if pool or not structure.is_general:
+        found.precisions_cholesky[...] = structure.factors_where_definite(covariances)
+    scale = _scale(found, statistics.shift)
     if not (np.isfinite(statistics.second).all() and np.isfinite(scale.noise).all()):
         found.precisions_cholesky.fill(np.nan)
         return empty
     return empty | _make_sound(structure, covariances, found.precisions_cholesky, scale)
 
 
-def _squares(structure: Structure, weights: FloatArray, moves: FloatArray) -> FloatArray:
-    """What the means' moves took off the variances: (K, D), tied (1, D), spherical (K, 1)."""
-    squares = moves**2
-    if structure == "tied":
-        return (weights @ squares)[None]
-    return squares.mean(axis=1, keepdims=True) if structure == "spherical" else squares
-
-
-def _variances(structure: Structure, covariances: FloatArray) -> FloatArray:
-    """Return a view of the diagonals: (K, D), tied (1, D), spherical (K, 1)."""
-    if structure in ("full", "tied"):
-        n_features = covariances.shape[-1]
-        return covariances.reshape(-1, n_features**2)[:, :: n_features + 1]
-    return covariances.reshape(len(covariances), -1)
-
-
-def _scale(
-    structure: Structure,
-    weights: FloatArray,
-    means: FloatArray,
-    moved: FloatArray,
-    variances: FloatArray,
-) -> _Scale:
-    """Tell rounding error, given variances, and what the means' moves took off them."""
-    within = np.maximum(variances[0] if structure == "tied" else weights @ variances, 0.0)
+def _scale(found: Parameters, shift: FloatArray) -> _Scale:
+    """Tell rounding error from what the variances are, and what the means' moves took off them."""
+    structure, weights, means = found.structure, found.weights, found.means
+    variances = structure.diagonals(found.covariances)
+    moved = structure.mean_squares(weights, means - shift)
+    within = np.maximum(structure.pooled(weights, variances), 0.0)
     center = weights @ means
-    squares = means**2
     total = within + weights @ (means - center) ** 2
-    if structure == "spherical":
-        center, total = np.sqrt((center**2).mean(keepdims=True)), total.mean(keepdims=True)
-        squares = squares.mean(axis=1, keepdims=True)
-    elif structure == "tied":
-        squares = squares.max(axis=0, keepdims=True)
+    squares, center, total = structure.resolved(means**2, center, total)
     noise = PIVOT_NOISE * np.maximum(variances + moved, 0) + RESOLUTION**2 * (squares + total)
     return _Scale(noise, within, total, center)
 
 
 def _make_sound(
-    structure: Structure, covariances: FloatArray, factors: FloatArray, scale: _Scale
+    structure: CovarianceStructure, covariances: FloatArray, factors: FloatArray, scale: _Scale
 ) -> Flags:
     """Make covariances positive definite, and their factors right, in place: which changed."""
-    if structure in ("diag", "spherical"):
-        variances = _variances(structure, covariances)
+    if isinstance(structure, Variances):
+        variances = structure.diagonals(covariances)
         bad: Flags = ~(variances > scale.noise)
         lifted = np.maximum(variances, 0.0) + RIDGE * scale.typical + scale.noise
         variances[bad] = lifted[bad]
-        factors[:] = precision_factors(structure, covariances)
+        factors[:] = structure.precision_factors(covariances)
         changed: Flags = np.logical_or.reduce(bad, axis=1)
         return changed
     shape = -1, *covariances.shape[-2:]
@@ -174,13 +155,13 @@ def _make_sound(
 
 def _regularise(matrices: FloatArray, factors: FloatArray, scale: _Scale) -> Flags:
     """Add to the variances of bad matrices, more and more, until they have factors: which had."""
-    variances = _variances("full", matrices)
+    variances = FULL.diagonals(matrices)
     steps = RIDGE * scale.typical + scale.noise
     changed = ~_sound(factors, scale.noise)
     bad = changed.nonzero()[0]
     while len(bad) and np.isfinite(steps).all():
         variances[bad] += steps[bad]
-        factors[bad] = factors_where_definite("full", matrices[bad])
+        factors[bad] = FULL.factors_where_definite(matrices[bad])
         bad = bad[~_sound(factors[bad], scale.noise[bad])]
         steps *= 10
     return changed
@@ -191,6 +172,6 @@ def _sound(factors: FloatArray, noise: FloatArray) -> Flags:
 
     A pivot, the variance that the features before it leave unexplained, is 1 / U_jj^2.
     """
-    pivots = _variances("full", factors) ** -2.0
+    pivots = FULL.diagonals(factors) ** -2.0
     sound: Flags = np.logical_and.reduce(pivots > noise, axis=1)
     return sound

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.density import Density, factors_shape
-from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix._core.density import Density
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import AnyStructure, CovarianceStructure, structure_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Statistics:
     features. Shifting by the component's present mean keeps all digits wherever the data lie.
     """
 
-    structure: Structure
+    structure: CovarianceStructure
     shift: FloatArray  # (K, D)
     n_k: FloatArray
     first: FloatArray
@@ -33,8 +34,9 @@ class Statistics:
     n_samples: int
 
     @classmethod
-    def zeros(cls, structure: Structure, shift: FloatArray) -> Self:
-        """Statistics of no rows at all."""
+    def zeros(cls, structure: AnyStructure, shift: FloatArray) -> Self:
+        """Statistics of no rows at all, for a structure or its name."""
+        structure = structure_of(structure)
         return cls(structure, shift, *_zeros(structure, shift), 0.0, 0.0, 0)
 
     @property
@@ -46,14 +48,7 @@ class Statistics:
         """The same statistics about another shift (K, D)."""
         step = self.shift - shift  # d about the new shift = d + step
         first = self.first + self.n_k[:, None] * step
-        if self.structure in ("full", "tied"):
-            cross = self.first[:, :, None] * step[:, None, :]
-            square = self.n_k[:, None, None] * step[:, :, None] * step[:, None, :]
-            change = cross + cross.transpose(0, 2, 1) + square  # (K, D, D)
-            second = self.second + (change if self.structure == "full" else change.sum(axis=0))
-        else:
-            change = step * (2 * self.first + self.n_k[:, None] * step)  # (K, D)
-            second = self.second + (change if self.structure == "diag" else change.sum(axis=1))
+        second = self.second + self.structure.change_of_shift(self.n_k, self.first, step)
         return replace(self, shift=shift, first=first, second=second)
 
     def __add__(self, other: "Statistics") -> "Statistics":
@@ -61,8 +56,8 @@ class Statistics:
             return NotImplemented
         if (self.structure, self.shift.shape) != (other.structure, other.shift.shape):
             raise ValueError(
-                f"cannot add statistics of structure {self.structure!r}, shape {self.shift.shape}, "
-                f"and of {other.structure!r}, {other.shift.shape}"
+                f"cannot add statistics of structure {self.structure.name!r}, "
+                f"shape {self.shift.shape}, and of {other.structure.name!r}, {other.shift.shape}"
             )
         if not np.array_equal(self.shift, other.shift):
             other = other.about(self.shift)
@@ -119,11 +114,11 @@ class StatisticsPass:
         )
 
 
-def _zeros(structure: Structure, shift: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _zeros(
+    structure: CovarianceStructure, shift: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return n_k, first and second moments of no rows."""
-    n_components, n_features = shift.shape
-    second = np.zeros(factors_shape(structure, n_components, n_features))
-    return np.zeros(n_components), np.zeros(shift.shape), second
+    return np.zeros(len(shift)), np.zeros(shift.shape), np.zeros(structure.shape(*shift.shape))
 
 
 def collect(
@@ -142,7 +137,7 @@ def collect_labelled(
     X: FloatArray,
     sample_weight: FloatArray | None,
     labels: NDArray[np.int32],
-    structure: Structure,
+    structure: CovarianceStructure,
     shift: FloatArray,
     n_threads: int | None = None,
 ) -> Statistics:
@@ -152,8 +147,8 @@ def collect_labelled(
     """
     center = shift[0].copy()
     means = shift - center
-    factors = np.ones(factors_shape(structure, *shift.shape))
-    density = Density(structure, center, means, factors, np.zeros(len(shift)))
+    factors = np.ones(structure.shape(*shift.shape))
+    density = Density(structure.form, center, means, factors, np.zeros(len(shift)))
     sums, totals = _zeros(structure, shift), np.zeros(2)
     count = threads.for_work(n_threads, flops_of(X, structure, len(shift)))
     dispatch.kernels(X).accumulate(X, sample_weight, density, *sums, totals, count, labels)
@@ -165,8 +160,8 @@ def pass_flops(X: Rows, parameters: Parameters) -> float:
     return flops_of(X, parameters.structure, parameters.n_components)
 
 
-def flops_of(X: Rows, structure: Structure, n_components: int) -> float:
+def flops_of(X: Rows, structure: CovarianceStructure, n_components: int) -> float:
     """The same for components of a structure."""
     n_features = int(X.shape[1])
-    squares = n_features * (n_features + 1) // 2 if structure == "full" else n_features
-    return 4.0 * len(X) * n_components * (1 + n_features + squares)
+    terms = 1 + n_features + structure.n_products(n_features)
+    return 4.0 * len(X) * n_components * terms

@@ -20,6 +20,7 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import Variances
 from gaussmix.queries.features import Indices
 from gaussmix.queries.parallel import for_blocks
 
@@ -49,14 +50,15 @@ class Regression(NamedTuple):
 
 def marginal(parameters: Parameters, features: Indices) -> Parameters:
     """The mixture of these features alone, in this order."""
-    if parameters.structure in ("full", "tied"):
+    structure = parameters.structure
+    if not isinstance(structure, Variances):
         return _with_roots(parameters, features, _roots(parameters, features))
     means = np.ascontiguousarray(parameters.means[:, features])
-    covariances, factors = parameters.covariances, parameters.precisions_cholesky
-    if parameters.structure == "diag":
-        covariances = np.ascontiguousarray(covariances[:, features])
-        factors = np.ascontiguousarray(factors[:, features])
-    return Parameters(parameters.structure, parameters.weights, means, covariances, factors)
+    covariances, factors = (
+        structure.of_features(arrays, features)
+        for arrays in (parameters.covariances, parameters.precisions_cholesky)
+    )
+    return Parameters(structure.general, parameters.weights, means, covariances, factors)
 
 
 def conditional(
@@ -159,7 +161,7 @@ def _split(
     """The mixture of a, slopes inv(C_aa) C_ab (K, a, b), and that of b with a at the means."""
     n_given = len(given)
     shape = (parameters.n_components, n_given, len(features))
-    if parameters.structure in ("diag", "spherical"):
+    if isinstance(parameters.structure, Variances):
         return marginal(parameters, given), np.zeros(shape), marginal(parameters, features)
     roots = _roots(parameters, np.concatenate([given, features]))
     root, cross = roots[:, :n_given, :n_given], roots[:, :n_given, n_given:]
@@ -183,7 +185,8 @@ def _roots(parameters: Parameters, order: Indices) -> FloatArray:
 def _with_roots(parameters: Parameters, features: Indices, roots: FloatArray) -> Parameters:
     """These features' means, with covariances R'R, whose precision factors are inv(R)."""
     covariances, factors = np.swapaxes(roots, 1, 2) @ roots, np.triu(np.linalg.inv(roots))
-    if parameters.structure == "tied":
-        covariances, factors = covariances[0], factors[0]
     means = np.ascontiguousarray(parameters.means[:, features])
-    return Parameters(parameters.structure, parameters.weights, means, covariances, factors)
+    structure = parameters.structure.general
+    shape = structure.shape(*means.shape)
+    covariances, factors = covariances.reshape(shape), factors.reshape(shape)
+    return Parameters(structure, parameters.weights, means, covariances, factors)

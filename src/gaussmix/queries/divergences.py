@@ -11,6 +11,7 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import Variances
 
 
 def kullback_leibler(parameters: Parameters) -> FloatArray:
@@ -30,13 +31,16 @@ def bhattacharyya(parameters: Parameters) -> FloatArray:
 
     :math:`\sum_d \tfrac14 y_d^2 / (1 + s_d^2) + \tfrac12 \log \tfrac12 (s_d + 1 / s_d)`.
     """
-
-    def distance(s: FloatArray, y: FloatArray) -> FloatArray:
-        spread = np.log1p((1 - s) ** 2 / (2 * s))
-        return np.asarray((0.25 * y**2 / (1 + s**2) + 0.5 * spread).sum(axis=1))
-
-    upper = np.triu(_pairwise(distance, parameters))
+    upper = np.triu(_pairwise(_bhattacharyya, parameters))
     return upper + upper.T
+
+
+def bhattacharyya_from(i: int, means: FloatArray, factors: FloatArray) -> FloatArray:
+    """Bhattacharyya's distances of a Gaussian from all with means (K, D): (K,).
+
+    Factors (K, D, D) are upper ones of the precisions, with diagonals of any sign.
+    """
+    return _bhattacharyya(*_relative_to_all(i, means, factors))
 
 
 def hellinger(parameters: Parameters) -> FloatArray:
@@ -63,17 +67,28 @@ def _pairwise(
 def _relative(parameters: Parameters) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Yield s and y of every component i seen from all components j: (K, D) each."""
     means, factors = parameters.means, parameters.precisions_cholesky
-    if parameters.structure == "tied":
+    structure = parameters.structure
+    if structure.shared:
         ones = np.ones_like(means)
         yield from ((ones, (mean - means) @ factors) for mean in means)
-    elif parameters.structure == "full":
-        roots = np.swapaxes(np.linalg.inv(factors), 1, 2)
-        transposed = np.swapaxes(factors, 1, 2)
-        for mean, root in zip(means, roots, strict=True):
-            left, s, _ = np.linalg.svd(transposed @ root)
-            y = transposed @ (mean - means)[:, :, None]
-            yield s, (np.swapaxes(left, 1, 2) @ y)[:, :, 0]
+    elif not isinstance(structure, Variances):
+        yield from (_relative_to_all(i, means, factors) for i in range(len(means)))
     else:
-        inverse = np.broadcast_to(factors.reshape(len(means), -1), means.shape)
+        inverse = np.broadcast_to(structure.diagonals(factors), means.shape)
         for mean, scale in zip(means, inverse, strict=True):
             yield inverse / scale, (mean - means) * inverse
+
+
+def _relative_to_all(
+    i: int, means: FloatArray, factors: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return s and y of component i seen from all, whose factors are matrices (K, D, D)."""
+    transposed = np.swapaxes(factors, 1, 2)
+    left, s, _ = np.linalg.svd(transposed @ np.linalg.inv(factors[i]).T)
+    y = transposed @ (means[i] - means)[:, :, None]
+    return s, (np.swapaxes(left, 1, 2) @ y)[:, :, 0]
+
+
+def _bhattacharyya(s: FloatArray, y: FloatArray) -> FloatArray:
+    spread = np.log1p((1 - s) ** 2 / (2 * s))
+    return np.asarray((0.25 * y**2 / (1 + s**2) + 0.5 * spread).sum(axis=1))

@@ -24,6 +24,7 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
+from gaussmix.queries.divergences import bhattacharyya, bhattacharyya_from
 
 BLOCK_VALUES = 1 << 16
 """Shares of rows that a thread holds at a time, half a megabyte. With half as many NumPy's calls
@@ -101,23 +102,20 @@ def merge_by_distance(parameters: Parameters) -> list[Merge]:
     A cluster counts as the Gaussian that has its mean and covariance.
     """
     clusters, merges = _singles(parameters), []
-    weights, means, covariances = (
-        parameters.weights.copy(),
-        parameters.means.copy(),
-        parameters.full_covariances(),
-    )
-    distances = np.array([_bhattacharyya(k, means, covariances) for k in range(len(clusters))])
+    weights, means = parameters.weights.copy(), parameters.means.copy()
+    factors = parameters.structure.as_matrices(parameters.precisions_cholesky, *means.shape)
+    distances = bhattacharyya(parameters)
     while len(clusters) > 1:
         np.fill_diagonal(distances, np.inf)
         i, j = _first_place(distances == distances.min())
         merges.append(Merge(clusters[i], clusters[j], float(distances[i, j])))
-        weights[i], means[i], covariances[i] = _moments([i, j], weights, means, covariances)
+        weights[i], means[i], factors[i] = _united([i, j], weights, means, factors)
         _unite(clusters, i, j)
-        weights, means, covariances = (
-            np.delete(values, j, axis=0) for values in (weights, means, covariances)
+        weights, means, factors = (
+            np.delete(values, j, axis=0) for values in (weights, means, factors)
         )
         distances = np.delete(np.delete(distances, j, axis=0), j, axis=1)
-        distances[i] = distances[:, i] = _bhattacharyya(i, means, covariances)
+        distances[i] = distances[:, i] = bhattacharyya_from(i, means, factors)
     return merges
 
 
@@ -240,28 +238,18 @@ def _first_place(flags: NDArray[np.bool_]) -> tuple[int, int]:
     return int(i), int(j)
 
 
-def _moments(
-    pair: list[int], weights: FloatArray, means: FloatArray, covariances: FloatArray
+def _united(
+    pair: list[int], weights: FloatArray, means: FloatArray, factors: FloatArray
 ) -> tuple[float, FloatArray, FloatArray]:
-    """Weight, mean and covariance of the mixture of two Gaussians."""
+    r"""Weight, mean and precision factor of the Gaussian with the moments of two together.
+
+    Its covariance is :math:`\sum_k \pi_k R_k^T R_k + \pi_1 \pi_2 \delta \delta^T` with
+    :math:`R_k = U_k^{-1}` and the step :math:`\delta` between the means. A root of it is the R of a
+    QR decomposition, so the covariance is never formed, and no digits are lost twice.
+    """
     total = weights[pair].sum()
     share = weights[pair] / total if total > 0 else np.full(2, 0.5)
-    mean = share @ means[pair]
     step = means[pair[1]] - means[pair[0]]
-    within = np.tensordot(share, covariances[pair], axes=1)
-    return float(total), mean, within + share.prod() * np.outer(step, step)
-
-
-def _bhattacharyya(i: int, means: FloatArray, covariances: FloatArray) -> FloatArray:
-    r"""Distances of Gaussian i from all: (m,).
-
-    :math:`\delta' C^{-1} \delta / 8 + \log(|C| / \sqrt{|C_i| |C_j|}) / 2` with the average C of the
-    two covariances (Fukunaga, 1990, chapter 3).
-    """
-    average = (covariances + covariances[i]) / 2
-    delta = means - means[i]
-    steps = np.linalg.solve(average, delta[:, :, None])[:, :, 0]
-    own = np.linalg.slogdet(covariances)[1]
-    logs = np.linalg.slogdet(average)[1] - (own + own[i]) / 2
-    distances: FloatArray = (delta * steps).sum(axis=1) / 8 + logs / 2
-    return distances
+    roots = np.sqrt(share)[:, None, None] * np.linalg.inv(factors[pair])
+    root = np.linalg.qr(np.vstack([*roots, np.sqrt(share.prod()) * step]), mode="r")
+    return float(total), share @ means[pair], np.triu(np.linalg.inv(root))

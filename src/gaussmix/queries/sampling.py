@@ -40,10 +40,7 @@ def draw(
 
 def _roots(parameters: Parameters) -> FloatArray:
     """L' of every component, or standard deviations: (K, D, D) or (K, D)."""
-    factors, shape = parameters.precisions_cholesky, parameters.means.shape
-    if parameters.structure in ("full", "tied"):
-        return np.broadcast_to(np.linalg.inv(factors), (*shape, shape[1]))
-    return np.broadcast_to(1 / factors.reshape(len(factors), -1), shape)
+    return parameters.structure.roots(parameters.precisions_cholesky, *parameters.means.shape)
 
 
 def _place(z: FloatArray, labels: NDArray[np.int64], means: FloatArray, roots: FloatArray) -> None:

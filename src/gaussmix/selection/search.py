@@ -6,15 +6,15 @@ from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 from time import perf_counter
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix import progress as progress_bar
 from gaussmix._core import threads
-from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray, Rows, Seed, Structure
+from gaussmix._core.density import STRUCTURES as FORMS
+from gaussmix._core.types import FloatArray, Rows, Seed
 from gaussmix.data.base import InMemory
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
@@ -25,6 +25,7 @@ from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
 from gaussmix.model.statistics import pass_flops
+from gaussmix.model.structures import STRUCTURES, structure_named
 from gaussmix.selection.candidates import CRITERIA, Candidate, Selection
 from gaussmix.validation import (
     check_boolean,
@@ -87,7 +88,7 @@ class _UnfitError(Exception):
 def select(
     X: object,
     n_components: int | Iterable[int] = range(1, 11),
-    covariance_types: str | Iterable[str] = STRUCTURES,
+    covariance_types: str | Iterable[str] = FORMS,
     *,
     criterion: str = "bic",
     n_splits: int = 5,
@@ -184,7 +185,7 @@ def _structures(covariance_types: object) -> list[str]:
         raise ParameterError(
             f"covariance_types must be a string or several of them, got {covariance_types!r}"
         )
-    checked = [check_choice("covariance_types", name, STRUCTURES) for name in names]
+    checked = [check_choice("covariance_types", name, tuple(STRUCTURES)) for name in names]
     if not checked:
         raise ParameterError(f"covariance_types must not be empty, got {covariance_types!r}")
     return list(dict.fromkeys(checked))
@@ -244,11 +245,8 @@ def _distinct(models: Sequence[GaussianMixture], n_features: int) -> dict[Key, G
 
 def _key(n_components: int, structure: str, n_features: int) -> Key:
     """Name a model: the same for structures that say the same in this case."""
-    if n_components == 1 and structure == "tied":
-        structure = "full"
-    if n_features == 1 and structure in ("diag", "spherical"):
-        structure = "full"
-    return n_components, structure
+    alike = structure_named(structure).representative(n_components, n_features)
+    return n_components, alike.name
 
 
 def _row(fits: dict[Key, _Fit], key: Key, n_features: int) -> Candidate:
@@ -296,7 +294,7 @@ def _outline(model: GaussianMixture, data: _Data) -> Parameters:
     """Parameters of the model's size, to count with."""
     empty = np.empty(0)
     means = np.broadcast_to(empty.sum(), (int(model.n_components), data.n_features))
-    return Parameters(cast(Structure, model.covariance_type), empty, means, empty, empty)
+    return Parameters(structure_named(model.covariance_type), empty, means, empty, empty)
 
 
 def _fit(model: GaussianMixture, data: _Data, n_threads: int | None) -> _Fit:

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.types import FloatArray, Structure
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.trials import Round, best_trials
 from gaussmix.kmeans.lloyd import lloyd
 from gaussmix.kmeans.seeding import distinct_rows, drawn_rows, plus_plus
-from gaussmix.model.parameters import Parameters, precision_factors
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.structures import TIED, CovarianceStructure
 
 N_STARTS = 64
 ROUNDS = (Round(n_iter=5, kept=8), Round(n_iter=30, kept=1))
@@ -95,17 +96,10 @@ def _random_starts(
         yield _around(means, metric, total.structure)
 
 
-def _around(means: FloatArray, metric: Parameters, structure: Structure) -> Parameters:
+def _around(means: FloatArray, metric: Parameters, structure: CovarianceStructure) -> Parameters:
     n_components, n_features = means.shape
-    matrix = metric.full_covariances() * (SPREAD * n_components ** (-2 / n_features))
-    variances = np.diagonal(matrix, axis1=1, axis2=2)
-    one = {
-        "full": matrix,
-        "tied": matrix,
-        "diag": variances,
-        "spherical": variances.mean(axis=1),
-    }[structure]
-    covariances = one[0] if structure == "tied" else np.repeat(one, n_components, axis=0)
+    matrix = metric.full_covariances()[0] * (SPREAD * n_components ** (-2 / n_features))
+    covariances = structure.alike(matrix, n_components)
     weights = np.full(n_components, 1 / n_components)
     return Parameters.from_covariances(structure, weights, means, covariances)
 
@@ -130,10 +124,10 @@ def within_groups(
     whole = total.full_covariances()[0]
     within = whole
     for _ in range(NEIGHBOUR_ROUNDS):
-        nearest = _neighbours(deviations @ precision_factors("tied", within), n_neighbours)
+        nearest = _neighbours(deviations @ TIED.precision_factors(within), n_neighbours)
         steps = (deviations[:, None] - deviations[nearest]).reshape(-1, n_features)
         within = steps.T @ steps / (2 * len(steps)) + NEIGHBOUR_FLOOR * whole
-    factor = precision_factors("tied", within)
+    factor = TIED.precision_factors(within)
     within *= np.trace(factor.T @ whole @ factor) / n_features
     return Parameters.from_covariances("full", np.ones(1), total.means, within[None])
 
@@ -184,7 +178,7 @@ def _kmeans_centers(
     random_state: np.random.RandomState,
     n_threads: int | None,
 ) -> FloatArray:
-    factor = precision_factors("tied", metric.full_covariances()[0])
+    factor = TIED.precision_factors(metric.full_covariances()[0])
     rows = (sample.rows - metric.means[0]) @ factor
     start = plus_plus(Sample(rows, sample.weight), n_components, random_state, n_threads)
     data = InMemory(rows, sample.weight, n_threads)

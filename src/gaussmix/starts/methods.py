@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias, cast
 import numpy as np
 from scipy.linalg.lapack import dsyevd
 
-from gaussmix._core.density import RESOLUTION, factors_shape
-from gaussmix._core.types import FloatArray, Labels, Structure
+from gaussmix._core.density import RESOLUTION
+from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.trials import Round, best_trials
@@ -16,11 +16,11 @@ from gaussmix.kmeans.lloyd import lloyd
 from gaussmix.kmeans.nearest import nearest_labels
 from gaussmix.kmeans.seeding import distinct_rows, plus_plus
 from gaussmix.model.m_step import m_step
-from gaussmix.model.parameters import NotPositiveDefiniteError, Parameters, factors_of_precisions
+from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect, collect_labelled
+from gaussmix.model.structures import AnyStructure, CovarianceStructure, structure_of
 from gaussmix.starts.emem import emem
 from gaussmix.starts.ward import ward
-from gaussmix.validation import check_numbers
 
 LLOYD_ITERATIONS = 100
 LLOYD_TOL = 1e-4  # scikit-learn's; a start need not be a better K-means than that
@@ -47,11 +47,6 @@ TRIAL_ITERATIONS = 20
 the end. After 5 or 10 the start that would end best was more often among those dropped."""
 TRIALS_PAY = 8  # where X has so many times the rows of the sample; below, they cost what they save
 
-WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
-SYMMETRY = 1e-8  # by how much of its largest entry a given matrix may differ from its transpose
-
-LOWEST_PIVOT = float(np.finfo(np.float64).tiny)  # the inverse of a smaller one overflows
-
 BLOCK_ROWS = 1024  # of random responsibilities held at a time
 
 Grouping: TypeAlias = Callable[[Sample, int, np.random.RandomState, int | None], Labels]
@@ -72,7 +67,7 @@ NOTHING_GIVEN = Given()
 def initial_parameters(
     data: Data,
     *,
-    structure: Structure,
+    structure: AnyStructure,
     n_components: int,
     method: str,
     reg_covar: float,
@@ -88,7 +83,7 @@ def initial_parameters(
     Parameters
     ----------
     data : Data
-    structure : {'full', 'tied', 'diag', 'spherical'}
+    structure : CovarianceStructure or str
     n_components : int
         At most n_samples.
     method : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', 'emem'}
@@ -98,6 +93,7 @@ def initial_parameters(
         Checked parameters that take the place of the start's. Where all are given nothing is
         computed.
     """
+    structure = structure_of(structure)
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
         return Parameters.from_precisions(structure, weights, means, precisions)
@@ -171,7 +167,7 @@ def _grouped(
     method: str,
     data: Data,
     sample: Sample,
-    sizes: tuple[Structure, int],
+    sizes: tuple[CovarianceStructure, int],
     reg_covar: float,
     random_state: np.random.RandomState,
 ) -> Parameters:
@@ -226,7 +222,7 @@ def scaled_rows(sample: Sample) -> FloatArray:
 def hard_statistics(
     sample: Sample,
     labels: Labels,
-    structure: Structure,
+    structure: AnyStructure,
     n_components: int,
     n_threads: int | None = None,
 ) -> Statistics:
@@ -245,11 +241,11 @@ def hard_statistics(
         sums[:, empty] = sums.sum(axis=1, keepdims=True) / n_k.sum()
         n_k[empty] = 1
     shift = np.ascontiguousarray((sums / n_k).T)
-    return collect_labelled(rows, weight, labels, structure, shift, n_threads)
+    return collect_labelled(rows, weight, labels, structure_of(structure), shift, n_threads)
 
 
 def random_statistics(
-    sample: Sample, structure: Structure, n_components: int, random_state: np.random.RandomState
+    sample: Sample, structure: AnyStructure, n_components: int, random_state: np.random.RandomState
 ) -> Statistics:
     """Statistics under responsibilities random_state.uniform(size=(N, K)), normalised."""
     weight = sample.weights
@@ -261,21 +257,11 @@ def random_statistics(
         resp = random_state.uniform(size=(len(deviations), n_components))
         resp *= (weight[rows] / resp.sum(axis=1))[:, None]
         for k in range(n_components):
-            _add(statistics, k, deviations, resp[:, k])
+            own = resp[:, k]
+            statistics.n_k[k] += own.sum()
+            statistics.first[k] += own @ deviations
+            statistics.structure.add_moments(statistics.second, k, own, deviations)
     return replace(statistics, weight=float(weight.sum()), n_samples=len(sample.rows))
-
-
-def _add(statistics: Statistics, k: int, deviations: FloatArray, weight: FloatArray) -> None:
-    """Add rows, given as deviations (B, D) from the shift, to component k, in place."""
-    statistics.n_k[k] += weight.sum()
-    statistics.first[k] += weight @ deviations
-    if statistics.structure == "tied":
-        statistics.second[...] += (weight[:, None] * deviations).T @ deviations
-    elif statistics.structure == "full":
-        statistics.second[k] += (weight[:, None] * deviations).T @ deviations
-    else:
-        squares = weight @ deviations**2
-        statistics.second[k] += squares if statistics.structure == "diag" else squares.sum()
 
 
 def _kmeans(
@@ -314,71 +300,3 @@ GROUPINGS: dict[str, Grouping] = {
 }
 
 METHOD_NAMES = ("kmeans", "k-means++", "random", "random_from_data", "hierarchical", "emem")
-
-
-def check_weights(weights: object, n_components: int, name: str = "weights") -> FloatArray:
-    """Return a copy of the weights of components, shape (K,), each in [0, 1], that sum to 1."""
-    array = check_floats(name, weights, (n_components,)).copy()
-    if (array < 0).any() or (array > 1).any():
-        raise ValueError(
-            f"The parameter '{name}' should be in the range [0, 1], but got max value "
-            f"{array.max():.5f}, min value {array.min():.5f}"
-        )
-    if abs(1 - array.sum()) > WEIGHT_SUM:
-        raise ValueError(
-            f"The parameter '{name}' should be normalized, but got sum({name}) = {array.sum():.5f}"
-        )
-    return array
-
-
-def check_means(
-    means: object, n_components: int, n_features: int, name: str = "means"
-) -> FloatArray:
-    """Return a copy of the means, shape (K, D)."""
-    return check_floats(name, means, (n_components, n_features)).copy()
-
-
-def check_matrices(
-    kind: str, matrices: object, structure: Structure, n_components: int, n_features: int
-) -> FloatArray:
-    """Return a copy of positive definite matrices in the structure's shape; `kind` names them."""
-    name = f"{structure} {kind}"
-    array = check_floats(name, matrices, factors_shape(structure, n_components, n_features)).copy()
-    if structure in ("diag", "spherical"):
-        if (array <= 0).any():
-            raise ValueError(f"'{name}' should be positive, but got {array.min():g}")
-        pivots = array
-    else:
-        pivots = _pivots(name, structure, array)
-    if pivots.min() < LOWEST_PIVOT:
-        raise ValueError(
-            f"'{name}' should have an inverse within float64, but a pivot is {pivots.min():g}, "
-            f"below {LOWEST_PIVOT:.3g}"
-        )
-    return array
-
-
-def _pivots(name: str, structure: Structure, array: FloatArray) -> FloatArray:
-    """Squared diagonals of Cholesky factors; raises if matrices are not positive definite."""
-    scale = np.abs(array).max(axis=(-2, -1), keepdims=True)
-    if (np.abs(array - np.swapaxes(array, -2, -1)) > SYMMETRY * scale).any():
-        raise ValueError(f"'{name}' should be symmetric, positive-definite, but is not symmetric")
-    try:
-        factors = factors_of_precisions(structure, array)
-    except NotPositiveDefiniteError as error:
-        raise ValueError(f"'{name}' should be symmetric, positive-definite, but {error}") from None
-    pivots: FloatArray = np.diagonal(factors, axis1=-2, axis2=-1) ** 2
-    return pivots
-
-
-def check_floats(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
-    """Return finite numbers of a shape as a float64 array, the same one if it is that already."""
-    numbers = check_numbers(values, name)
-    if numbers.shape != shape:
-        raise ValueError(
-            f"The parameter '{name}' should have the shape of {shape}, but got {numbers.shape}"
-        )
-    array: FloatArray = np.ascontiguousarray(numbers, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
-    return array

@@ -1,0 +1,65 @@
+"""Checks of parameters that a user, or a file, gives."""
+
+import numpy as np
+
+from gaussmix._core.types import FloatArray
+from gaussmix.model.structures import CovarianceStructure
+from gaussmix.validation import check_numbers
+
+WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
+
+LOWEST_PIVOT = float(np.finfo(np.float64).tiny)  # the inverse of a smaller one overflows
+
+
+def check_weights(weights: object, n_components: int, name: str = "weights") -> FloatArray:
+    """Return a copy of the weights of components, shape (K,), each in [0, 1], that sum to 1."""
+    array = check_floats(name, weights, (n_components,)).copy()
+    if (array < 0).any() or (array > 1).any():
+        raise ValueError(
+            f"The parameter '{name}' should be in the range [0, 1], but got max value "
+            f"{array.max():.5f}, min value {array.min():.5f}"
+        )
+    if abs(1 - array.sum()) > WEIGHT_SUM:
+        raise ValueError(
+            f"The parameter '{name}' should be normalized, but got sum({name}) = {array.sum():.5f}"
+        )
+    return array
+
+
+def check_means(
+    means: object, n_components: int, n_features: int, name: str = "means"
+) -> FloatArray:
+    """Return a copy of the means, shape (K, D)."""
+    return check_floats(name, means, (n_components, n_features)).copy()
+
+
+def check_matrices(
+    kind: str,
+    matrices: object,
+    structure: CovarianceStructure,
+    n_components: int,
+    n_features: int,
+) -> FloatArray:
+    """Return a copy of positive definite matrices in the structure's shape; `kind` names them."""
+    name = f"{structure.name} {kind}"
+    array = check_floats(name, matrices, structure.shape(n_components, n_features)).copy()
+    pivots = structure.checked_pivots(name, array)
+    if pivots.min() < LOWEST_PIVOT:
+        raise ValueError(
+            f"'{name}' should have an inverse within float64, but a pivot is {pivots.min():g}, "
+            f"below {LOWEST_PIVOT:.3g}"
+        )
+    return array
+
+
+def check_floats(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
+    """Return finite numbers of a shape as a float64 array, the same one if it is that already."""
+    numbers = check_numbers(values, name)
+    if numbers.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {numbers.shape}"
+        )
+    array: FloatArray = np.ascontiguousarray(numbers, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
+    return array
