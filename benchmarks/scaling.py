@@ -17,7 +17,8 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import InMemory
-from gaussmix.data.dask import FAN_IN, DaskData, data
+from gaussmix.data.partitions import FAN_IN
+from gaussmix.distributed import DaskData, data
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import StatisticsPass
 

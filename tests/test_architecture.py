@@ -24,7 +24,7 @@ ROOMS: dict[str, str] = {
     "progress": "",
     "model": "structures checks parameters statistics scoring m_step",
     "io": "blocks atomic archive readahead readers frames npy text arrow sources sinks",
-    "data": "subsample base streamed dask dask_files inputs",
+    "data": "subsample base streamed partitions dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",
@@ -49,7 +49,13 @@ PLACES = {
 }
 APART = (("queries", "em"),)  # rooms of which neither imports the other
 LEAVES = list(ROOMS).index("plotting")
-FOREIGN = {("io", "arrow"), ("data", "dask"), ("data", "dask_files"), ("progress", "__init__")}
+FOREIGN = {
+    ("io", "arrow"),
+    ("data", "partitions"),
+    ("data", "dask_files"),
+    ("distributed", "__init__"),
+    ("progress", "__init__"),
+}
 """The files below the leaves that are there for an optional dependency's sake."""
 OPTIONAL = {
     "daal4py",

@@ -15,9 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, KMeans
+from gaussmix import distributed as on_dask
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Rows
-from gaussmix.data import dask as on_dask
+from gaussmix.data.partitions import compute, is_dask
 from gaussmix.data.subsample import subsample
 from gaussmix.validation import check_sample_weight
 
@@ -225,8 +226,8 @@ def test_numbers_of_other_kinds() -> None:
 
 def test_what_is_dask() -> None:
     known = [array(), [dask.delayed(part)(0)], frame()]
-    assert all(on_dask.is_dask(collection) for collection in known)
-    assert not any(on_dask.is_dask(other) for other in (X, [X], [], [[1.0]], None))
+    assert all(is_dask(collection) for collection in known)
+    assert not any(is_dask(other) for other in (X, [X], [], [[1.0]], None))
 
 
 # Faults
@@ -385,14 +386,13 @@ def test_a_partition_is_one_pass_on_one_thread(on_cluster: Any) -> None:
 
 def test_only_sums_and_a_sample_reach_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    compute = on_dask._compute
 
     def measured(*args: Any) -> Any:
         result = compute(*args)
         sizes.append(len(pickle.dumps(result)))
         return result
 
-    monkeypatch.setattr(on_dask, "_compute", measured)
+    monkeypatch.setattr("gaussmix.data.dask.compute", measured)
     rows = da.concatenate([array()] * 10)
     GaussianMixture(3, random_state=0, tol=0, max_iter=0).fit(rows)
     *_, sample, _ = sizes
@@ -505,7 +505,7 @@ def test_predictions_need_the_features_of_the_fit() -> None:
 
 
 def test_predictions_have_no_place_for_tables_without_a_shape() -> None:
-    with pytest.raises(TypeError, match=r"predict takes a dask array.*got a list of Delayed"):
+    with pytest.raises(TypeError, match=r"X must be a dask array.*got a list of 1 Delayed"):
         fitted(X).predict([dask.delayed(X)])
 
 

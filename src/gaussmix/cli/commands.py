@@ -15,9 +15,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import config, progress, storage
+from gaussmix import config, distributed, progress, storage
 from gaussmix._core import dispatch
-from gaussmix.data import dask
 from gaussmix.em.acceleration import METHODS as ACCELERATIONS
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
@@ -148,9 +147,9 @@ def _fit_at_once(model: GaussianMixture, arguments: argparse.Namespace) -> str:
 def _fit_on_cluster(model: GaussianMixture, arguments: argparse.Namespace) -> None:
     from gaussmix.data import dask_files
 
-    with dask.connect(arguments.scheduler) as client:
+    with distributed.connect(arguments.scheduler) as client:
         rows, weight = dask_files.collection(arguments.file, arguments.columns, arguments.weights)
-        dask.fit(model, rows, weight, client)
+        distributed.fit(model, rows, weight, client)
 
 
 def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix.data.base import Data, InMemory
-from gaussmix.data.dask import DaskData, is_dask
+from gaussmix.data.dask import DaskData
+from gaussmix.data.partitions import is_dask
 from gaussmix.data.streamed import Streamed
 from gaussmix.io.sources import Scan, Table, scan, streams
 from gaussmix.validation import (
