@@ -457,7 +457,7 @@ def test_bad_means() -> None:
 )
 def test_bad_matrices(structure: Structure, matrices: FloatArray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_matrices("precision", matrices, structure, 3, 2)
+        check_matrices("precision", matrices, structure_of(structure), 3, 2)
 
 
 def test_given_arrays_are_copied() -> None:

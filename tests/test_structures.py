@@ -46,12 +46,13 @@ def random_matrices(seed: int = 0) -> FloatArray:
 def covariances_of(structure: CovarianceStructure, seed: int = 0) -> FloatArray:
     full = random_matrices(seed)
     variances = np.einsum("kii->ki", full)
-    return {
+    by_form: dict[str, FloatArray] = {
         "full": full,
         "tied": full[0],
         "diag": variances.copy(),
         "spherical": variances.mean(axis=1),
-    }[structure.form]
+    }
+    return by_form[structure.form]
 
 
 def mixture(structure: CovarianceStructure, seed: int = 0) -> Parameters:
@@ -72,7 +73,7 @@ def test_there_is_one_object(structure: CovarianceStructure) -> None:
     assert copy.copy(structure) is copy.deepcopy([structure])[0] is structure
     assert repr(structure) == str(structure) == structure.name
     with pytest.raises(AttributeError):
-        structure.name = "other"  # type: ignore[misc]
+        structure.name = "other"
 
 
 @pytest.mark.parametrize("name", ["VVV?", None, FULL])
@@ -352,11 +353,9 @@ def test_a_new_structure_answers_and_is_stored(X: FloatArray, tmp_path: Path) ->
     assert model.marginal([1]).covariance_type == "spherical"
     assert model.conditional([0], [0.5]).covariance_type == "spherical"
     gaussmix.save(model, tmp_path / "model.npz")
-    for again in (
-        gaussmix.load(tmp_path / "model.npz"),
-        pickle.loads(pickle.dumps(model)),
-        copy.deepcopy(model),
-    ):
+    loaded = gaussmix.load(tmp_path / "model.npz")
+    for again in (loaded, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert isinstance(again, GaussianMixture)
         assert again.covariance_type == TOY.name
         assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
     by_hand = GaussianMixture.from_parameters(

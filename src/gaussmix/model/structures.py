@@ -18,7 +18,7 @@ with fewer free parameters is an instance of a subclass of its form: see `Covari
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
@@ -543,7 +543,7 @@ class Diag(Variances):
         return n_k[:, None] * covariances
 
     def information_roots(self, weights: FloatArray, n_features: int) -> FloatArray:
-        return np.repeat(np.sqrt(weights), n_features) * np.sqrt(2)
+        return np.asarray(np.repeat(np.sqrt(weights), n_features) * np.sqrt(2))
 
 
 class Spherical(Variances):
@@ -577,7 +577,7 @@ class Spherical(Variances):
         return n_k * n_features * covariances
 
     def mean_squares(self, weights: FloatArray, moves: FloatArray) -> FloatArray:
-        return (moves**2).mean(axis=1, keepdims=True)
+        return np.asarray((moves**2).mean(axis=1, keepdims=True))
 
     def resolved(
         self, squares: FloatArray, center: FloatArray, total: FloatArray
@@ -589,7 +589,7 @@ class Spherical(Variances):
         )
 
     def information_roots(self, weights: FloatArray, n_features: int) -> FloatArray:
-        return np.sqrt(weights) * np.sqrt(2 * n_features)
+        return np.asarray(np.sqrt(weights) * np.sqrt(2 * n_features))
 
 
 FULL = Full("full")
@@ -624,7 +624,7 @@ def structure_of(structure: AnyStructure) -> CovarianceStructure:
 # --- Pieces ---------------------------------------------------------------------------------------
 
 
-@cache
+@lru_cache(maxsize=8)
 def _triangle(n_features: int) -> tuple[tuple[Any, ...], NDArray[np.bool_]]:
     """Return the indices of the upper triangle, and which of them are on the diagonal."""
     indices = np.triu_indices(n_features)
