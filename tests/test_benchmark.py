@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gaussmix.bench.benchmark import EVERY_BUILD, SHORT, all_of_it
+from gaussmix.bench.efficiency import Grid
+from gaussmix.bench.from_files import MAPPED, NPY, PARQUET, READING, readers
+from gaussmix.bench.report import Report
+from gaussmix.bench.rivals import contenders
+from gaussmix.bench.targets import Results, Target, judge
 
 from gaussmix._core import reference
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import KERNELS
 from gaussmix.bench import benchmark, charts, efficiency, machine, race, report, rivals, targets
-from gaussmix.bench.benchmark import EVERY_BUILD, SHORT, all_of_it
 from gaussmix.bench.cases import (
     EM,
     FIT,
@@ -30,13 +35,8 @@ from gaussmix.bench.cases import (
     kernel_call,
     make_problem,
 )
-from gaussmix.bench.efficiency import Grid
-from gaussmix.bench.from_files import MAPPED, NPY, PARQUET, READING, readers
 from gaussmix.bench.machine import Ceilings
 from gaussmix.bench.race import Race, Row, Truths, agrees, difference, run_case
-from gaussmix.bench.report import Report
-from gaussmix.bench.rivals import contenders
-from gaussmix.bench.targets import Results, Target, judge
 from gaussmix.cli import commands
 
 TASKS = (EM, FIT_FROM_START, FIT, *PREDICTIONS, KMEANS)

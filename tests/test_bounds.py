@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from gaussmix.bench.bounds import Bound, bound, milliseconds, terms
 
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import Structure
-from gaussmix.bench.bounds import Bound, bound, milliseconds, terms
 from gaussmix.bench.cases import EM, FIT, KMEANS, PREDICT, PREDICT_PROBA, Case, make_problem
 from gaussmix.bench.machine import Ceilings
 from gaussmix.model.statistics import pass_flops

@@ -28,10 +28,10 @@ from gaussmix.bench.cases import (
     Contender,
     Problem,
     Run,
-    gaussmix,
     limited,
     make_problem,
 )
+from gaussmix.bench.contenders import gaussmix
 from gaussmix.bench.timing import FIRST_FIT, Timing
 from gaussmix.model.statistics import pass_flops
 

@@ -167,6 +167,10 @@ def pass_flops(X: Rows, parameters: Parameters) -> float:
 
 def flops_of(X: Rows, structure: Structure, n_components: int) -> float:
     """The same for components of a structure."""
-    n_features = int(X.shape[1])
-    squares = n_features * (n_features + 1) // 2 if structure == "full" else n_features
-    return 4.0 * len(X) * n_components * (1 + n_features + squares)
+    return 4.0 * len(X) * n_components * n_terms(structure, int(X.shape[1]))
+
+
+def n_terms(structure: Structure, n_features: int) -> int:
+    """F, the terms of a row and a component: one, the features, and the products it has."""
+    products = n_features * (n_features + 1) // 2 if structure == "full" else n_features
+    return 1 + n_features + products

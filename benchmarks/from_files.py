@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._core.types import Rows
-from gaussmix.bench.cases import FROM_FILES, Contender, Prepare, Problem, Run, gaussmix, version_of
+from gaussmix.bench.cases import FROM_FILES, Contender, Prepare, Problem, Run, version_of
+from gaussmix.bench.contenders import gaussmix
 from gaussmix.data import streamed
 
 MAPPED, NPY, PARQUET = "gaussmix memmap", "gaussmix .npy", "gaussmix Parquet"
