@@ -1,6 +1,7 @@
 """The shapes that the library is judged by, beside the rivals that are installed.
 
-A fit from a given start makes three EM iterations; `python -m benchmarks --full` tells what one takes.
+A fit from a given start makes three EM iterations. `python -m benchmarks --full` tells what one
+takes.
 """
 
 from collections.abc import Callable

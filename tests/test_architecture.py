@@ -137,6 +137,25 @@ def test_the_build_installs_every_file() -> None:
     assert listed == files - made_by_the_build
 
 
+def test_the_wheel_has_no_suite_of_benchmarks() -> None:
+    root = SOURCE_TREE.parents[1]
+    builds = [root / "meson.build", *root.glob("src/**/meson.build")]
+    code = [re.sub(r"#.*", "", path.read_text(encoding="utf-8")) for path in builds]
+    assert not any("benchmarks" in text for text in code)
+    folders = {name for text in code for name in re.findall(r"subdir\('([^']+)'\)", text)}
+    assert folders == {"src/gaussmix", "_core"}
+
+
+def test_the_command_alone_imports_what_it_times() -> None:
+    importers = {
+        place_of(path)[0]
+        for path in SOURCES
+        for found in imports(path)
+        if (target_place(found.target) or "")[:1] == ("bench",)
+    }
+    assert importers == {"bench", "cli"}
+
+
 @each_source
 def test_every_file_has_its_place(path: Path) -> None:
     room, name = place_of(path)

@@ -1,4 +1,4 @@
-"""This library as a contender, and the rivals that are installed.
+"""gaussmix as a contender, and the rivals that are installed.
 
 A rival has a file of its own: `MODULE`, the module that it is found by, and `contender()`.
 """

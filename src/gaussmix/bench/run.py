@@ -155,7 +155,7 @@ class Session:
     ) -> None:
         self.rows = list(rows)
         self.ceilings: dict[int, Ceilings] = {}
-        self._facts, self._before = facts, before
+        self._facts, self._before = dict(facts), before
         self._begin = perf_counter()
 
     def measure_ceilings(self, entries: Iterable[Entry]) -> None:
