@@ -48,7 +48,7 @@ def target_lines(targets: Sequence[Target]) -> list[str]:
 
 def markdown(report: Report, pictures: Sequence[str] = ()) -> str:
     """Return the machine, the targets, the times and the rates of all shapes."""
-    parts = [table.facts(report.about)]
+    parts = [table.bullets(report.about)]
     if report.targets:
         cells = map(target_cells, report.targets)
         wanted = table.markdown_table(TARGET_COLUMNS, cells, n_left=2)

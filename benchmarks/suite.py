@@ -19,7 +19,7 @@ from gaussmix._core import threads
 from gaussmix._core.types import PathLike
 from gaussmix.bench.cases import limited
 from gaussmix.bench.race import Row
-from gaussmix.bench.run import TIME_TAKEN, Session, chosen, facts, made, short
+from gaussmix.bench.run import TIME_TAKEN, Session, chosen, machine_facts, made, short
 
 EFFICIENCY = "efficiency"
 NOTHING = Report({}, [], [], [])
@@ -79,7 +79,7 @@ class _Run:
         entries, others = chosen(entries, only, [EFFICIENCY] if full else [])
         self._full, self._only = full, only
         self._folder = made(output or ".") if output is not None or full or resume else None
-        machine = facts(DISTRIBUTIONS)
+        machine = machine_facts(DISTRIBUTIONS)
         earlier = _earlier(self._folder, machine) if resume and self._folder else NOTHING
         rows = _resolved(earlier.rows)
         done = {(str(row.case), row.threads) for row in rows}

@@ -6,7 +6,7 @@ anything is timed. It knows float32 alone, and JAX takes all threads.
 
 from typing import Any
 
-from gaussmix.bench.cases import EM, Answer, Contender, Problem, Run, version_of
+from gaussmix.bench.cases import EM, Answer, Call, Contender, Problem, version_of
 
 MODULE = "gmmx"
 
@@ -26,7 +26,7 @@ def contender() -> Contender:
     )
 
 
-def _em(problem: Problem, _: int) -> Run:
+def _em(problem: Problem, _: int) -> Call:
     import jax
     from gmmx import EMFitter, GaussianMixtureModelJax
 

@@ -5,10 +5,10 @@ from gaussmix.bench.cases import (
     KMEANS,
     KMEANS_PASSES,
     Answer,
+    Call,
     Contender,
     Prepare,
     Problem,
-    Run,
     version_of,
 )
 from gaussmix.bench.contenders import starting_centers
@@ -24,7 +24,7 @@ def contender() -> Contender:
     return Contender("oneDAL", version_of("daal"), "", tasks, ("full", "diag"))
 
 
-def _em(problem: Problem, n_threads: int) -> Run:
+def _em(problem: Problem, n_threads: int) -> Call:
     import daal4py
 
     daal4py.daalinit(n_threads)  # oneDAL stays there until told otherwise
@@ -45,7 +45,7 @@ def _em(problem: Problem, n_threads: int) -> Run:
     return run
 
 
-def _kmeans(problem: Problem, n_threads: int) -> Run:
+def _kmeans(problem: Problem, n_threads: int) -> Call:
     import daal4py
 
     daal4py.daalinit(n_threads)

@@ -1,6 +1,6 @@
 """pomegranate, on PyTorch: EM as its `fit` makes it, by `summarize` and `from_summaries`."""
 
-from gaussmix.bench.cases import EM, Answer, Contender, Problem, Run, version_of
+from gaussmix.bench.cases import EM, Answer, Call, Contender, Problem, version_of
 
 MODULE = "pomegranate"
 SINGLE_WEIGHTS = 1e-6
@@ -22,7 +22,7 @@ def contender() -> Contender:
     )
 
 
-def _em(problem: Problem, n_threads: int) -> Run:
+def _em(problem: Problem, n_threads: int) -> Call:
     import torch
     from pomegranate.distributions import Normal
     from pomegranate.gmm import GeneralMixtureModel

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gaussmix.bench.cases import EM, Answer, Contender, Problem, Run, version_of
+from gaussmix.bench.cases import EM, Answer, Call, Contender, Problem, version_of
 
 MODULE = "torchgmm"
 
@@ -21,7 +21,7 @@ def contender() -> Contender:
     return Contender("torchgmm", version_of("torchgmm"), "", {EM: _em})
 
 
-def _em(problem: Problem, n_threads: int) -> Run:
+def _em(problem: Problem, n_threads: int) -> Call:
     import torch
     from torchgmm.base.data import DataLoader, collate_tensor, dataset_from_tensors
     from torchgmm.bayes import GaussianMixture

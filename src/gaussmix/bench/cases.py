@@ -45,9 +45,9 @@ BLOCK_ROWS = 1 << 16  # rows drawn at a time
 Arrays: TypeAlias = tuple[NDArray[Any], ...]
 Answer: TypeAlias = Mapping[int, float] | Arrays | float | None
 """Iterations made -> value reached; arrays computed; a likelihood, the more the better; or none."""
-Run: TypeAlias = Callable[[int], Answer]
+Call: TypeAlias = Callable[[int], Answer]
 """Number of EM iterations -> answer; what is not EM takes no notice of it."""
-Prepare: TypeAlias = "Callable[[Problem, int], Run]"
+Prepare: TypeAlias = "Callable[[Problem, int], Call]"
 """Problem and number of threads -> what is timed."""
 
 

@@ -24,10 +24,10 @@ from gaussmix.bench.cases import (
     PREDICTIONS,
     Answer,
     Arrays,
+    Call,
     Contender,
     Prepare,
     Problem,
-    Run,
 )
 from gaussmix.config import config
 from gaussmix.estimators.kmeans import KMeans
@@ -97,7 +97,7 @@ def estimator_tasks(mixture: Any, kmeans: Any, threads: Threads) -> dict[str, Pr
 
 
 def _em(mixture: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
+    def prepare(problem: Problem, n_threads: int) -> Call:
         settings = {**_given(problem.start), **threads(n_threads), "tol": 0, "reg_covar": 0}
 
         def run(n_iter: int) -> Answer:
@@ -109,7 +109,7 @@ def _em(mixture: Any, threads: Threads) -> Prepare:
 
 
 def _fit_from_start(mixture: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
+    def prepare(problem: Problem, n_threads: int) -> Call:
         settings = {**_given(problem.start), **threads(n_threads)}
         return lambda _: _reached(mixture(**settings).fit(problem.X))
 
@@ -117,7 +117,7 @@ def _fit_from_start(mixture: Any, threads: Threads) -> Prepare:
 
 
 def _fit(mixture: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
+    def prepare(problem: Problem, n_threads: int) -> Call:
         settings = {
             "n_components": problem.start.n_components,
             "covariance_type": problem.start.structure,
@@ -130,7 +130,7 @@ def _fit(mixture: Any, threads: Threads) -> Prepare:
 
 
 def _prediction(mixture: Any, threads: Threads, method: str) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
+    def prepare(problem: Problem, n_threads: int) -> Call:
         start = problem.start
         model = mixture(start.n_components, covariance_type=start.structure, **threads(n_threads))
         model.weights_, model.means_ = start.weights, start.means
@@ -142,7 +142,7 @@ def _prediction(mixture: Any, threads: Threads, method: str) -> Prepare:
 
 
 def _kmeans(kmeans: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
+    def prepare(problem: Problem, n_threads: int) -> Call:
         centers = starting_centers(problem)
         settings = {"init": centers, "n_init": 1, "max_iter": KMEANS_PASSES, "tol": 0}
 
@@ -184,7 +184,7 @@ def _kernel_tasks(build: dispatch.Build) -> dict[str, Prepare]:
 
 
 def _kernel(name: str, build: dispatch.Build) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
+    def prepare(problem: Problem, n_threads: int) -> Call:
         kernels = build.kernels(problem.X.dtype)
         call = kernel_call(name, kernels, problem.X, problem.start.density(), n_threads)
         return lambda _: call()

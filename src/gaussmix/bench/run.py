@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
 
 def main(only: str | None = None, output: PathLike | None = None) -> int:
-    """Run the benchmark and print its table as it grows.
+    """Call the benchmark and print its table as it grows.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def main(only: str | None = None, output: PathLike | None = None) -> int:
     """
     entries, _ = chosen(short(with_rivals([scikit_learn])), only)
     folder = None if output is None else made(output)
-    session = Session(facts(DISTRIBUTIONS))
+    session = Session(machine_facts(DISTRIBUTIONS))
     session.measure_ceilings(entries)
     for _ in session.run(entries):  # what was measured before an interruption counts
         if folder:
@@ -132,7 +132,7 @@ def made(output: PathLike) -> Path:
     return folder
 
 
-def facts(distributions: Iterable[str]) -> dict[str, str]:
+def machine_facts(distributions: Iterable[str]) -> dict[str, str]:
     """Tell what the figures are measured on, and with which versions."""
     return about({name: version_of(name) for name in distributions})
 
@@ -168,7 +168,7 @@ class Session:
             self.ceilings[count] = better(known, found) if known else found
 
     def run(self, entries: Sequence[Entry]) -> Iterator[list[Row]]:
-        """Run case by case, print the rows and yield them; standard error says what comes next."""
+        """Call case by case, print the rows and yield them; standard error says what comes next."""
         print("\n".join(f"{name}: {text}" for name, text in self._machine().items()))
         truths = truths_of(self.rows)
         if entries:
@@ -206,5 +206,5 @@ class Session:
 
 def _save(session: Session, folder: Path) -> None:
     found = table.as_dict(session.about, session.ceilings.values(), session.rows)
-    parts = [table.facts(session.about), "## Times", table.times(session.rows)]
+    parts = [table.bullets(session.about), "## Times", table.times(session.rows)]
     table.write(folder, found, "\n\n".join(parts) + "\n")

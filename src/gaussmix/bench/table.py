@@ -59,7 +59,7 @@ def _time(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.2f} ms"
 
 
-def facts(about: Mapping[str, str]) -> str:
+def bullets(about: Mapping[str, str]) -> str:
     """Return what the figures were measured on, as a Markdown list."""
     return "\n".join(f"- {name}: {text}" for name, text in about.items())
 
