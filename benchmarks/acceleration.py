@@ -25,7 +25,7 @@ MAX_ITER = 20_000
 N_SAMPLES = 2000
 
 
-class Problem(NamedTuple):
+class EMProblem(NamedTuple):
     """Rows and the mixture to fit to them."""
 
     name: str
@@ -34,21 +34,21 @@ class Problem(NamedTuple):
     n_components: int
 
 
-class Outcome(NamedTuple):
+class PassCounts(NamedTuple):
     """Passes of EM and of each method, and by how much their optima miss the best of them."""
 
-    problem: Problem
+    problem: EMProblem
     passes: list[int]
     shortfalls: list[float]
 
 
-def real(name: str, file: str, n_features: int, structure: Structure, k: int) -> Problem:
+def real(name: str, file: str, n_features: int, structure: Structure, k: int) -> EMProblem:
     columns = range(n_features)
     X = np.loadtxt(DATA / file, delimiter=",", skiprows=1, usecols=columns, ndmin=2)
-    return Problem(name, np.ascontiguousarray(X), structure, k)
+    return EMProblem(name, np.ascontiguousarray(X), structure, k)
 
 
-def synthetic(d: int, k: int, structure: Structure, distance: float) -> Problem:
+def synthetic(d: int, k: int, structure: Structure, distance: float) -> EMProblem:
     """Groups whose centres are some `distance` standard deviations apart."""
     rng = np.random.default_rng([d, k])
     centers = rng.normal(size=(k, d)) * distance / np.sqrt(2 * d)
@@ -61,10 +61,10 @@ def synthetic(d: int, k: int, structure: Structure, distance: float) -> Problem:
     labels = rng.integers(k, size=N_SAMPLES)
     noise = np.einsum("nij,nj->ni", shapes[labels], rng.normal(size=(N_SAMPLES, d)))
     name = f"{k} groups in {d} dimensions, {distance:g} sd apart"
-    return Problem(name, centers[labels] + noise, structure, k)
+    return EMProblem(name, centers[labels] + noise, structure, k)
 
 
-def overlapping() -> list[Problem]:
+def overlapping() -> list[EMProblem]:
     return [
         real("Old Faithful", "old_faithful.csv", 2, "tied", 3),
         real("Old Faithful", "old_faithful.csv", 2, "full", 3),
@@ -84,7 +84,7 @@ def overlapping() -> list[Problem]:
     ]
 
 
-def separated() -> list[Problem]:
+def separated() -> list[EMProblem]:
     return [
         real("Old Faithful", "old_faithful.csv", 2, "full", 2),
         real("iris", "iris.csv", 4, "full", 2),
@@ -96,7 +96,7 @@ def separated() -> list[Problem]:
     ]
 
 
-def start_of(problem: Problem) -> Parameters:
+def start_of(problem: EMProblem) -> Parameters:
     return initial_parameters(
         InMemory(problem.X, None),
         structure=problem.structure,
@@ -107,7 +107,7 @@ def start_of(problem: Problem) -> Parameters:
     )
 
 
-def run(problem: Problem, start: Parameters, accelerate: str | None) -> EMResult:
+def run(problem: EMProblem, start: Parameters, accelerate: str | None) -> EMResult:
     return em(
         start,
         MaximumLikelihood(InMemory(problem.X, None)),
@@ -117,7 +117,7 @@ def run(problem: Problem, start: Parameters, accelerate: str | None) -> EMResult
     )
 
 
-def measure(problem: Problem) -> Outcome:
+def measure(problem: EMProblem) -> PassCounts:
     start = start_of(problem)
     runs = [run(problem, start, accelerate) for accelerate in (None, *METHODS)]
     assert all(result.converged for result in runs), problem
@@ -126,10 +126,10 @@ def measure(problem: Problem) -> Outcome:
         next((n for n, value in enumerate(result.lower_bounds, 1) if value > best - NEAR), 0)
         for result in runs
     ]
-    return Outcome(problem, passes, [best - max(result.lower_bounds) for result in runs])
+    return PassCounts(problem, passes, [best - max(result.lower_bounds) for result in runs])
 
 
-def print_table(title: str, outcomes: list[Outcome]) -> None:
+def print_table(title: str, outcomes: list[PassCounts]) -> None:
     print(f"| {title} | structure | K | EM | {' | '.join(METHODS)} |")
     print(f"|---|---|---|---|{'---|' * len(METHODS)}")
     for problem, passes, _ in outcomes:

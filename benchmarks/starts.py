@@ -23,7 +23,7 @@ ENOUGH = 1e-4  # mean log-likelihood of a row that a hit may lack
 FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 3000}
 
 
-class Problem(NamedTuple):
+class SearchProblem(NamedTuple):
     """Rows and the mixture to find in them."""
 
     rows: FloatArray
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
     structure: Structure
 
 
-class Outcome(NamedTuple):
+class Optimum(NamedTuple):
     """Where a fit ended."""
 
     lower_bound: float
@@ -55,7 +55,7 @@ def main() -> None:
         print(*lines, "", sep="\n")
 
 
-def _rates(problem: Problem) -> Iterator[float]:
+def _rates(problem: SearchProblem) -> Iterator[float]:
     """Part of the seeds with which each start reaches the best that any reached."""
     outcomes = {name: [_outcome(problem, name, seed) for seed in SEEDS] for name in STARTS}
     sound = [o.lower_bound for several in outcomes.values() for o in several if not o.spurious]
@@ -64,22 +64,22 @@ def _rates(problem: Problem) -> Iterator[float]:
         yield float(np.mean(hits))
 
 
-def _outcome(problem: Problem, name: str, seed: int) -> Outcome:
+def _outcome(problem: SearchProblem, name: str, seed: int) -> Optimum:
     model = _fitted(problem, name, seed, **FINE)
     parameters = Parameters.from_precisions(
         problem.structure, model.weights_, model.means_, model.precisions_
     )
     spurious = n_spurious(parameters, len(problem.rows)) > 0
-    return Outcome(float(model.score(problem.rows)), spurious)
+    return Optimum(float(model.score(problem.rows)), spurious)
 
 
-def _costs(problem: Problem) -> Iterator[float]:
+def _costs(problem: SearchProblem) -> Iterator[float]:
     """Median time of a fit with each start, over that of a default fit."""
     medians = {name: _median_time(problem, name) for name in STARTS}
     return (seconds / medians["kmeans"] for seconds in medians.values())
 
 
-def _median_time(problem: Problem, name: str) -> float:
+def _median_time(problem: SearchProblem, name: str) -> float:
     times = []
     for seed in SEEDS:
         begin = perf_counter()
@@ -88,7 +88,7 @@ def _median_time(problem: Problem, name: str) -> float:
     return float(np.median(times))
 
 
-def _fitted(problem: Problem, name: str, seed: int, **changes: Any) -> Any:
+def _fitted(problem: SearchProblem, name: str, seed: int, **changes: Any) -> Any:
     estimator, settings = STARTS[name]
     model = estimator(
         problem.n_components,
@@ -160,17 +160,19 @@ def _elongated() -> FloatArray:
     return rng.permutation(np.concatenate(groups))
 
 
-PROBLEMS: dict[str, Callable[[], Problem]] = {
-    "iris": lambda: Problem(_bundled("iris"), 3, "full"),
-    "wine": lambda: Problem(_bundled("wine"), 3, "diag"),
-    "wine, 5 features": lambda: Problem(_bundled("wine", [0, 6, 9, 10, 12]), 3, "full"),
-    "breast cancer": lambda: Problem(_bundled("breast_cancer", [0, 1, 4, 6, 9]), 2, "full"),
-    "digits": lambda: Problem(_principal(_bundled("digits"), 8), 10, "full"),
-    "overlapping": lambda: Problem(_groups(1, [400] * 5, 4, 1.5, 0.2), 5, "full"),
-    "unequal sizes": lambda: Problem(_groups(2, [2000, 600, 200, 80, 40], 3, 3.0, 0.1), 5, "full"),
-    "a tiny group": lambda: Problem(_tiny(), 3, "full"),
-    "elongated": lambda: Problem(_elongated(), 4, "full"),
-    "twenty groups": lambda: Problem(_groups(5, [200] * 20, 4, 4.0, 0.05), 20, "full"),
+PROBLEMS: dict[str, Callable[[], SearchProblem]] = {
+    "iris": lambda: SearchProblem(_bundled("iris"), 3, "full"),
+    "wine": lambda: SearchProblem(_bundled("wine"), 3, "diag"),
+    "wine, 5 features": lambda: SearchProblem(_bundled("wine", [0, 6, 9, 10, 12]), 3, "full"),
+    "breast cancer": lambda: SearchProblem(_bundled("breast_cancer", [0, 1, 4, 6, 9]), 2, "full"),
+    "digits": lambda: SearchProblem(_principal(_bundled("digits"), 8), 10, "full"),
+    "overlapping": lambda: SearchProblem(_groups(1, [400] * 5, 4, 1.5, 0.2), 5, "full"),
+    "unequal sizes": lambda: SearchProblem(
+        _groups(2, [2000, 600, 200, 80, 40], 3, 3.0, 0.1), 5, "full"
+    ),
+    "a tiny group": lambda: SearchProblem(_tiny(), 3, "full"),
+    "elongated": lambda: SearchProblem(_elongated(), 4, "full"),
+    "twenty groups": lambda: SearchProblem(_groups(5, [200] * 20, 4, 4.0, 0.05), 20, "full"),
 }
 
 if __name__ == "__main__":

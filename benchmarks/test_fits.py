@@ -1,16 +1,17 @@
 """The shapes that the library is judged by, beside the rivals that are installed.
 
-A fit from a given start makes three EM iterations; `gaussmix bench --full` tells what one takes.
+A fit from a given start makes three EM iterations. `python -m benchmarks --full` tells what one
+takes.
 """
 
 from collections.abc import Callable
 
 import pytest
 
-from gaussmix.bench.benchmark import cases_of
+from benchmarks.libraries import contenders
+from benchmarks.plan import cases_of
+from benchmarks.targets import KMEANS_SHAPES, SMALL_FIT
 from gaussmix.bench.cases import FIT, FIT_FROM_START, KMEANS, SHAPES, Case, Contender
-from gaussmix.bench.rivals import contenders
-from gaussmix.bench.targets import KMEANS_SHAPES, SMALL_FIT
 
 CASES = (
     *(case for name in SHAPES for case in cases_of(name)),

@@ -7,7 +7,8 @@ import pytest
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import KERNELS
 from gaussmix._core.types import Structure
-from gaussmix.bench.cases import Case, Contender, builds
+from gaussmix.bench.cases import Case, Contender
+from gaussmix.bench.contenders import builds
 
 BUILDS = builds()
 

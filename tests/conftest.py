@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
+from gaussmix.bench import machine
 
 # A source tree that was never compiled has no build_info and runs on the reference alone.
 COMPILED = dispatch.available() if find_spec("gaussmix._core.build_info") else ()
@@ -41,3 +42,11 @@ def blobs() -> NDArray[np.float64]:
     rng = np.random.default_rng(42)
     centers = np.array([[0.0, 0.0, 0.0], [8.0, 0.0, 4.0], [0.0, 9.0, -4.0]])
     return rng.permutation(np.repeat(centers, 1000, axis=0) + rng.normal(size=(3000, 3)))
+
+
+@pytest.fixture
+def quick_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark's ceilings are known, and none is measured."""
+    monkeypatch.setattr(machine, "gemm_rate", lambda dtype="float64": 10.0)
+    monkeypatch.setattr(machine, "triad_rate", lambda n_threads: 10.0)
+    monkeypatch.setattr(machine, "exp_rate", lambda: 0.5)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gaussmix import GaussianMixture, load, save
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
-from gaussmix.cli.commands import main
+from gaussmix.cli.main import main
 from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import METHODS, Accelerator, anderson, squarem, strategy_of
 from gaussmix.em.coordinates import Chart

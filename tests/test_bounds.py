@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from benchmarks.bounds import Bound, bound, milliseconds
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import Structure
-from gaussmix.bench.bounds import Bound, bound, milliseconds, terms
 from gaussmix.bench.cases import EM, FIT, KMEANS, PREDICT, PREDICT_PROBA, Case, make_problem
 from gaussmix.bench.machine import Ceilings
-from gaussmix.model.statistics import pass_flops
+from gaussmix.model.statistics import n_terms, pass_flops
+from gaussmix.model.structures import structure_of
 
 TWO = Ceilings(2, {"float64": 80.0, "float32": 160.0}, 10.0, 0.25)
 
@@ -16,7 +17,7 @@ TWO = Ceilings(2, {"float64": 80.0, "float32": 160.0}, 10.0, 0.25)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_terms_are_those_that_rates_are_told_in(structure: Structure) -> None:
     problem = make_problem(Case(EM, 100, 5, 3, structure))
-    assert 4 * 100 * 3 * terms(structure, 5) == pass_flops(problem.X, problem.start)
+    assert 4 * 100 * 3 * n_terms(structure_of(structure), 5) == pass_flops(problem.X, problem.start)
 
 
 def test_an_iteration_is_bound_by_products_exponentials_and_memory() -> None:

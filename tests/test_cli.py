@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gaussmix import GaussianMixture, KMeans, load, progress, save
 from gaussmix._core.types import FloatArray
 from gaussmix.cli import demo
-from gaussmix.cli.commands import main
+from gaussmix.cli.main import main
 from gaussmix.io.readers import DataError
 from gaussmix.io.sinks import write
 from gaussmix.io.sources import Table, read_all, scan

@@ -7,7 +7,7 @@ import pytest
 
 from gaussmix import GaussianMixture, load
 from gaussmix._core.types import FloatArray
-from gaussmix.cli import commands
+from gaussmix.cli.main import main
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def data(tmp_path: Path) -> Path:
 def fit(data: Path, output: str, *options: object) -> int:
     """Run `gaussmix fit` without a seed: every start is another."""
     command = ["fit", data, "-k", 3, "-o", data.with_name(output), *options]
-    return commands.main([str(argument) for argument in command])
+    return main([str(argument) for argument in command])
 
 
 def means(data: Path, output: str) -> FloatArray:

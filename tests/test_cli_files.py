@@ -8,7 +8,7 @@ import pytest
 
 from gaussmix import GaussianMixture, load
 from gaussmix._core.types import FloatArray
-from gaussmix.cli import commands
+from gaussmix.cli.main import main
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -30,7 +30,7 @@ def parquet(frame: Any, tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> int:
-    return commands.main([str(argument) for argument in arguments])
+    return main([str(argument) for argument in arguments])
 
 
 def fitted(parquet: Path, *options: object) -> GaussianMixture:

@@ -8,7 +8,8 @@ import pytest
 
 import gaussmix
 from gaussmix import GaussianMixture
-from gaussmix.cli import commands
+from gaussmix.cli import parser
+from gaussmix.cli.main import main
 
 OLD_FAITHFUL = Path(__file__).parent / "data" / "old_faithful.csv"
 
@@ -16,7 +17,7 @@ OLD_FAITHFUL = Path(__file__).parent / "data" / "old_faithful.csv"
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The error line of a `select` that must fail with status 2."""
     try:
-        status: object = commands.main(["select", *map(str, arguments)])
+        status: object = main(["select", *map(str, arguments)])
     except SystemExit as usage:
         status = usage.code
     captured = capsys.readouterr()
@@ -40,7 +41,7 @@ def test_the_best_is_printed_saved_and_drawn(
     best, picture = tmp_path / "best.npz", tmp_path / "picture.svg"
     options = ["-k", "1-3", "--covariance-types", "full,tied", "--seed", "0", "--threads", "1"]
     outputs = ["-o", str(best), "--plot", str(picture)]
-    assert commands.main(["select", str(OLD_FAITHFUL), *options, *outputs]) == 0
+    assert main(["select", str(OLD_FAITHFUL), *options, *outputs]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("BIC, lower is better\ncomponents          full            tied\n")
     assert shown.endswith(f"\n3 tied saved to {best}\npicture saved to {picture}\n")
@@ -64,7 +65,7 @@ def test_options_reach_the_fits(
     options += ["2", "--tol", "1e-3", "--max-iter", "7", "--reg-covar", "0.5", "--seed", "4"]
     out = tmp_path / "m.npz"
     weights = ["--weights", str(tmp_path / "w.npy")]
-    assert commands.main(["select", str(data), *options, *weights, "-o", str(out)]) == 0
+    assert main(["select", str(data), *options, *weights, "-o", str(out)]) == 0
     assert "mean log-likelihood of held-out rows" in capsys.readouterr().out
     params = gaussmix.load(out).get_params()
     expected = {"init_params": "random", "tol": 1e-3, "max_iter": 7, "reg_covar": 0.5}
@@ -76,7 +77,7 @@ def test_options_reach_the_fits(
     [("3", [3]), ("1-4", [1, 2, 3, 4]), ("2,4,8", [2, 4, 8]), ("5, 1-2,2", [1, 2, 5])],
 )
 def test_numbers_of_components(text: str, counts: list[int]) -> None:
-    assert commands._counts(text) == counts
+    assert parser._counts(text) == counts
 
 
 @pytest.mark.parametrize("text", ["", "0", "0-3", "4-2", "-3", "a", "1.5", "1-", "1,,2", "1-5000"])

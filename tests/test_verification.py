@@ -14,11 +14,12 @@ from gaussmix._core.density import Density
 from gaussmix._core.dispatch import Build
 from gaussmix._core.interface import KERNELS
 from gaussmix._core.types import FloatArray, Rows
-from gaussmix.cli import commands, verification
-from gaussmix.cli.verification import Case, all_cases, make_problem, table, verify
+from gaussmix.cli import verification
+from gaussmix.cli.main import main
+from gaussmix.cli.verification import KernelCase, all_cases, make_kernel_problem, table, verify
 
 CASES = [
-    Case(structure, dtype, kind, 257, 3, 3, kind != "round", 1)
+    KernelCase(structure, dtype, kind, 257, 3, 3, kind != "round", 1)
     for structure in ("full", "tied", "diag", "spherical")
     for dtype in ("float32", "float64")
     for kind in ("round", "elongated", "offset")
@@ -37,7 +38,7 @@ def broken(name: str, spoil: Callable[..., None]) -> Build:
     return Build("broken", module, module)
 
 
-def failures(build: Build, cases: list[Case] = CASES) -> set[str]:
+def failures(build: Build, cases: list[KernelCase] = CASES) -> set[str]:
     return {result.kernel for result in verify([build], cases) if not result.passed}
 
 
@@ -58,20 +59,20 @@ def test_every_compiled_build_passes() -> None:
 
 def test_sizes_meet_pairwise() -> None:
     cases = all_cases()
-    for a, b in combinations(range(len(Case._fields)), 2):
+    for a, b in combinations(range(len(KernelCase._fields)), 2):
         pairs = {(case[a], case[b]) for case in cases}
         assert len(pairs) == len({p[0] for p in pairs}) * len({p[1] for p in pairs})
 
 
 def test_problems_repeat_and_keep_their_precision() -> None:
     for case in CASES[:6]:
-        first, second = make_problem(case), make_problem(case)
+        first, second = make_kernel_problem(case), make_kernel_problem(case)
         assert first.X.dtype == case.dtype
         np.testing.assert_array_equal(first.X, second.X)
 
 
 def test_offset_data_are_far_from_the_origin() -> None:
-    X = make_problem(Case("full", "float64", "offset", 255, 3, 3, False, 1)).X
+    X = make_kernel_problem(KernelCase("full", "float64", "offset", 255, 3, 3, False, 1)).X
     assert np.abs(X.mean(axis=0)).min() > 9e5
     assert X.std(axis=0).max() < 100
 
@@ -145,7 +146,7 @@ def test_command_fails_above_tolerance(
     monkeypatch.setattr(verification, "all_cases", lambda: CASES[:2])
     build = broken("responsibilities", add(0.5))
     monkeypatch.setattr(verification, "compiled_builds", lambda: [build])
-    assert commands.main(["verify"]) == 1
+    assert main(["verify"]) == 1
     assert "FAILED responsibilities" in capsys.readouterr().out
 
 
@@ -153,7 +154,7 @@ def test_command_fails_without_compiled_builds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(verification, "compiled_builds", list)
-    assert commands.main(["verify"]) == 1
+    assert main(["verify"]) == 1
     assert "no compiled build" in capsys.readouterr().err
 
 
@@ -162,5 +163,5 @@ def test_command_succeeds_on_each_build_alone(
 ) -> None:
     monkeypatch.setattr(verification, "all_cases", lambda: CASES[:4])
     for build in verification.compiled_builds():
-        assert commands.main(["verify", "--isa", build.name]) == 0
+        assert main(["verify", "--isa", build.name]) == 0
         assert build.name in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 import sys
 
-from gaussmix.cli.commands import main
+from gaussmix.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

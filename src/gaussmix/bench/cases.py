@@ -1,10 +1,5 @@
-"""What the benchmark times, on which data, and what a contender is; gaussmix and its builds.
+"""What the benchmark times, on which data, and what a contender is."""
 
-`gaussmix.bench.rivals` adds the other libraries. scikit-learn stands here: it takes the very same
-calls.
-"""
-
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,13 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import dispatch
-from gaussmix._core.density import STRUCTURES, Density, factors_shape
-from gaussmix._core.interface import KERNELS, Kernels
+from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Rows, Structure
-from gaussmix.config import config
-from gaussmix.estimators.kmeans import KMeans
-from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.parameters import Parameters
 
 EM = "EM iteration"
@@ -55,9 +45,9 @@ BLOCK_ROWS = 1 << 16  # rows drawn at a time
 Arrays: TypeAlias = tuple[NDArray[Any], ...]
 Answer: TypeAlias = Mapping[int, float] | Arrays | float | None
 """Iterations made -> value reached; arrays computed; a likelihood, the more the better; or none."""
-Run: TypeAlias = Callable[[int], Answer]
+Call: TypeAlias = Callable[[int], Answer]
 """Number of EM iterations -> answer; what is not EM takes no notice of it."""
-Prepare: TypeAlias = "Callable[[Problem, int], Run]"
+Prepare: TypeAlias = "Callable[[Problem, int], Call]"
 """Problem and number of threads -> what is timed."""
 
 
@@ -158,35 +148,12 @@ def _start(structure: Structure, means: FloatArray) -> Parameters:
     return Parameters.from_covariances(structure, np.full(k, 1 / k), means, covariances[structure])
 
 
-def gaussmix() -> Contender:
-    """Return this library on its active build: its estimators, and its kernels alone."""
-    build = dispatch.active()
-    tasks = {
-        **_estimator_tasks(GaussianMixture, KMeans, lambda count: {"n_threads": count}),
-        **_kernel_tasks(build),
-    }
-    return Contender("gaussmix", config()["version"], build.name, tasks)
-
-
-def builds() -> list[Contender]:
-    """Return the kernels of every build that runs here and of the reference, the active first."""
-    active = dispatch.active().name
-    names = [active, *(name for name in (*dispatch.available(), "reference") if name != active)]
-    number = config()["version"]
-    return [
-        Contender("gaussmix", number, name, _kernel_tasks(dispatch.load(name))) for name in names
-    ]
-
-
 @contextmanager
 def limited(n_threads: int) -> Iterator[None]:
-    """Hold BLAS and OpenMP to so many threads, and oneDAL, which stays there until told otherwise.
+    """Hold BLAS and OpenMP to so many threads.
 
-    BLAS and OpenMP are held by threadpoolctl, which comes with scikit-learn; without it they use
-    what they use.
+    threadpoolctl does it, which comes with scikit-learn. Without it they use what they use.
     """
-    if daal4py := sys.modules.get("daal4py"):
-        daal4py.daalinit(n_threads)
     if find_spec("threadpoolctl") is None:
         yield
         return
@@ -202,164 +169,3 @@ def version_of(distribution: str) -> str:
         return distribution_version(distribution)
     except PackageNotFoundError:
         return ""
-
-
-# Libraries with scikit-learn's interface: the very same calls.
-
-Threads: TypeAlias = Callable[[int], dict[str, int]]  # the argument that a library takes, if any
-
-
-def scikit_learn() -> Contender:
-    """Return scikit-learn."""
-    from sklearn.cluster import KMeans as RivalKMeans
-    from sklearn.mixture import GaussianMixture as RivalMixture
-
-    tasks = _estimator_tasks(RivalMixture, RivalKMeans, lambda count: {})  # noqa: ARG005
-    return Contender("scikit-learn", version_of("scikit-learn"), "", tasks)
-
-
-def _estimator_tasks(mixture: Any, kmeans: Any, threads: Threads) -> dict[str, Prepare]:
-    return {
-        EM: _em(mixture, threads),
-        FROM_FILES: _em(mixture, threads),
-        FIT_FROM_START: _fit_from_start(mixture, threads),
-        FIT: _fit(mixture, threads),
-        **{method: _prediction(mixture, threads, method) for method in PREDICTIONS},
-        KMEANS: _kmeans(kmeans, threads),
-    }
-
-
-def _em(mixture: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
-        settings = {**_given(problem.start), **threads(n_threads), "tol": 0, "reg_covar": 0}
-
-        def run(n_iter: int) -> Answer:
-            return _reached(mixture(**settings, max_iter=n_iter).fit(problem.X))
-
-        return run
-
-    return prepare
-
-
-def _fit_from_start(mixture: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
-        settings = {**_given(problem.start), **threads(n_threads)}
-        return lambda _: _reached(mixture(**settings).fit(problem.X))
-
-    return prepare
-
-
-def _fit(mixture: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
-        settings = {
-            "n_components": problem.start.n_components,
-            "covariance_type": problem.start.structure.name,
-            "random_state": 0,
-            **threads(n_threads),
-        }
-        return lambda _: max(_reached(mixture(**settings).fit(problem.X)).values())
-
-    return prepare
-
-
-def _prediction(mixture: Any, threads: Threads, method: str) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
-        start = problem.start
-        model = mixture(
-            start.n_components, covariance_type=start.structure.name, **threads(n_threads)
-        )
-        model.weights_, model.means_ = start.weights, start.means
-        model.covariances_ = start.covariances
-        model.precisions_cholesky_ = start.precisions_cholesky
-        return lambda _: (getattr(model, method)(problem.X),)
-
-    return prepare
-
-
-def _kmeans(kmeans: Any, threads: Threads) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
-        centers = starting_centers(problem)
-        settings = {"init": centers, "n_init": 1, "max_iter": KMEANS_PASSES, "tol": 0}
-
-        def run(_: int) -> Answer:
-            model = kmeans(len(centers), **settings, **threads(n_threads)).fit(problem.X)
-            return {model.n_iter_: float(model.inertia_)}
-
-        return run
-
-    return prepare
-
-
-def _given(start: Parameters) -> dict[str, Any]:
-    return {
-        "n_components": start.n_components,
-        "covariance_type": start.structure.name,
-        "weights_init": start.weights,
-        "means_init": start.means,
-        "precisions_init": start.precisions,
-    }
-
-
-def _reached(model: Any) -> dict[int, float]:
-    """Return how many iterations were made, and the log-likelihood before the last M-step."""
-    history = getattr(model, "lower_bounds_", None)  # before 1.7 scikit-learn has the last alone
-    return {model.n_iter_: float(history[-1] if history else model.lower_bound_)}
-
-
-def starting_centers(problem: Problem) -> Rows:
-    """Return the centers that K-means starts from (K, D)."""
-    return problem.start.means.astype(problem.X.dtype)
-
-
-# Kernels alone
-
-
-def _kernel_tasks(build: dispatch.Build) -> dict[str, Prepare]:
-    return {name: _kernel(name, build) for name in KERNELS}
-
-
-def _kernel(name: str, build: dispatch.Build) -> Prepare:
-    def prepare(problem: Problem, n_threads: int) -> Run:
-        kernels = build.kernels(problem.X.dtype)
-        call = kernel_call(name, kernels, problem.X, problem.start.density(), n_threads)
-        return lambda _: call()
-
-    return prepare
-
-
-def kernel_call(
-    name: str, kernels: Kernels, X: Rows, density: Density, n_threads: int
-) -> Callable[[], Arrays]:
-    """Prepare a call of one kernel on all rows, which returns what it writes but for labels.
-
-    A tie between components may give either label.
-    """
-    adds = name.startswith("accumulate")
-    inputs = (X, None, density) if adds else (X, density)
-    outputs = _outputs(name, X, density)
-
-    def call() -> Arrays:
-        for array in outputs if adds else ():
-            array.fill(0)
-        getattr(kernels, name)(*inputs, *outputs, n_threads)
-        return tuple(array for array in outputs if array.dtype != np.int32)
-
-    return call
-
-
-def _outputs(name: str, X: Rows, density: Density) -> Arrays:
-    (n, _), (k, d) = X.shape, density.means.shape
-    n_k, first, totals = np.zeros(k), np.zeros((k, d)), np.zeros(2)
-    match name:
-        case "log_likelihood":
-            return (np.empty(n, X.dtype),)
-        case "assign":
-            return np.empty(n, np.int32), np.empty(n, X.dtype)
-        case "accumulate":
-            return n_k, first, np.zeros(factors_shape(density.structure, k, d)), totals
-        case "accumulate_hard":
-            return np.empty(n, np.int32), n_k, first, totals
-        case "accumulate_likelihood":
-            return (totals,)
-        case _:
-            return (np.empty((n, k), X.dtype),)

@@ -6,6 +6,7 @@ the memory's rate, and its exponential.
 
 import os
 import platform
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -129,6 +130,16 @@ def reset_peak() -> int | None:
 def peak() -> int:
     """Return the bytes that this process has had at most since `reset_peak`."""
     return _memory("VmHWM")
+
+
+def lifetime_peak() -> int | None:
+    """Return the bytes that this process has had at most; None where it cannot be asked."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _memory(field: str) -> int:

@@ -24,14 +24,14 @@ from gaussmix.bench.cases import (
     FROM_FILES,
     ITERATED,
     Answer,
+    Call,
     Case,
     Contender,
     Problem,
-    Run,
-    gaussmix,
     limited,
     make_problem,
 )
+from gaussmix.bench.contenders import gaussmix
 from gaussmix.bench.timing import FIRST_FIT, Timing
 from gaussmix.model.statistics import pass_flops
 
@@ -124,14 +124,14 @@ class Race:
         EM iterations are timed by difference, everything else as a whole.
     """
 
-    def __init__(self, contender: Contender, run: Run, case: Case) -> None:
+    def __init__(self, contender: Contender, run: Call, case: Case) -> None:
         self.contender = contender
         self.case = case
         self.peak_bytes: int | None = None
         self._run = run
 
     def warm_up(self) -> None:
-        """Run once, and keep the answer."""
+        """Call once, and keep the answer."""
         before = machine.reset_peak()
         seconds, self.answer = self._timed(FIRST_FIT)
         if before is not None:
@@ -139,7 +139,7 @@ class Race:
         self.timing = Timing(self.case.repeats, self.case.task in ITERATED, seconds)
 
     def lap(self) -> bool:
-        """Run each length of fit once more, unless enough is known; tell whether it was not."""
+        """Call each length of fit once more, unless enough is known; tell whether it was not."""
         wanted = self.timing.wanted()
         if wanted:
             sleep(REST)

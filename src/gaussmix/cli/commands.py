@@ -1,76 +1,27 @@
-"""The command `gaussmix`."""
+"""What each command of `gaussmix` does: arguments that were read -> exit status."""
 
 import argparse
-import io
-import math
 import os
-import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix import config, distributed, progress, storage
 from gaussmix._core import dispatch
-from gaussmix.em.acceleration import METHODS as ACCELERATIONS
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture, total_score
 from gaussmix.io import atomic, sinks, sources
-from gaussmix.model.structures import STRUCTURES
 from gaussmix.selection import search
-from gaussmix.selection.candidates import CRITERIA
-from gaussmix.starts.methods import METHOD_NAMES
 
-USAGE_ERROR = 2  # argparse's
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-DEMO_ROWS, LEAST_DEMO_ROWS, DEMO_SEED = 2_000_000, 1000, 1
-LAST_SEED = 2**32 - 1  # of NumPy's RandomState
-MOST_COUNTS = 1000  # numbers of components to try
-
-FILES, OUTPUTS = ", ".join(sources.FILE_READERS), ", ".join(sinks.ENDINGS)
 OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
 """Parameters of a fit that a saved model does not keep."""
 WRITTEN_ROWS = 1 << 17  # of a sample, at a time
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; by default the command line's.
-
-    Returns
-    -------
-    int
-        0 if all went well, 1 if `verify` or `bench` found something wrong, 2 for wrong usage or
-        input, 130 after Ctrl-C.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default", UserWarning)
-            warnings.showwarning = _show_warning
-            _prepare_output()
-            arguments = _parser().parse_args(argv)
-            status: int = arguments.run(arguments)
-            sys.stdout.flush()
-        return status
-    except KeyboardInterrupt:
-        print("gaussmix: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, TypeError, OSError, MemoryError, OverflowError, ImportError) as error:
-        print(f"gaussmix: error: {_one_line(error)}", file=sys.stderr)
-        return USAGE_ERROR
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -271,23 +222,16 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Measure the speed of kernels and fits, and of other libraries that are installed."""
-    from gaussmix.bench import benchmark
+    """Measure the speed of fits and predictions, beside scikit-learn if it is installed."""
+    from gaussmix.bench import run
 
-    return benchmark.main(arguments.full, arguments.only, arguments.output, resume=arguments.resume)
+    return run.main(arguments.only, arguments.output)
 
 
 def info(_arguments: argparse.Namespace) -> int:
     """Print how the library was built and what it uses here."""
     config.show_config()
     return 0
-
-
-def _prepare_output() -> None:
-    if sys.stdout is None:
-        raise ValueError("standard output is closed; it is where results are printed")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may not exist in its encoding
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _check_output(
@@ -356,228 +300,3 @@ def _scan_for(model: storage.Model, arguments: argparse.Namespace) -> sources.Sc
     if arguments.columns is None and wanted and {*wanted} < {*(source.columns or ())}:
         return sources.scan(arguments.file, wanted)
     return source
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gaussmix", description="Fit and use Gaussian mixtures.")
-    parser.add_argument("--version", action="version", version=f"gaussmix {config.version()}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_demo(commands)
-    _add_fit(commands)
-    _add_select(commands)
-    _add_predict(commands)
-    _add_score(commands)
-    _add_sample(commands)
-    verifying = _command(commands, "verify", verify)
-    verifying.add_argument("--isa", choices=dispatch.COMPILED, help="only this build")
-    _add_bench(commands)
-    _command(commands, "info", info)
-    return parser
-
-
-def _add_demo(commands: Any) -> None:
-    parser = _command(commands, "demo", demo)
-    rows = _integer(LEAST_DEMO_ROWS)
-    parser.add_argument("--rows", type=rows, default=DEMO_ROWS, metavar="N")
-    _add_seed(parser, "of the data and of the start", DEMO_SEED)
-    _add_threads(parser)
-    _add_output(parser, "picture, gaussmix-demo.png if not given", "gaussmix-demo.png")
-
-
-def _add_fit(commands: Any) -> None:
-    defaults = GaussianMixture()
-    parser = _command(commands, "fit", fit)
-    _add_file(parser)
-    add = parser.add_argument
-    count, starts = "number of components", "starts, the best is kept"
-    add("-k", "--components", type=_integer(1), required=True, metavar="K", help=count)
-    add("--covariance", choices=STRUCTURES, default=defaults.covariance_type)
-    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
-    add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
-    add("--tol", type=float, default=defaults.tol, help="least change to go on")
-    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
-    add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
-    add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
-    _add_seed(parser, "of the start; without one, every fit starts elsewhere")
-    _add_weights(parser)
-    online = "one step of online EM for each few MB of the file, which is read once"
-    add("--partial", action="store_true", help=online)
-    cluster = "of a Dask cluster whose workers see the file under the same path"
-    add("--scheduler", metavar="ADDRESS", help=cluster)
-    progress_file = "go on from this file, if it is there, and keep the fit's progress in it"
-    add("--checkpoint", type=_file, metavar="FILE", help=progress_file)
-    seconds = "between writings of the checkpoint, at least"
-    interval = defaults.checkpoint_interval
-    add("--checkpoint-interval", type=float, default=interval, metavar="SECONDS", help=seconds)
-    _add_threads(parser)
-    _add_output(parser, "model (.npz)")
-
-
-def _add_select(commands: Any) -> None:
-    defaults = GaussianMixture(**search.DEFAULTS)
-    parser = _command(commands, "select", select)
-    _add_file(parser)
-    add = parser.add_argument
-    counts, types = "numbers of components, such as 1-10 or 2,4,8", "all, or some: full,tied"
-    add("-k", "--components", type=_counts, default="1-10", metavar="K", help=counts)
-    add("--covariance-types", type=_structures, default=STRUCTURES, metavar="TYPES", help=types)
-    add("--criterion", choices=CRITERIA, default="bic", help="what to choose by")
-    add("--splits", type=_integer(2), default=5, metavar="N", help="parts held out in turn, for cv")
-    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
-    add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
-    add("--tol", type=float, default=defaults.tol, help="least change to go on")
-    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
-    add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
-    _add_seed(parser, "of the starts; without one, every run starts elsewhere")
-    _add_weights(parser)
-    add("--plot", type=_file, metavar="PICTURE", help="curves of the criterion")
-    _add_threads(parser)
-    add("-o", "--output", type=_file, metavar="OUT", help="the best model (.npz)")
-
-
-def _add_predict(commands: Any) -> None:
-    parser = _command(commands, "predict", predict)
-    _add_model(parser)
-    _add_file(parser)
-    parser.add_argument("--proba", action="store_true", help="probabilities instead of components")
-    _add_threads(parser)
-    _add_output(parser, f"predictions ({OUTPUTS})")
-
-
-def _add_score(commands: Any) -> None:
-    parser = _command(commands, "score", score)
-    _add_model(parser)
-    _add_file(parser)
-    _add_threads(parser)
-
-
-def _add_sample(commands: Any) -> None:
-    parser = _command(commands, "sample", sample)
-    _add_model(parser)
-    add = parser.add_argument
-    add("-n", "--rows", type=_integer(1), required=True, metavar="N", help="number of rows")
-    _add_seed(parser, "repeats the same rows")
-    _add_output(parser, f"rows ({OUTPUTS})")
-
-
-def _add_bench(commands: Any) -> None:
-    parser = _command(commands, "bench", bench)
-    add = parser.add_argument
-    add("--full", action="store_true", help="all sizes, one thread and all, and the targets")
-    add("--only", metavar="REGEX", help="only what has this in its name, as 'S2' or 'efficiency'")
-    add("-o", "--output", type=Path, metavar="FOLDER", help="for JSON, Markdown and pictures")
-    text = "keep what the folder has, and measure the rest, and what was not resolved"
-    add("--resume", action="store_true", help=text)
-
-
-def _command(
-    commands: Any, name: str, function: Callable[[argparse.Namespace], int]
-) -> argparse.ArgumentParser:
-    text = str(function.__doc__)
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=function)
-    return parser
-
-
-def _add_file(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("file", type=_file, metavar="FILE", help=f"rows ({FILES})")
-    names = "columns to read, by name or number from 0, such as a,b,c; all if not given"
-    add("--columns", type=_columns, metavar="COLUMNS", help=names)
-
-
-def _add_weights(parser: argparse.ArgumentParser) -> None:
-    text = "weights of the rows: a column of the file, or a file with one"
-    parser.add_argument("--weights", type=_column, metavar="COLUMN|FILE", help=text)
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=_file, metavar="MODEL", help="saved model (.npz)")
-
-
-def _add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_integer(1), metavar="N", help="all CPUs if not given")
-
-
-def _add_seed(parser: argparse.ArgumentParser, text: str, default: int | None = None) -> None:
-    parser.add_argument("--seed", type=_integer(0, LAST_SEED), default=default, help=text)
-
-
-def _add_output(parser: argparse.ArgumentParser, text: str, default: str | None = None) -> None:
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=_file,
-        metavar="OUT",
-        required=default is None,
-        default=default,
-        help=text,
-    )
-
-
-def _integer(low: int, high: float = math.inf) -> Callable[[str], int]:
-    bounds = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
-
-    def integer(text: str) -> int:
-        number = int(text)
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"an integer {bounds} is wanted, got {text!r}")
-        return number
-
-    return integer
-
-
-def _counts(text: str) -> list[int]:
-    """Numbers and ranges of them, with commas between."""
-    found: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([1-9]\d*)(?:-([1-9]\d*))?\s*", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not 0 <= last - first < MOST_COUNTS:
-            raise argparse.ArgumentTypeError(
-                f"numbers such as 1-10 or 2,4,8 are wanted, at most {MOST_COUNTS}, got {text!r}"
-            )
-        found.update(range(first, last + 1))
-    return sorted(found)
-
-
-def _columns(text: str) -> list[str | int]:
-    return [_column(part.strip()) for part in text.split(",")]
-
-
-def _column(text: str) -> str | int:
-    return int(text) if text.isdecimal() else text
-
-
-def _structures(text: str) -> list[str]:
-    names = [part.strip() for part in text.split(",")]
-    for name in names:
-        if name not in STRUCTURES:
-            raise argparse.ArgumentTypeError(
-                f"some of {', '.join(STRUCTURES)} are wanted, with commas between, got {text!r}"
-            )
-    return names
-
-
-def _file(text: str) -> Path:
-    path = Path(text)
-    if not path.name or text.endswith(("/", os.sep)):
-        raise argparse.ArgumentTypeError(f"the name of a file is wanted, got {text!r}")
-    return path
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"gaussmix: error: {message} (see {self.prog} --help)\n")
-
-
-def _show_warning(message: Warning | str, *_place: object, **_file: object) -> None:
-    progress.print_above(f"gaussmix: warning: {_one_line(message)}")
-
-
-def _one_line(message: object) -> str:
-    if isinstance(message, OSError) and message.filename is not None:
-        return f"{message.filename}: {message.strerror}"
-    return " ".join(str(message).split()) or type(message).__name__

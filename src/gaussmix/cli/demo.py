@@ -1,6 +1,5 @@
 """The demonstration: a large mixture that is known, fitted, and compared with the truth."""
 
-import sys
 from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.types import FloatArray
+from gaussmix.bench.machine import lifetime_peak
 from gaussmix.data.base import InMemory
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
@@ -91,9 +91,9 @@ def run(
     verbose : int
         Passed to `GaussianMixture`.
     """
-    before = peak_memory()
+    before = lifetime_peak()
     model, start_seconds, fit_seconds = _timed_fit(X, seed, n_threads, verbose)
-    after = peak_memory()
+    after = lifetime_peak()
     kmeans = KMeans(N_COMPONENTS, random_state=seed, n_threads=n_threads).fit(X)
     ideal = GaussianMixture.from_parameters(
         truth.weights, truth.means, truth.covariances, n_threads=n_threads
@@ -184,16 +184,6 @@ def parameter_errors(
     white = np.swapaxes(upper, 1, 2) @ model.covariances_[order] @ upper  # ideally all 1
     variances = np.linalg.eigvalsh(white)
     return float(np.linalg.norm(steps, axis=-1).max()), float(np.abs(variances - 1).max())
-
-
-def peak_memory() -> int | None:
-    """Return the most memory this process has had, in bytes; None where it cannot be asked."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def table(demo: Demo) -> str:

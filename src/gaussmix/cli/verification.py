@@ -42,7 +42,7 @@ ELONGATIONS = {"float32": 10.0, "float64": 100.0}  # longest axis over shortest
 KINDS = ("round", "elongated", "offset")
 
 
-class Case(NamedTuple):
+class KernelCase(NamedTuple):
     """One problem that all kernels of all builds are given."""
 
     structure: Structure
@@ -69,7 +69,7 @@ class Result(NamedTuple):
     build: str
     dtype: str
     error: float
-    case: Case
+    case: KernelCase
 
     @property
     def passed(self) -> bool:
@@ -77,7 +77,7 @@ class Result(NamedTuple):
         return self.error <= TOLERANCES[self.dtype]
 
 
-class Problem(NamedTuple):
+class KernelProblem(NamedTuple):
     """The numbers that all builds are given for a case."""
 
     X: Rows
@@ -86,7 +86,7 @@ class Problem(NamedTuple):
     n_threads: int
 
 
-class Answer(NamedTuple):
+class KernelAnswer(NamedTuple):
     """What the reference makes of a problem in float64, and the scales of its numbers."""
 
     log_prob: FloatArray  # (N, K)
@@ -113,7 +113,7 @@ def compiled_builds() -> list[Build]:
 
 def verify(
     builds: Iterable[Build] | None = None,
-    cases: Sequence[Case] | None = None,
+    cases: Sequence[KernelCase] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
     """Find the worst relative error of every kernel of every build, in float32 and in float64.
@@ -122,7 +122,7 @@ def verify(
     ----------
     builds : iterable of Build, optional
         By default every compiled build that runs here; none gives an empty list.
-    cases : sequence of Case, optional
+    cases : sequence of KernelCase, optional
         By default `all_cases()`.
     progress : callable, optional
         Told after every case how many are done, and of how many.
@@ -136,7 +136,7 @@ def verify(
     cases = all_cases() if cases is None else cases
     worst: dict[tuple[str, str, str], Result] = {}
     for done, case in enumerate(cases if builds else (), 1):
-        problem = make_problem(case)
+        problem = make_kernel_problem(case)
         answer = solve(problem)
         for build in builds:
             for kernel, error in errors(build.kernels(problem.X.dtype), problem, answer):
@@ -148,14 +148,14 @@ def verify(
     return list(worst.values())
 
 
-def all_cases() -> list[Case]:
+def all_cases() -> list[KernelCase]:
     """Return structures x dtypes x sizes x kinds of data, in which any two values meet.
 
     Every N meets every D; K, kind, weights and threads go round, so that each also meets every
     other within a structure and dtype.
     """
     return [
-        Case(
+        KernelCase(
             structure,
             dtype,
             KINDS[(i + 2 * j + s) % len(KINDS)],
@@ -195,16 +195,16 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def make_problem(case: Case) -> Problem:
+def make_kernel_problem(case: KernelCase) -> KernelProblem:
     """Make data and mixture of a case; the same ones at every call."""
     rng = np.random.default_rng([case.n_samples, case.n_features, case.n_components])
     parameters = _mixture(case, rng)
     X = _rows(parameters, case, rng)
     sample_weight = _sample_weight(case.n_samples, rng) if case.weighted else None
-    return Problem(X, sample_weight, parameters.density(), case.n_threads)
+    return KernelProblem(X, sample_weight, parameters.density(), case.n_threads)
 
 
-def solve(problem: Problem) -> Answer:
+def solve(problem: KernelProblem) -> KernelAnswer:
     """Return the reference's answer in float64, from the very numbers of the problem."""
     X, density = problem.X.astype(np.float64), problem.density
     weight = problem.sample_weight
@@ -222,7 +222,7 @@ def solve(problem: Problem) -> Answer:
     reference.accumulate(X, weight, density, *labelled, 1, labels)
     soft = np.maximum(resp, LEAST_RESP) * row_scale[:, None]
     hard = scale * (labels[:, None] == np.arange(len(density.means)))
-    return Answer(
+    return KernelAnswer(
         log_prob,
         scale,
         log_likelihood,
@@ -237,32 +237,36 @@ def solve(problem: Problem) -> Answer:
     )
 
 
-def errors(kernels: Kernels, problem: Problem, answer: Answer) -> Iterator[tuple[str, float]]:
+def errors(
+    kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
+) -> Iterator[tuple[str, float]]:
     """Yield name and relative error of each kernel on a problem; NaN comes as infinite."""
     for name, check in zip(KERNELS, CHECKS, strict=True):
         error = check(kernels, problem, answer)
         yield name, float("inf") if np.isnan(error) else error
 
 
-def _log_density_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+def _log_density_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
     out = _blank(answer.log_prob.shape, problem.X.dtype)
     kernels.log_density(problem.X, problem.density, out, problem.n_threads)
     return _worst(out, answer.log_prob, answer.log_prob_scale)
 
 
-def _log_likelihood_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+def _log_likelihood_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
     out = _blank(answer.log_likelihood.shape, problem.X.dtype)
     kernels.log_likelihood(problem.X, problem.density, out, problem.n_threads)
     return _worst(out, answer.log_likelihood, answer.row_scale)
 
 
-def _responsibilities_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+def _responsibilities_error(
+    kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
+) -> float:
     out = _blank(answer.resp.shape, problem.X.dtype)
     kernels.responsibilities(problem.X, problem.density, out, problem.n_threads)
     return _worst(out, answer.resp, answer.row_scale[:, None])
 
 
-def _assign_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+def _assign_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
     labels, alone = _blank_labels(answer), _blank_labels(answer)
     best = _blank(labels.shape, problem.X.dtype)
     kernels.assign(problem.X, problem.density, labels, best, problem.n_threads)
@@ -274,7 +278,7 @@ def _assign_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
     return _largest([_label_error(labels, answer), _label_error(alone, answer), best_error])
 
 
-def _accumulate_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+def _accumulate_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
     X, weight, density, n_threads = problem
     sums, labelled = _zero_sums(density), _zero_sums(density)
     kernels.accumulate(X, weight, density, *sums, n_threads)
@@ -283,7 +287,7 @@ def _accumulate_error(kernels: Kernels, problem: Problem, answer: Answer) -> flo
     return _largest([*errors, *map(_worst, labelled, answer.labelled_sums, answer.hard_sum_scales)])
 
 
-def _accumulate_hard_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+def _accumulate_hard_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
     X, weight, density, n_threads = problem
     labels, sums = _blank_labels(answer), _zero_hard_sums(density)
     kernels.accumulate_hard(X, weight, density, labels, *sums, n_threads)
@@ -294,14 +298,16 @@ def _accumulate_hard_error(kernels: Kernels, problem: Problem, answer: Answer) -
     return _largest([error, *map(_worst, sums, answer.hard_sums, (n_k, first, totals))])
 
 
-def _accumulate_likelihood_error(kernels: Kernels, problem: Problem, answer: Answer) -> float:
+def _accumulate_likelihood_error(
+    kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
+) -> float:
     X, weight, density, n_threads = problem
     totals = np.zeros(2)
     kernels.accumulate_likelihood(X, weight, density, totals, n_threads)
     return _worst(totals, answer.sums[-1], answer.sum_scales[-1])
 
 
-CHECKS: tuple[Callable[[Kernels, Problem, Answer], float], ...] = (
+CHECKS: tuple[Callable[[Kernels, KernelProblem, KernelAnswer], float], ...] = (
     _log_density_error,
     _log_likelihood_error,
     _responsibilities_error,
@@ -322,7 +328,7 @@ def _largest(found: Iterable[float]) -> float:
     return float(np.max(list(found)))  # unlike max, NaN if any of them is
 
 
-def _label_error(labels: NDArray[np.int32], answer: Answer) -> float:
+def _label_error(labels: NDArray[np.int32], answer: KernelAnswer) -> float:
     if labels.min() < 0 or labels.max() >= answer.log_prob.shape[1]:
         return float("inf")
     column = labels[:, None]
@@ -338,7 +344,7 @@ def _blank(shape: tuple[int, ...], dtype: DTypeLike) -> Rows:
     return np.full(shape, np.nan, dtype=dtype)  # what a kernel forgets to write is seen
 
 
-def _blank_labels(answer: Answer) -> NDArray[np.int32]:
+def _blank_labels(answer: KernelAnswer) -> NDArray[np.int32]:
     return np.full_like(answer.labels, -1)
 
 
@@ -354,7 +360,7 @@ def _zero_hard_sums(density: Density) -> tuple[FloatArray, FloatArray, FloatArra
 
 
 def _sum_scales(
-    problem: Problem, resp: FloatArray
+    problem: KernelProblem, resp: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Sum absolute contributions for responsibilities (N, K): n_k, first, second, totals."""
     X, density = problem.X, problem.density
@@ -372,7 +378,7 @@ def _sum_scales(
     return resp.sum(axis=0), first, second, np.array([resp.sum(), weight.sum()])
 
 
-def _mixture(case: Case, rng: np.random.Generator) -> Parameters:
+def _mixture(case: KernelCase, rng: np.random.Generator) -> Parameters:
     """Overlapping components of spread about 1, rotated where the structure lets them be."""
     k, d = case.n_components, case.n_features
     elongation = ELONGATIONS[case.dtype] if case.kind == "elongated" else 2.0
@@ -394,7 +400,7 @@ def _mixture(case: Case, rng: np.random.Generator) -> Parameters:
     )
 
 
-def _rows(parameters: Parameters, case: Case, rng: np.random.Generator) -> Rows:
+def _rows(parameters: Parameters, case: KernelCase, rng: np.random.Generator) -> Rows:
     """Draw from the mixture; one row in fifty lies ten times as far out."""
     factors = np.linalg.cholesky(parameters.full_covariances())
     labels = rng.integers(case.n_components, size=case.n_samples)

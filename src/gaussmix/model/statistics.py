@@ -162,6 +162,9 @@ def pass_flops(X: Rows, parameters: Parameters) -> float:
 
 def flops_of(X: Rows, structure: CovarianceStructure, n_components: int) -> float:
     """The same for components of a structure."""
-    n_features = int(X.shape[1])
-    terms = 1 + n_features + structure.n_products(n_features)
-    return 4.0 * len(X) * n_components * terms
+    return 4.0 * len(X) * n_components * n_terms(structure, int(X.shape[1]))
+
+
+def n_terms(structure: CovarianceStructure, n_features: int) -> int:
+    """F, the terms of a row and a component: one, the features, and the products it has."""
+    return 1 + n_features + structure.n_products(n_features)

@@ -12,7 +12,7 @@ from gaussmix.model.parameters import Parameters
 
 BLOCK_VALUES = 1 << 17  # points times components looked at together
 MAX_STEPS = 200  # twice what halving alone needs
-RESOLUTION = 4 * float(np.finfo(float).eps)
+SETTLED = 4 * float(np.finfo(float).eps)
 
 
 class Line(NamedTuple):
@@ -91,7 +91,7 @@ def _solve(mixture: Line, p: FloatArray) -> FloatArray:
         new = np.where(poor, 0.5 * (low[active] + high[active]), new)
         moved = abs(new - here)
         x[active], last[active] = new, moved
-        active = active[moved > RESOLUTION * np.maximum(abs(new), mixture.sigmas.min())]
+        active = active[moved > SETTLED * np.maximum(abs(new), mixture.sigmas.min())]
         if not len(active):
             break
     return np.asarray(x)

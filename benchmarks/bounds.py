@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core.types import Structure
 from gaussmix.bench.cases import (
     EM,
     FROM_FILES,
@@ -22,6 +21,8 @@ from gaussmix.bench.cases import (
     Case,
 )
 from gaussmix.bench.machine import Ceilings
+from gaussmix.model.statistics import n_terms
+from gaussmix.model.structures import structure_of
 
 
 class Bound(NamedTuple):
@@ -78,12 +79,6 @@ def bound(case: Case, ceilings: Ceilings, exp_rate: float) -> Bound | None:
     )
 
 
-def terms(structure: Structure, n_features: int) -> int:
-    """Terms of a row and a component: one, the features, and their products as far as there are."""
-    products = n_features * (n_features + 1) // 2 if structure == "full" else n_features
-    return 1 + n_features + products
-
-
 def milliseconds(seconds: float) -> str:
     """Put a time into words."""
     return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
@@ -91,7 +86,12 @@ def milliseconds(seconds: float) -> str:
 
 def _step(case: Case) -> float:
     """Operations of an E-step alone, or of an M-step."""
-    return 2.0 * case.n_samples * case.n_components * terms(case.structure, case.n_features)
+    return (
+        2.0
+        * case.n_samples
+        * case.n_components
+        * n_terms(structure_of(case.structure), case.n_features)
+    )
 
 
 def _em(case: Case) -> Work:

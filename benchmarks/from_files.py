@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._core.types import Rows
-from gaussmix.bench.cases import FROM_FILES, Contender, Prepare, Problem, Run, gaussmix, version_of
+from gaussmix.bench.cases import FROM_FILES, Call, Contender, Prepare, Problem, version_of
+from gaussmix.bench.contenders import gaussmix
 from gaussmix.data import streamed
 
 MAPPED, NPY, PARQUET = "gaussmix memmap", "gaussmix .npy", "gaussmix Parquet"
@@ -40,7 +41,7 @@ def _reader(name: str, write: Write) -> Contender:
 def _written(write: Write, task: Prepare) -> Prepare:
     """The same task on what stands for the rows, which lies in a folder as long as it is run."""
 
-    def prepare(problem: Problem, n_threads: int) -> Run:
+    def prepare(problem: Problem, n_threads: int) -> Call:
         folder = Path(tempfile.mkdtemp(prefix="gaussmix-"))
         try:
             run = _reading_again(task(problem._replace(X=write(problem.X, folder)), n_threads))
@@ -53,7 +54,7 @@ def _written(write: Write, task: Prepare) -> Prepare:
     return prepare
 
 
-def _reading_again(run: Run) -> Run:
+def _reading_again(run: Call) -> Call:
     """The same run, in which every pass reads the file, as if it were too large to be held."""
 
     def again(n_iter: int) -> Any:
@@ -86,7 +87,7 @@ def _parquet(X: Rows, folder: Path) -> Path:
     return path
 
 
-def _reading(problem: Problem, n_threads: int) -> Run:
+def _reading(problem: Problem, n_threads: int) -> Call:
     import pyarrow
     from pyarrow import parquet
 

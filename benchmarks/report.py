@@ -1,33 +1,17 @@
-"""The benchmark's tables on a terminal, in Markdown and in JSON."""
+"""The report of a full run: targets, times and rates on a terminal, in Markdown and in JSON."""
 
 import json
-from collections.abc import Iterable, Sequence
-from math import isfinite
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.efficiency import Grid, pairs
+from benchmarks.targets import Target, summary
+from gaussmix.bench import table
 from gaussmix.bench.cases import Case
-from gaussmix.bench.efficiency import Grid, pairs
 from gaussmix.bench.machine import Ceilings
 from gaussmix.bench.race import Row
-from gaussmix.bench.targets import Target, summary
-from gaussmix.io.atomic import replacing
 
-COLUMNS = {
-    "case": 52,
-    "library": 18,
-    "isa": 11,
-    "threads": 8,
-    "time": 14,
-    "+-": 6,
-    "ratio": 8,
-    "of gemm": 8,
-    "memory": 8,
-    "value": 15,
-    "off by": 8,
-    "correct": 8,
-}
-"""Headings, and widths in characters."""
 TARGET_COLUMNS = ("shape", "target", "wanted", "measured", "met", "", "bound by")
 VERDICTS = {True: "yes", False: "NO", None: ""}
 WRONG = "our answer is wrong, or worse"
@@ -43,37 +27,6 @@ class Report(NamedTuple):
     grid: Grid | None = None
 
 
-def line(texts: Iterable[str]) -> str:
-    """Put a row's texts under the headings."""
-    (first, width), *rest = zip(texts, COLUMNS.values(), strict=True)
-    return f"{first:<{width}}" + "".join(f"{text:>{width}}" for text, width in rest)
-
-
-def cells(row: Row) -> list[str]:
-    """Return what stands under `COLUMNS` in a row."""
-    rate = row.gflops / row.gemm_gflops if row.gflops and row.gemm_gflops else None
-    return [
-        str(row.case),
-        row.library,
-        row.isa,
-        str(row.threads),
-        _time(row.seconds),
-        f"{row.uncertainty:.0%}" if isfinite(row.uncertainty) else "",
-        f"{row.ratio:.2f}" if isfinite(row.ratio) else "",
-        "" if rate is None or not isfinite(rate) else f"{rate:.2f}",
-        "" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f} MB",
-        "" if row.value is None else f"{row.value:.9g}",
-        f"{row.error:.0e}",
-        "yes" if row.correct else "NO",
-    ]
-
-
-def _time(seconds: float) -> str:
-    if not isfinite(seconds):
-        return "not resolved"
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.2f} ms"
-
-
 def target_cells(target: Target) -> list[str]:
     """Return what stands under `TARGET_COLUMNS` for a target."""
     measured = "not measured" if target.measured is None else f"{target.measured:.2f}"
@@ -85,24 +38,23 @@ def target_cells(target: Target) -> list[str]:
 
 def target_lines(targets: Sequence[Target]) -> list[str]:
     """Return the table of targets for a terminal, and the count of those met."""
-    table = [list(TARGET_COLUMNS), *map(target_cells, targets)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [list(TARGET_COLUMNS), *map(target_cells, targets)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = (
-        [f"{text:<{width}}" for text, width in zip(cells, widths, strict=True)] for cells in table
+        [f"{text:<{width}}" for text, width in zip(cells, widths, strict=True)] for cells in lines
     )
     return [*("  ".join(texts).rstrip() for texts in padded), "", summary(targets)]
 
 
 def markdown(report: Report, pictures: Sequence[str] = ()) -> str:
     """Return the machine, the targets, the times and the rates of all shapes."""
-    facts = [f"- {name}: {text}" for name, text in report.about.items()]
-    times = _table(list(COLUMNS), map(cells, report.rows), [":--"])
-    parts = ["\n".join(facts)]
+    parts = [table.bullets(report.about)]
     if report.targets:
-        table = _table(TARGET_COLUMNS, map(target_cells, report.targets), [":--", ":--"])
-        parts += ["## Targets", f"{summary(report.targets)}.", table]
+        cells = map(target_cells, report.targets)
+        wanted = table.markdown_table(TARGET_COLUMNS, cells, n_left=2)
+        parts += ["## Targets", f"{summary(report.targets)}.", wanted]
     if report.rows:
-        parts += ["## Times", times]
+        parts += ["## Times", table.times(report.rows)]
     if report.grid:
         parts += [f"## GFLOP/s of a pass, {report.grid.threads} threads", _grid_table(report.grid)]
     parts += [f"![{Path(name).stem}]({name})" for name in pictures]
@@ -113,30 +65,20 @@ def _grid_table(grid: Grid) -> str:
     features = sorted({d for d, _ in grid.rates})
     components = sorted({k for _, k in grid.rates})
     rows = ([f"D={d}", *(f"{grid.rates[d, k]:.1f}" for k in components)] for d in features)
-    return _table(["", *(f"K={k}" for k in components)], rows, [":--"])
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[str]) -> str:
-    """A Markdown table; as many columns as `left` has stand left, the others right."""
-    rules = [*left, *["--:"] * (len(heads) - len(left))]
-    return "\n".join(f"| {' | '.join(texts)} |" for texts in (heads, rules, *rows))
+    return table.markdown_table(["", *(f"K={k}" for k in components)], rows)
 
 
 def save(report: Report, folder: Path, pictures: Sequence[str] = ()) -> None:
     """Write ``benchmark.json`` and ``benchmark.md`` to a folder."""
-    with replacing(folder / "benchmark.json") as file:
-        file.write(json.dumps(as_dict(report), indent=1, allow_nan=False).encode())
-    with replacing(folder / "benchmark.md") as file:
-        file.write(markdown(report, pictures).encode())
+    table.write(folder, as_dict(report), markdown(report, pictures))
 
 
 def as_dict(report: Report) -> dict[str, Any]:
     """Return a report as JSON has it: null for what is not a finite number."""
+    targets = [table.plain({**target._asdict(), "met": target.met}) for target in report.targets]
     return {
-        "machine": report.about,
-        "ceilings": [_plain(found._asdict()) for found in report.ceilings],
-        "targets": [_plain({**target._asdict(), "met": target.met}) for target in report.targets],
-        "rows": [_plain({**row._asdict(), **_case(row)}) for row in report.rows],
+        **table.as_dict(report.about, report.ceilings, report.rows),
+        "targets": targets,
         "efficiency": None if report.grid is None else _grid(report.grid),
     }
 
@@ -149,7 +91,7 @@ def read(folder: Path) -> Report:
     ValueError
         If the folder has no ``benchmark.json``, or it is not as this version writes it.
     """
-    path = folder / "benchmark.json"
+    path = folder / table.JSON_FILE
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         ceilings = [Ceilings(**found) for found in saved["ceilings"]]
@@ -178,13 +120,6 @@ def _read_grid(saved: dict[str, Any] | None) -> Grid | None:
     return Grid(saved["threads"], rates)
 
 
-def _case(row: Row) -> dict[str, Any]:
-    return {
-        "case": str(row.case),
-        **{name: value for name, value in row.case._asdict().items() if name != "repeats"},
-    }
-
-
 def _grid(grid: Grid) -> dict[str, Any]:
     shapes = [
         {"n_features": d, "n_components": k, "gflops": rate} for (d, k), rate in grid.rates.items()
@@ -193,11 +128,4 @@ def _grid(grid: Grid) -> dict[str, Any]:
         "threads": grid.threads,
         "shapes": shapes,
         "pairs": [pair._asdict() for pair in pairs(grid)],
-    }
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and not isfinite(value) else value
-        for name, value in fields.items()
     }

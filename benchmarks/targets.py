@@ -2,15 +2,17 @@
 
 Unless it is said, a target is for all threads, full covariances and float64. The rate of an EM
 iteration is a part of that of a large matrix product of NumPy, measured in the same case. Beside
-what is measured stands what bounds it, by `gaussmix.bench.bounds`.
+what is measured stands what bounds it, by `benchmarks.bounds`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from typing import NamedTuple
 
+from benchmarks.bounds import Bound, bound, milliseconds
+from benchmarks.efficiency import LEAST_OF_NEIGHBOUR, Grid, pairs
+from benchmarks.from_files import MAPPED, NPY, PARQUET, READING
 from gaussmix._core.types import Structure
-from gaussmix.bench.bounds import Bound, bound, milliseconds
 from gaussmix.bench.cases import (
     EM,
     FIT,
@@ -21,8 +23,6 @@ from gaussmix.bench.cases import (
     SHAPES,
     Case,
 )
-from gaussmix.bench.efficiency import LEAST_OF_NEIGHBOUR, Grid, pairs
-from gaussmix.bench.from_files import MAPPED, NPY, PARQUET, READING
 from gaussmix.bench.machine import Ceilings
 from gaussmix.bench.race import Row
 

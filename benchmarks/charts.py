@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix.bench.bounds import bound
+from benchmarks.bounds import bound
+from benchmarks.efficiency import LEAST_OF_NEIGHBOUR, Grid, Pair, pairs
 from gaussmix.bench.cases import EM
-from gaussmix.bench.efficiency import LEAST_OF_NEIGHBOUR, Grid, Pair, pairs
 from gaussmix.bench.machine import Ceilings
 from gaussmix.bench.race import Row
 from gaussmix.io.atomic import replacing
+from gaussmix.plotting import BACKGROUND, DPI, FAINT, INK
 
-BACKGROUND, INK, FAINT = "#0d1117", "#e6edf3", "#8b949e"
 COLORS = ("#f0b72f", "#58a6ff", "#3fb950", "#db61a2", "#a371f7", "#ff7b72")  # gaussmix first
-DPI = 120
 REACH = 2.0  # factor between the outermost points and the frame
 
 
@@ -25,7 +24,7 @@ def save_roofline(
     """Draw rates of EM iterations against arithmetic intensity, beneath the measured ceilings.
 
     The intensity of an iteration is its operations per byte of X, which it reads once. A dash is
-    what an iteration would reach if it did nothing but what `gaussmix.bench.bounds` says, with so
+    what an iteration would reach if it did nothing but what `benchmarks.bounds` says, with so
     many exponentials in 1e9/s a thread (after Williams, Waterman and Patterson, Roofline, 2009).
 
     Raises
@@ -149,7 +148,7 @@ def _short(grid: Grid) -> Iterator[Pair]:
 def _frame(axes: Any, i: int, j: int) -> None:
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="#ff7b72", lw=2))
+    axes.add_patch(Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=COLORS[-1], lw=2))
 
 
 def _canvas(size: tuple[float, float], caption: str) -> tuple[Any, Any]:

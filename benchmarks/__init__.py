@@ -1,0 +1,1 @@
+"""The full benchmark: rivals, targets, charts and report. It is not in the wheel."""

@@ -1,0 +1,240 @@
+"""The arguments of the command `gaussmix`."""
+
+import argparse
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gaussmix import config
+from gaussmix._core import dispatch
+from gaussmix._core.density import STRUCTURES
+from gaussmix.cli import commands
+from gaussmix.em.acceleration import METHODS as ACCELERATIONS
+from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.io import sinks, sources
+from gaussmix.selection import search
+from gaussmix.selection.candidates import CRITERIA
+from gaussmix.starts.methods import METHOD_NAMES
+
+USAGE_ERROR = 2  # argparse's
+DEMO_ROWS, LEAST_DEMO_ROWS, DEMO_SEED = 2_000_000, 1000, 1
+LAST_SEED = 2**32 - 1  # of NumPy's RandomState
+MOST_COUNTS = 1000  # numbers of components to try
+
+FILES, OUTPUTS = ", ".join(sources.FILE_READERS), ", ".join(sinks.ENDINGS)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments of every command."""
+    parser = _Parser(prog="gaussmix", description="Fit and use Gaussian mixtures.")
+    parser.add_argument("--version", action="version", version=f"gaussmix {config.version()}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(subparsers)
+    _add_fit(subparsers)
+    _add_select(subparsers)
+    _add_predict(subparsers)
+    _add_score(subparsers)
+    _add_sample(subparsers)
+    verifying = _command(subparsers, "verify", commands.verify)
+    verifying.add_argument("--isa", choices=dispatch.COMPILED, help="only this build")
+    _add_bench(subparsers)
+    _command(subparsers, "info", commands.info)
+    return parser
+
+
+def _add_demo(subparsers: Any) -> None:
+    parser = _command(subparsers, "demo", commands.demo)
+    rows = _integer(LEAST_DEMO_ROWS)
+    parser.add_argument("--rows", type=rows, default=DEMO_ROWS, metavar="N")
+    _add_seed(parser, "of the data and of the start", DEMO_SEED)
+    _add_threads(parser)
+    _add_output(parser, "picture, gaussmix-demo.png if not given", "gaussmix-demo.png")
+
+
+def _add_fit(subparsers: Any) -> None:
+    defaults = GaussianMixture()
+    parser = _command(subparsers, "fit", commands.fit)
+    _add_file(parser)
+    add = parser.add_argument
+    count, starts = "number of components", "starts, the best is kept"
+    add("-k", "--components", type=_integer(1), required=True, metavar="K", help=count)
+    add("--covariance", choices=STRUCTURES, default=defaults.covariance_type)
+    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
+    add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
+    add("--tol", type=float, default=defaults.tol, help="least change to go on")
+    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
+    add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
+    add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
+    _add_seed(parser, "of the start; without one, every fit starts elsewhere")
+    _add_weights(parser)
+    online = "one step of online EM for each few MB of the file, which is read once"
+    add("--partial", action="store_true", help=online)
+    cluster = "of a Dask cluster whose workers see the file under the same path"
+    add("--scheduler", metavar="ADDRESS", help=cluster)
+    progress_file = "go on from this file, if it is there, and keep the fit's progress in it"
+    add("--checkpoint", type=_file, metavar="FILE", help=progress_file)
+    seconds = "between writings of the checkpoint, at least"
+    interval = defaults.checkpoint_interval
+    add("--checkpoint-interval", type=float, default=interval, metavar="SECONDS", help=seconds)
+    _add_threads(parser)
+    _add_output(parser, "model (.npz)")
+
+
+def _add_select(subparsers: Any) -> None:
+    defaults = GaussianMixture(**search.DEFAULTS)
+    parser = _command(subparsers, "select", commands.select)
+    _add_file(parser)
+    add = parser.add_argument
+    counts, types = "numbers of components, such as 1-10 or 2,4,8", "all, or some: full,tied"
+    add("-k", "--components", type=_counts, default="1-10", metavar="K", help=counts)
+    add("--covariance-types", type=_structures, default=STRUCTURES, metavar="TYPES", help=types)
+    add("--criterion", choices=CRITERIA, default="bic", help="what to choose by")
+    add("--splits", type=_integer(2), default=5, metavar="N", help="parts held out in turn, for cv")
+    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
+    add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
+    add("--tol", type=float, default=defaults.tol, help="least change to go on")
+    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
+    add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
+    _add_seed(parser, "of the starts; without one, every run starts elsewhere")
+    _add_weights(parser)
+    add("--plot", type=_file, metavar="PICTURE", help="curves of the criterion")
+    _add_threads(parser)
+    add("-o", "--output", type=_file, metavar="OUT", help="the best model (.npz)")
+
+
+def _add_predict(subparsers: Any) -> None:
+    parser = _command(subparsers, "predict", commands.predict)
+    _add_model(parser)
+    _add_file(parser)
+    parser.add_argument("--proba", action="store_true", help="probabilities instead of components")
+    _add_threads(parser)
+    _add_output(parser, f"predictions ({OUTPUTS})")
+
+
+def _add_score(subparsers: Any) -> None:
+    parser = _command(subparsers, "score", commands.score)
+    _add_model(parser)
+    _add_file(parser)
+    _add_threads(parser)
+
+
+def _add_sample(subparsers: Any) -> None:
+    parser = _command(subparsers, "sample", commands.sample)
+    _add_model(parser)
+    add = parser.add_argument
+    add("-n", "--rows", type=_integer(1), required=True, metavar="N", help="number of rows")
+    _add_seed(parser, "repeats the same rows")
+    _add_output(parser, f"rows ({OUTPUTS})")
+
+
+def _add_bench(subparsers: Any) -> None:
+    parser = _command(subparsers, "bench", commands.bench)
+    add = parser.add_argument
+    add("--only", metavar="REGEX", help="only what has this in its name, as 'K=16' or 'predict'")
+    add("-o", "--output", type=Path, metavar="FOLDER", help="for JSON and Markdown")
+
+
+def _command(
+    subparsers: Any, name: str, function: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    text = str(function.__doc__)
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=function)
+    return parser
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", type=_file, metavar="FILE", help=f"rows ({FILES})")
+    names = "columns to read, by name or number from 0, such as a,b,c; all if not given"
+    add("--columns", type=_columns, metavar="COLUMNS", help=names)
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    text = "weights of the rows: a column of the file, or a file with one"
+    parser.add_argument("--weights", type=_column, metavar="COLUMN|FILE", help=text)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=_file, metavar="MODEL", help="saved model (.npz)")
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_integer(1), metavar="N", help="all CPUs if not given")
+
+
+def _add_seed(parser: argparse.ArgumentParser, text: str, default: int | None = None) -> None:
+    parser.add_argument("--seed", type=_integer(0, LAST_SEED), default=default, help=text)
+
+
+def _add_output(parser: argparse.ArgumentParser, text: str, default: str | None = None) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=_file,
+        metavar="OUT",
+        required=default is None,
+        default=default,
+        help=text,
+    )
+
+
+def _integer(low: int, high: float = math.inf) -> Callable[[str], int]:
+    bounds = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
+
+    def integer(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"an integer {bounds} is wanted, got {text!r}")
+        return number
+
+    return integer
+
+
+def _counts(text: str) -> list[int]:
+    """Numbers and ranges of them, with commas between."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([1-9]\d*)(?:-([1-9]\d*))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 <= last - first < MOST_COUNTS:
+            raise argparse.ArgumentTypeError(
+                f"numbers such as 1-10 or 2,4,8 are wanted, at most {MOST_COUNTS}, got {text!r}"
+            )
+        found.update(range(first, last + 1))
+    return sorted(found)
+
+
+def _columns(text: str) -> list[str | int]:
+    return [_column(part.strip()) for part in text.split(",")]
+
+
+def _column(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+def _structures(text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in STRUCTURES:
+            raise argparse.ArgumentTypeError(
+                f"some of {', '.join(STRUCTURES)} are wanted, with commas between, got {text!r}"
+            )
+    return names
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.name or text.endswith(("/", os.sep)):
+        raise argparse.ArgumentTypeError(f"the name of a file is wanted, got {text!r}")
+    return path
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"gaussmix: error: {message} (see {self.prog} --help)\n")
