@@ -9,6 +9,7 @@ import pytest
 
 CORE = Path(__file__).resolve().parents[1] / "src/gaussmix/_core"
 PIECES = ("layout", "packing", "log_density", "posterior", "moments", "vector_math")
+PARTS = ("blocks.pxi", "waves.pxi", "seeding.pxi")  # of kernels.pyx, those with loops
 
 # Anything of Python's or Cython's runtime but names of types, constants and functions of our own.
 RUNTIME = re.compile(r"\b(?:__Pyx_\w+|Py[A-Z]\w*|_Py\w+|Py_(?!ssize_t)\w+)\b")
@@ -34,9 +35,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def declared(name: str) -> list[str]:
-    """The functions that a file of the floor declares `noexcept nogil`."""
+    """The functions that a file declares `noexcept nogil`, by the names `module_function`."""
     source = re.sub(r"#.*", "", (CORE / name).read_text())
-    module = name.partition(".")[0]
+    module = "kernels" if name in PARTS else name.partition(".")[0]
     pattern = r"^cdef (?:inline )?\w+ (\w+)\([^)]*\) noexcept nogil:"
     return [f"{module}_{function}" for function in re.findall(pattern, source, re.M)]
 
@@ -49,7 +50,17 @@ def test_every_inline_piece_can_neither_raise_nor_take_the_lock(name: str) -> No
     assert len(declared(name)) == len(everything) > 0
 
 
-@pytest.mark.parametrize("name", [*(f"{piece}.pxd" for piece in PIECES), "kernels.pyx"])
+def test_every_part_of_the_kernels_is_one_of_these() -> None:
+    if not (CORE / "kernels.pyx").exists():
+        pytest.skip("no sources beside the tests")
+    included = re.findall(r'^include "(\S+)"$', (CORE / "kernels.pyx").read_text(), re.M)
+    assert sorted(included) == sorted(path.name for path in CORE.glob("*.pxi"))
+    assert set(PARTS) == {
+        name for name in included if "noexcept nogil:" in (CORE / name).read_text()
+    }
+
+
+@pytest.mark.parametrize("name", [*(f"{piece}.pxd" for piece in PIECES), *PARTS])
 def test_no_python_hides_in_the_hot_loops(name: str, functions: dict[str, str]) -> None:
     checked = declared(name)
     assert checked

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from importlib.util import find_spec
+from inspect import getdoc, isfunction
 from itertools import combinations, product
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,19 +12,24 @@ import pytest
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.density import LOG_LOWEST, STRUCTURES, Density, factors_shape
-from gaussmix._core.interface import Kernels
+from gaussmix._core.density import GROUP_ROWS, LOG_LOWEST, STRUCTURES, Density, factors_shape
+from gaussmix._core.interface import Estimates, Kernels
 from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
 Array: TypeAlias = NDArray[Any]
 
-GROUP = 1024  # rows whose sums are added up before they join the total
-BLOCK = 512  # rows at most that are worked on at a time
+BUILDS = dispatch.available() if find_spec("gaussmix._core.build_info") else ("reference",)
+MODULES = [
+    dispatch.load(name).kernels(np.dtype(dtype)) for name in BUILDS for dtype in ("f4", "f8")
+]
+GROUP = GROUP_ROWS
+BLOCK = MODULES[0].BLOCK_ROWS
+PANELS = sorted({module.PANEL_ROWS for module in MODULES})
 
-# Panels hold 4 to 32 rows, tiles up to 6 components and 6 features.
 AROUND = (BLOCK - 1, BLOCK, BLOCK + 1, 1000, GROUP - 1, GROUP, GROUP + 1, 2 * GROUP + BLOCK + 1)
-SAMPLES = (1, 2, 3, 7, 8, 9, 16, 17, 33, *AROUND)
+SAMPLES = sorted({1, 2, 3, *(panel + i for panel in PANELS for i in (0, 1)), *AROUND})
+# Tiles have up to 6 components and 6 features.
 FEATURES = (1, 2, 3, 5, 8, 17)
 COMPONENTS = (1, 2, 3, 4, 5, 6, 7, 13)
 THREADS = (1, 2, 3)
@@ -84,7 +91,7 @@ def cases() -> list[Case]:
     return [
         Case(
             *tile,
-            n_samples=SAMPLES[i % len(SAMPLES)],
+            n_samples=SAMPLES[(3 * i + i // 24) % len(SAMPLES)],  # meets all, whatever their number
             n_threads=THREADS[i % len(THREADS)],
             kind=KINDS[i // 3 % len(KINDS)],
             weighted=i // 9 % 2 == 1,
@@ -354,6 +361,28 @@ def test_any_two_sizes_structures_and_dtypes_meet_in_a_case() -> None:
         assert set(zip(one, other, strict=True)) == set(product(set(one), set(other)))
     assert set(columns[4]) == set(SAMPLES)
     assert set(columns[6]) == set(KINDS)
+
+
+def test_builds_differ_in_their_panels_alone() -> None:
+    for module in MODULES:
+        assert vars(module)["GROUP_ROWS"] == GROUP
+        assert module.BLOCK_ROWS == BLOCK
+        assert GROUP % BLOCK == BLOCK % module.PANEL_ROWS == 0
+
+
+def first_lines(module: object, protocol: type) -> dict[str, str]:
+    """The first line of the docstring of every function that a protocol asks for, by name."""
+    names = [name for name, value in vars(protocol).items() if isfunction(value) and name[0] != "_"]
+    assert names
+    return {name: (getdoc(getattr(module, name)) or "").split("\n")[0] for name in names}
+
+
+def test_compiled_functions_say_what_the_reference_says(compiled: tuple[str, ...]) -> None:
+    says = first_lines(reference, Kernels)
+    assert all(says.values())
+    for isa, dtype in product(compiled, TOLERANCES):
+        assert first_lines(dispatch.load(isa).kernels(np.dtype(dtype)), Kernels) == says
+    assert first_lines(dispatch.estimates(), Estimates) == first_lines(reference, Estimates)
 
 
 def run_all(problem: Problem, n_threads: int = 1) -> dict[str, Array]:

@@ -1,15 +1,16 @@
-"""The memory of arrays that were checked, and of structures by their number."""
+"""The memory of arrays that were checked, and covariance structures as numbers."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
-cdef enum Form:  # of the factors
+cdef enum Structure:  # of covariances, which says what their factors are
     FULL  # a triangle per component
     TIED  # one triangle
     DIAG  # a number per component and feature
     SPHERICAL  # a number per component
 
 
-cdef inline Form form_of(structure) except *:
+cdef inline Structure structure_of(structure) except *:
+    """The number of a structure, which was checked."""
     return (FULL if structure == "full" else TIED if structure == "tied" else
             DIAG if structure == "diag" else SPHERICAL)
 
@@ -23,6 +24,7 @@ cdef inline void* address(array) except? NULL:
 
 
 cdef inline void* writable(array) except? NULL:
+    """Where the numbers of a checked array lie, to be written; an error if it is read-only."""
     cdef Py_buffer buffer
     PyObject_GetBuffer(array, &buffer, PyBUF_WRITABLE)
     PyBuffer_Release(&buffer)

@@ -12,7 +12,7 @@ from gaussmix._core.types import FloatArray, Structure
 FLOAT64, INT32, INT64 = np.dtype(np.float64), np.dtype(np.int32), np.dtype(np.int64)
 
 
-def check_array(name: str, array: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def require_array(name: str, array: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Raise unless `array` is a C-contiguous ndarray of that shape and dtype."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a numpy array, got {type(array).__name__}")
@@ -24,7 +24,7 @@ def check_array(name: str, array: object, shape: tuple[int, ...], dtype: np.dtyp
         raise ValueError(f"{name} must be C-contiguous")
 
 
-def check_rows(X: object) -> tuple[int, int]:
+def require_rows(X: object) -> tuple[int, int]:
     """Raise unless X is a block of rows a kernel can read; return (n_samples, n_features)."""
     if not isinstance(X, np.ndarray) or X.ndim != 2:
         raise TypeError(f"X must be a 2-dimensional numpy array, got {type(X).__name__}")
@@ -36,29 +36,29 @@ def check_rows(X: object) -> tuple[int, int]:
     return n_samples, n_features
 
 
-def check_matrices(matrices: object) -> None:
+def require_matrices(matrices: object) -> None:
     """Raise unless these are square matrices, (M, D, D), of at least one row."""
     shape: tuple[int, ...] = getattr(matrices, "shape", ())
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] == 0:
         raise ValueError(f"matrices must have shape (M, D, D), D at least 1, got {shape}")
-    check_array("matrices", matrices, shape, FLOAT64)
+    require_array("matrices", matrices, shape, FLOAT64)
 
 
-def check_moments(
+def require_moments(
     structure: Structure, shift: FloatArray, n_k: object, first: object, second: object
 ) -> None:
     """Raise unless these are the moments of components about a shift (K, D), K and D at least 1."""
-    _check_structure(structure)
+    _require_structure(structure)
     shape: tuple[int, ...] = getattr(shift, "shape", ())
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"shift must have shape (K, D), K and D at least 1, got {shape}")
-    check_array("shift", shift, shape, FLOAT64)
-    check_array("n_k", n_k, shape[:1], FLOAT64)
-    check_array("first", first, shape, FLOAT64)
-    check_array("second", second, factors_shape(structure, *shape), FLOAT64)
+    require_array("shift", shift, shape, FLOAT64)
+    require_array("n_k", n_k, shape[:1], FLOAT64)
+    require_array("first", first, shape, FLOAT64)
+    require_array("second", second, factors_shape(structure, *shape), FLOAT64)
 
 
-def check_estimates(
+def require_estimates(
     structure: Structure,
     shape: tuple[int, ...],
     weights: object,
@@ -67,37 +67,37 @@ def check_estimates(
     factors: object,
 ) -> None:
     """Raise unless these are arrays for parameters (K, D); covariances may be None."""
-    _check_structure(structure)
+    _require_structure(structure)
     if 0 in shape:
         raise ValueError(f"means must have shape (K, D), K and D at least 1, got {shape}")
-    check_array("means", means, shape, FLOAT64)
-    check_array("weights", weights, shape[:1], FLOAT64)
+    require_array("means", means, shape, FLOAT64)
+    require_array("weights", weights, shape[:1], FLOAT64)
     spread = factors_shape(structure, *shape)
-    check_array("factors", factors, spread, FLOAT64)
+    require_array("factors", factors, spread, FLOAT64)
     if covariances is not None:
-        check_array("covariances", covariances, spread, FLOAT64)
+        require_array("covariances", covariances, spread, FLOAT64)
 
 
-def check_pass(
+def require_pass(
     X: NDArray[np.floating],
     density: Density,
     n_threads: int,
     sample_weight: object = None,
 ) -> tuple[int, int, int]:
     """Raise unless rows, weights, constants and thread count fit together; return (N, K, D)."""
-    n_samples, n_features = check_rows(X)
-    _check_structure(density.structure)
+    n_samples, n_features = require_rows(X)
+    _require_structure(density.structure)
     n_components = len(density.means)
-    check_array("center", density.center, (n_features,), FLOAT64)
-    check_array("means", density.means, (n_components, n_features), FLOAT64)
+    require_array("center", density.center, (n_features,), FLOAT64)
+    require_array("means", density.means, (n_components, n_features), FLOAT64)
     shape = factors_shape(density.structure, n_components, n_features)
-    check_array("factors", density.factors, shape, FLOAT64)
-    check_array("log_scales", density.log_scales, (n_components,), FLOAT64)
-    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    require_array("factors", density.factors, shape, FLOAT64)
+    require_array("log_scales", density.log_scales, (n_components,), FLOAT64)
+    _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_samples, n_components, n_features
 
 
-def check_lloyd(
+def require_lloyd(
     X: NDArray[np.floating],
     sample_weight: object,
     centers: FloatArray,
@@ -107,17 +107,17 @@ def check_lloyd(
     n_threads: int,
 ) -> tuple[int, int, int]:
     """Raise unless the arguments of `lloyd` fit together; return (N, K, D)."""
-    n_samples, n_features = check_rows(X)
+    n_samples, n_features = require_rows(X)
     n_clusters = len(centers)
-    check_array("centers", centers, (n_clusters, n_features), FLOAT64)
-    check_array("labels", labels, (n_samples,), INT32)
-    check_array("n_k", n_k, (n_clusters,), FLOAT64)
-    check_array("totals", totals, (2,), FLOAT64)
-    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    require_array("centers", centers, (n_clusters, n_features), FLOAT64)
+    require_array("labels", labels, (n_samples,), INT32)
+    require_array("n_k", n_k, (n_clusters,), FLOAT64)
+    require_array("totals", totals, (2,), FLOAT64)
+    _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_samples, n_clusters, n_features
 
 
-def check_em(
+def require_em(
     X: NDArray[np.floating],
     sample_weight: object,
     structure: Structure,
@@ -129,17 +129,17 @@ def check_em(
     n_threads: int,
 ) -> tuple[int, int]:
     """Raise unless the arguments of `em` fit together; return (K, D)."""
-    n_samples, n_features = check_rows(X)
+    n_samples, n_features = require_rows(X)
     if n_samples < 1:
         raise ValueError("em needs at least one row, got none")
     n_components = len(means)
-    check_estimates(structure, (n_components, n_features), weights, means, covariances, factors)
-    check_array("bounds", bounds, (len(bounds),), FLOAT64)
-    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    require_estimates(structure, (n_components, n_features), weights, means, covariances, factors)
+    require_array("bounds", bounds, (len(bounds),), FLOAT64)
+    _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_components, n_features
 
 
-def check_seeding(
+def require_seeding(
     X: NDArray[np.floating],
     sample_weight: object,
     uniforms: object,
@@ -148,39 +148,39 @@ def check_seeding(
     n_threads: int,
 ) -> tuple[int, int]:
     """Raise unless the arguments of `plus_plus` fit together; return (K, D)."""
-    n_samples, n_features = check_rows(X)
+    n_samples, n_features = require_rows(X)
     n_clusters = len(chosen)
     if n_samples < 1 or n_clusters < 1 or index(n_trials) < 1:
         raise ValueError(
             "plus_plus needs at least one row, one cluster and one trial, got "
             f"{n_samples}, {n_clusters} and {n_trials}"
         )
-    check_array("chosen", chosen, (n_clusters,), INT64)
-    check_array("uniforms", uniforms, (1 + (n_clusters - 1) * n_trials,), FLOAT64)
-    _check_weight_and_threads(sample_weight, n_samples, n_threads)
+    require_array("chosen", chosen, (n_clusters,), INT64)
+    require_array("uniforms", uniforms, (1 + (n_clusters - 1) * n_trials,), FLOAT64)
+    _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_clusters, n_features
 
 
-def _check_structure(structure: str) -> None:
+def _require_structure(structure: str) -> None:
     if structure not in STRUCTURES:
         raise ValueError(f"structure must be one of {STRUCTURES}, got {structure!r}")
 
 
-def _check_weight_and_threads(sample_weight: object, n_samples: int, n_threads: int) -> None:
+def _require_weight_and_threads(sample_weight: object, n_samples: int, n_threads: int) -> None:
     if sample_weight is not None:
-        check_array("sample_weight", sample_weight, (n_samples,), FLOAT64)
+        require_array("sample_weight", sample_weight, (n_samples,), FLOAT64)
     if index(n_threads) < 1:
         raise ValueError(f"n_threads must be at least 1, got {n_threads}")
 
 
-def check_sums(
+def require_sums(
     density: Density, n_k: object, first: object, second: object, totals: object
 ) -> None:
     """Raise unless the arrays a pass adds to have the shapes that the density implies."""
     n_components, n_features = density.means.shape
-    check_array("n_k", n_k, (n_components,), FLOAT64)
-    check_array("first", first, (n_components, n_features), FLOAT64)
+    require_array("n_k", n_k, (n_components,), FLOAT64)
+    require_array("first", first, (n_components, n_features), FLOAT64)
     if second is not None:
         shape = factors_shape(density.structure, n_components, n_features)
-        check_array("second", second, shape, FLOAT64)
-    check_array("totals", totals, (2,), FLOAT64)
+        require_array("second", second, shape, FLOAT64)
+    require_array("totals", totals, (2,), FLOAT64)

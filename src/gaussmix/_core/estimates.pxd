@@ -1,9 +1,9 @@
 """What the kernels need of `estimates`, compiled once: its results have the same bits for all."""
 
-from gaussmix._core.arrays cimport Form
+from gaussmix._core.arrays cimport Structure
 
 cdef struct Size:
-    Form form
+    Structure structure
     Py_ssize_t n_components
     Py_ssize_t n_features
 
@@ -23,7 +23,7 @@ cdef struct Estimates:
     double* factors
 
 
-cdef struct Constants:  # of a density, as `constants.Density` describes them
+cdef struct Constants:  # of a density, as `density.Density` describes them
     double* center
     double* means
     const double* factors

@@ -6,10 +6,10 @@ from scipy.linalg.cython_lapack cimport dpotrf, dtrtri
 
 import numpy as np
 
-from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED, address, form_of, writable
+from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED, address, structure_of, writable
 
 from gaussmix._core.checks import (
-    FLOAT64, check_array, check_estimates, check_matrices, check_moments,
+    FLOAT64, require_array, require_estimates, require_matrices, require_moments,
 )
 from gaussmix._core.density import EMPTY, EPS, LOG_2_PI, PIVOT_NOISE, RESOLUTION
 
@@ -24,8 +24,9 @@ def maximise(
     structure, shift, n_k, first, second, double row_weight, double reg_covar,
     weights, means, covariances, factors,
 ):
-    check_moments(structure, shift, n_k, first, second)
-    check_estimates(structure, shift.shape, weights, means, covariances, factors)
+    """The M-step: parameters that maximise the expected log-likelihood (Bishop, PRML, 9.24-26)."""
+    require_moments(structure, shift, n_k, first, second)
+    require_estimates(structure, shift.shape, weights, means, covariances, factors)
     cdef Size size = size_of(structure, shift)
     cdef Moments given = moments_in(shift, n_k, first, second)
     cdef Estimates found = estimates_in((weights, means, covariances, factors))
@@ -37,11 +38,12 @@ def maximise(
 
 
 def density_constants(structure, weights, means, factors, dtype, center, deviations, log_scales):
+    """What `Density` holds of a mixture, for rows of a precision."""
     k, d = means.shape
-    check_estimates(structure, (k, d), weights, means, None, factors)
-    check_array("center", center, (d,), FLOAT64)
-    check_array("deviations", deviations, (k, d), FLOAT64)
-    check_array("log_scales", log_scales, (k,), FLOAT64)
+    require_estimates(structure, (k, d), weights, means, None, factors)
+    require_array("center", center, (d,), FLOAT64)
+    require_array("deviations", deviations, (k, d), FLOAT64)
+    require_array("log_scales", log_scales, (k,), FLOAT64)
     cdef Size size = size_of(structure, means)
     cdef Estimates given = Estimates(
         <double*>address(weights), <double*>address(means), NULL, <double*>address(factors))
@@ -52,8 +54,9 @@ def density_constants(structure, weights, means, factors, dtype, center, deviati
 
 
 def precision_factors(covariances, factors):
-    check_matrices(covariances)
-    check_array("factors", factors, covariances.shape, FLOAT64)
+    """Upper factors of the inverses, from C = L L' U = inv(L)', into `factors` (M, D, D)."""
+    require_matrices(covariances)
+    require_array("factors", factors, covariances.shape, FLOAT64)
     cdef Size size = Size(FULL, covariances.shape[0], covariances.shape[1])
     cdef const double* given = <const double*>address(covariances)
     cdef double* found = <double*>writable(factors)
@@ -62,16 +65,19 @@ def precision_factors(covariances, factors):
 
 
 cdef Size size_of(structure, means) except *:
-    return Size(form_of(structure), means.shape[0], means.shape[1])
+    """The structure and size of a mixture with these means (K, D)."""
+    return Size(structure_of(structure), means.shape[0], means.shape[1])
 
 
 cdef Moments moments_in(shift, n_k, first, second) except *:
+    """The moments that lie in these arrays, with row_weight 1."""
     return Moments(
         <const double*>address(shift), <const double*>address(n_k), <const double*>address(first),
         <const double*>address(second), 1)
 
 
 cdef Estimates estimates_in(arrays) except *:
+    """The estimates that lie in these arrays, to be written."""
     weights, means, covariances, factors = arrays
     return Estimates(
         <double*>writable(weights), <double*>writable(means), <double*>writable(covariances),
@@ -79,6 +85,7 @@ cdef Estimates estimates_in(arrays) except *:
 
 
 cdef void copy_estimates(const Size* size, const Estimates* given, Estimates* found) noexcept nogil:
+    """Copy all numbers of a mixture."""
     cdef Py_ssize_t n = size.n_components
     memcpy(found.weights, given.weights, n * sizeof(double))
     memcpy(found.means, given.means, n * size.n_features * sizeof(double))
@@ -106,17 +113,19 @@ cdef void find_constants(
 
 
 cdef inline bint has_matrices(const Size* size) noexcept nogil:
-    return size.form == FULL or size.form == TIED
+    """Whether covariances are matrices."""
+    return size.structure == FULL or size.structure == TIED
 
 
 cdef inline Py_ssize_t n_variances(const Size* size) noexcept nogil:
-    if size.form == SPHERICAL:
+    """Variances in all covariances, those on the diagonals of matrices."""
+    if size.structure == SPHERICAL:
         return size.n_components
-    return size.n_features * (1 if size.form == TIED else size.n_components)
+    return size.n_features * (1 if size.structure == TIED else size.n_components)
 
 
 cdef inline Py_ssize_t n_numbers(const Size* size) noexcept nogil:
-    """Of all covariances."""
+    """Numbers in all covariances."""
     return n_variances(size) * (size.n_features if has_matrices(size) else 1)
 
 
@@ -131,6 +140,7 @@ cdef inline double weight_of(const Moments* given, Py_ssize_t k) noexcept nogil:
 
 
 cdef double total_weight(const Size* size, const Moments* given) noexcept nogil:
+    """The weight of all components."""
     cdef double total = 0
     cdef Py_ssize_t k
     for k in range(size.n_components):
@@ -139,7 +149,7 @@ cdef double total_weight(const Size* size, const Moments* given) noexcept nogil:
 
 
 cdef bint find_weights(const Size* size, const Moments* given, Estimates* found) noexcept nogil:
-    """And means, relative to the shift for now. Tell whether every component has rows."""
+    """Find weights, and means relative to the shift. Tell whether every component has rows."""
     cdef Py_ssize_t d = size.n_features
     cdef double total = total_weight(size, given)
     cdef bint all_filled = True
@@ -157,7 +167,7 @@ cdef bint find_weights(const Size* size, const Moments* given, Estimates* found)
 cdef void find_covariances(
     const Size* size, const Moments* given, double reg_covar, Estimates* found
 ) noexcept nogil:
-    """Second moments about the means, which are relative to the shift."""
+    """Find second moments about the means, which are relative to the shift."""
     cdef Py_ssize_t d = size.n_features
     cdef const double* second = given.second
     cdef double* covariance = found.covariances
@@ -165,20 +175,20 @@ cdef void find_covariances(
     cdef double weight = total_weight(size, given)
     cdef double squares
     cdef Py_ssize_t k, i, j
-    for i in range(n_numbers(size) if size.form == TIED else 0):
+    for i in range(n_numbers(size) if size.structure == TIED else 0):
         covariance[i] = second[i] / weight
     for k in range(size.n_components):
         weight = weight_of(given, k)
-        if size.form == FULL:
+        if size.structure == FULL:
             for i in range(d):
                 for j in range(d):
                     covariance[i * d + j] = second[i * d + j] / weight - mean[i] * mean[j]
             second, covariance = second + d * d, covariance + d * d
-        elif size.form == TIED:
+        elif size.structure == TIED:
             for i in range(d):
                 for j in range(d):
                     covariance[i * d + j] -= found.weights[k] * mean[i] * mean[j]
-        elif size.form == DIAG:
+        elif size.structure == DIAG:
             for i in range(d):
                 covariance[i] = second[i] / weight - mean[i] * mean[i]
             second, covariance = second + d, covariance + d
@@ -195,7 +205,7 @@ cdef void find_covariances(
 cdef void find_factors(
     const Size* size, const double* covariances, double* factors
 ) noexcept nogil:
-    """Of the precisions; not finite where a covariance is not positive definite."""
+    """Find the precisions' factors, not finite where a covariance is not positive definite."""
     cdef Py_ssize_t d = size.n_features
     cdef Py_ssize_t i
     if has_matrices(size):
@@ -207,7 +217,7 @@ cdef void find_factors(
 
 
 cdef void factorise(const double* covariance, int n, double* factor) noexcept nogil:
-    """Rows are LAPACK's columns: its lower triangle becomes the upper one of the factor."""
+    """Find one factor. LAPACK's columns are rows here, so its lower triangle is the upper one."""
     cdef Py_ssize_t i, j
     cdef int info
     for i in range(n):
@@ -225,7 +235,7 @@ cdef void factorise(const double* covariance, int n, double* factor) noexcept no
 
 
 cdef double add_shift(const Size* size, const Moments* given, Estimates* found) noexcept nogil:
-    """To the means; return the largest square of what they were before."""
+    """Add the shift to the means; return the largest square of what they were before."""
     cdef double largest = 0
     cdef Py_ssize_t i
     for i in range(size.n_components * size.n_features):
@@ -237,7 +247,7 @@ cdef double add_shift(const Size* size, const Moments* given, Estimates* found) 
 cdef bint is_sound(
     const Size* size, const Moments* given, const Estimates* found, double largest_move
 ) noexcept nogil:
-    """Whether no pivot may be rounding error: a bound for all of them, in a few operations."""
+    """Tell whether all is finite and no pivot may be rounding error, by one bound for all."""
     cdef double largest_factor = 0
     cdef double largest = 0
     cdef double farthest = 0
@@ -260,8 +270,7 @@ cdef bint is_sound(
 cdef void centre(
     const Size* size, const Estimates* given, bint single, Constants* found
 ) noexcept nogil:
-    """The mean of the mixture, and those of its components relative to it, as a precision has
-    them."""
+    """Find the mixture's mean, and its components' relative to it, rounded to a precision."""
     cdef Py_ssize_t d = size.n_features
     cdef double total = 0
     cdef double middle
@@ -279,22 +288,23 @@ cdef void centre(
 
 
 cdef inline double rounded(double value, bint single) noexcept nogil:
+    """A value as it is in single or double precision."""
     return <float>value if single else value
 
 
 cdef void find_log_scales(
     const Size* size, const Estimates* given, double* log_scales
 ) noexcept nogil:
-    """Logarithms of the weights and of what makes the densities integrate to one."""
+    """Find the logarithms of the weights times what makes the densities integrate to one."""
     cdef Py_ssize_t d = size.n_features
-    cdef Py_ssize_t step = n_variances(size) // size.n_components if size.form != TIED else 0
-    cdef Py_ssize_t n = 1 if size.form == SPHERICAL else d  # factors of a component
+    cdef Py_ssize_t step = n_variances(size) // size.n_components if size.structure != TIED else 0
+    cdef Py_ssize_t n = 1 if size.structure == SPHERICAL else d  # factors of a component
     cdef double log_determinant
     cdef Py_ssize_t k, i
     for k in range(size.n_components):
         log_determinant = 0
         for i in range(n):
             log_determinant += log(given.factors[variance_at(size, k * step + i)])
-        if size.form == SPHERICAL:
+        if size.structure == SPHERICAL:
             log_determinant *= d
         log_scales[k] = log(given.weights[k]) + log_determinant - d * HALF_LOG_2_PI

@@ -23,6 +23,12 @@ KERNELS = (
 class Kernels(Protocol):
     """A module of kernels. `_core.reference` says what each function computes."""
 
+    BLOCK_ROWS: int
+    """Rows at most that are worked on at a time."""
+
+    PANEL_ROWS: int
+    """Rows that go side by side through every loop, in vectors."""
+
     def log_density(self, X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None: ...
 
     def log_likelihood(self, X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None: ...

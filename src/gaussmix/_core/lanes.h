@@ -71,7 +71,7 @@ static const gmx_real gmx_exp2_coefficients[GMX_EXP2_DEGREE] = {
 #endif
 
 #define GMX_VECTORS 2    /* vectors of samples side by side in a panel */
-#define GMX_COMPONENTS 6 /* at most in a tile; times GMX_VECTORS sums fit the registers */
+#define GMX_COMPONENTS 6 /* at most in a tile, so that GMX_VECTORS sums of each fit the registers */
 /* at most in a tile of triangles, where the sums of two columns and of their squares do */
 #define GMX_TRIANGLES ((GMX_REGISTERS - GMX_VECTORS - 1) / (3 * GMX_VECTORS))
 
@@ -96,11 +96,11 @@ GMX_INLINE gmx_vec gmx_gather(const gmx_real *p, ptrdiff_t stride)
     return out;
 }
 
-/* Ask for memory that will be read soon, which need not be there. */
+/* Prefetch memory that will be read soon; the address may be beyond an array's end. */
 GMX_INLINE void gmx_prefetch(const gmx_real *p) { __builtin_prefetch(p, 0, 2); }
 
 /* v, in a register from here on: a compiler short of them would read memory at every use. */
-GMX_INLINE gmx_vec gmx_held(gmx_vec v)
+GMX_INLINE gmx_vec gmx_in_register(gmx_vec v)
 {
 #if defined(__x86_64__)
     __asm__("" : "+x"(v));
@@ -110,8 +110,8 @@ GMX_INLINE gmx_vec gmx_held(gmx_vec v)
     return v;
 }
 
-/* x where a > b, else y, lane by lane; a comparison with NaN is false. The loop becomes a compare and
- * a blend; masks by hand did not. */
+/* x where a > b, else y, lane by lane; a comparison with NaN is false. Compilers make
+ * a compare and a blend of the loop, and did not of masks by hand. */
 GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
     gmx_vec out;
@@ -121,7 +121,7 @@ GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 }
 
 /* The larger of two, lane by lane; b where either is NaN. */
-GMX_INLINE gmx_vec gmx_larger(gmx_vec a, gmx_vec b)
+GMX_INLINE gmx_vec gmx_maximum(gmx_vec a, gmx_vec b)
 {
 #if defined(__AVX512F__) && defined(GMX_SINGLE)
     return _mm512_max_ps(a, b);
@@ -161,24 +161,24 @@ GMX_INLINE gmx_vec gmx_larger(gmx_vec a, gmx_vec b)
 /* Sums of neighbours: lane i is that of lanes i and i ^ s of a, or of b where i has the bit s. */
 #define GMX_OWN(i, s) ((i) & (s) ? GMX_LANES + (i) : (i))
 #define GMX_OTHER(i, s) (GMX_OWN(i, s) ^ (s))
-#define GMX_FOLD(a, b, s) \
+#define GMX_PAIR_SUMS(a, b, s) \
     (GMX_SHUFFLE(a, b, GMX_EACH(GMX_OWN, s)) + GMX_SHUFFLE(a, b, GMX_EACH(GMX_OTHER, s)))
 
 /* Lane i is the sum over all lanes of a[i], of which there are GMX_LANES; a is overwritten. */
 GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a)
 {
     for (int i = 0; i < GMX_LANES / 2; i++)
-        a[i] = GMX_FOLD(a[2 * i], a[2 * i + 1], 1);
+        a[i] = GMX_PAIR_SUMS(a[2 * i], a[2 * i + 1], 1);
 #if GMX_LANES >= 4
     for (int i = 0; i < GMX_LANES / 4; i++)
-        a[i] = GMX_FOLD(a[2 * i], a[2 * i + 1], 2);
+        a[i] = GMX_PAIR_SUMS(a[2 * i], a[2 * i + 1], 2);
 #endif
 #if GMX_LANES >= 8
     for (int i = 0; i < GMX_LANES / 8; i++)
-        a[i] = GMX_FOLD(a[2 * i], a[2 * i + 1], 4);
+        a[i] = GMX_PAIR_SUMS(a[2 * i], a[2 * i + 1], 4);
 #endif
 #if GMX_LANES >= 16
-    a[0] = GMX_FOLD(a[0], a[1], 8);
+    a[0] = GMX_PAIR_SUMS(a[0], a[1], 8);
 #endif
     return a[0];
 }
@@ -198,9 +198,9 @@ GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
     return a > b ? x : y;
 }
-GMX_INLINE gmx_vec gmx_larger(gmx_vec a, gmx_vec b) { return a > b ? a : b; }
+GMX_INLINE gmx_vec gmx_maximum(gmx_vec a, gmx_vec b) { return a > b ? a : b; }
 GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a) { return a[0]; }
-GMX_INLINE gmx_vec gmx_held(gmx_vec v) { return v; }
+GMX_INLINE gmx_vec gmx_in_register(gmx_vec v) { return v; }
 GMX_INLINE void gmx_prefetch(const gmx_real *p) { (void)p; }
 GMX_INLINE gmx_vec gmx_gather(const gmx_real *p, ptrdiff_t stride) { (void)stride; return *p; }
 

@@ -12,11 +12,11 @@ cdef extern from "lanes.h" nogil:
     real lane "gmx_lane" (vec v, int index)
     bits_t bits_of "gmx_bits" (vec v)
     vec from_bits "gmx_from_bits" (bits_t bits)
-    vec held "gmx_held" (vec v)
+    vec in_register "gmx_in_register" (vec v)
     vec gather "gmx_gather" (const real* values, ptrdiff_t stride)
     void prefetch "gmx_prefetch" (const real* p)
     vec lane_sums "gmx_lane_sums" (vec* vectors)
-    vec larger "gmx_larger" (vec a, vec b)
+    vec maximum "gmx_maximum" (vec a, vec b)
     vec where_greater "gmx_where_greater" (vec a, vec b, vec x, vec y)
 
     const int PANEL "GMX_PANEL"

@@ -6,20 +6,20 @@ Samples are lanes: rows are copied, centred, into panels of PANEL samples, featu
 
 so that every inner loop runs over samples. A feature of ones follows the last one: moments with
 it are the sums of lower order. The scores (log-densities, then responsibilities) of a panel lie
-the same way, score[panel][component][vector][lane]. Strides are odd numbers of vectors, or
-equal features of all panels would fall into one set of the cache.
+the same way, score[panel][component][vector][lane]. Strides are odd numbers of vectors: with
+even ones, the same feature of all panels would fall into one set of the cache.
 """
 
-from gaussmix._core.arrays cimport FULL, TIED, Form
+from gaussmix._core.arrays cimport FULL, TIED, Structure
 from gaussmix._core.lanes cimport (
     COMPONENTS, LANES, PANEL, TRIANGLES, VECTORS, gather, prefetch, real, splat, vec,
 )
 
 cdef enum:
-    FEW_FEATURES = 16  # up to which full factors leave the cache room for the next block's rows
+    FEW_FEATURES = 16  # with more, full factors leave the next block's rows no room in the cache
 
 cdef struct Mixture:
-    Form form
+    Structure structure
     double unit  # of log-densities: ln 2 where they will be exponentiated, otherwise 1
     Py_ssize_t n_components
     Py_ssize_t n_features
@@ -28,46 +28,47 @@ cdef struct Mixture:
     const real* factors  # packed as the density's tiles read them; NULL where they are 1
     const real* offsets  # -U_k' means_k, packed likewise
     const real* rotation  # the tied factor, as `rotate` reads it
-    const real* halves  # (K,), of which quadratic forms are taken
+    const real* q_scales  # (K,), times the quadratic forms: 1/2, or half a sphere's precision
     const real* log_scales  # (K,)
 
 cdef struct Block:  # of rows, and the workspace of one thread
-    Py_ssize_t n_rows  # samples, of which the last panel may have fewer than it holds
+    Py_ssize_t n_rows  # the last panel may hold fewer than PANEL
     Py_ssize_t n_panels
     Py_ssize_t x_stride  # vectors from panel to panel
     Py_ssize_t score_stride
     vec* x
     vec* score
-    vec* weight  # [panel][vector], in units of the job's, 0 beyond the last row
-    vec* top  # [panel][vector]: a row's largest log-density, then its log-likelihood
-    vec* scratch  # room for `scratch_values` numbers of each row
+    vec* weight  # [panel][vector], divided by the job's unit, 0 beyond the last row
+    vec* row_max  # [panel][vector]: a row's largest log-density, then its log-likelihood
+    vec* scratch  # `scratch_values` numbers for each row
 
 
-cdef inline Py_ssize_t odd(Py_ssize_t n) noexcept nogil:
+cdef inline Py_ssize_t make_odd(Py_ssize_t n) noexcept nogil:
+    """The least odd number that is not below n."""
     return n | 1
 
 
 cdef inline Py_ssize_t panel_features(const Mixture* mixture) noexcept nogil:
-    """Features that a panel has room for: the one of ones, and the tiles of rotated rows."""
+    """Features of a panel: D, the one of ones, and what fills the last tile of rotated rows."""
     cdef Py_ssize_t features = mixture.n_features + 1
-    if mixture.form == TIED:
+    if mixture.structure == TIED:
         features = (features + COMPONENTS - 1) // COMPONENTS * COMPONENTS
-    return odd(features)
+    return make_odd(features)
 
 
 cdef inline Py_ssize_t tile_size(Py_ssize_t left, Py_ssize_t most=COMPONENTS) noexcept nogil:
-    """Components of the next tile, `left` being still to do: as few tiles as possible, alike."""
+    """Components of the next tile, where `left` remain: few tiles, of nearly the same size."""
     cdef Py_ssize_t n_tiles = (left + most - 1) // most
     return (left + n_tiles - 1) // n_tiles
 
 
 cdef inline Py_ssize_t density_tile(const Mixture* mixture, Py_ssize_t left) noexcept nogil:
-    """The same for the tiles of the log-densities."""
-    return tile_size(left, TRIANGLES if mixture.form == FULL else COMPONENTS)
+    """Components of the next tile of log-densities, where `left` remain."""
+    return tile_size(left, TRIANGLES if mixture.structure == FULL else COMPONENTS)
 
 
 cdef inline int triangle_columns(const Py_ssize_t size) noexcept nogil:
-    """Columns of a tile of triangles that go together: one component has as many sums as two."""
+    """Columns that a tile of triangles takes at once: with one component twice as many."""
     return 4 if size == 1 else 2
 
 
@@ -78,7 +79,7 @@ cdef inline void load_rows(
     const double* sample_weight,  # (n_rows,) or NULL
     double weight_unit,
 ) noexcept nogil:
-    """Copy rows into panels, centred, and ask for the next block's. Lanes without a row are 0."""
+    """Copy rows into panels, centred, and prefetch the next block's. Lanes without a row are 0."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t p, i, s, n_here
     cdef vec* x = block.x
@@ -86,7 +87,7 @@ cdef inline void load_rows(
     cdef int v
     for p in range(block.n_panels):
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
-        for i in range(d if d <= FEW_FEATURES or mixture.form != FULL else 0):
+        for i in range(d if d <= FEW_FEATURES or mixture.structure != FULL else 0):
             prefetch(X + (block.n_panels * d + i) * PANEL)
         if n_here == PANEL and d == 1:
             for v in range(VECTORS):
@@ -115,3 +116,25 @@ cdef inline void load_rows(
         X += n_here * d
         if sample_weight != NULL:
             sample_weight += n_here
+
+
+cdef inline void write_scores(const Block* block, const Mixture* mixture, real* out) noexcept nogil:
+    """Copy scores from panels to rows, (n_rows, K)."""
+    cdef const real* score = <const real*>block.score
+    cdef Py_ssize_t p, s, k
+    for p in range(block.n_panels):
+        for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):
+            for k in range(mixture.n_components):
+                out[k] = score[k * PANEL + s]
+            out += mixture.n_components
+        score += make_odd(mixture.n_components) * PANEL
+
+
+cdef inline void write_row_max(
+    const Block* block, const Mixture* mixture, real* out
+) noexcept nogil:
+    """Copy what `row_max` holds, in units of 1, to (n_rows,)."""
+    cdef const real* row_max = <const real*>block.row_max
+    cdef Py_ssize_t s
+    for s in range(block.n_rows):
+        out[s] = <real>(row_max[s] * mixture.unit)

@@ -17,6 +17,7 @@ cdef enum Quadratic:  # the form of a tile's quadratic forms
 
 
 cdef inline void start_columns(const int n, const real* b, vec* y) noexcept nogil:
+    """Set the sums of n columns to b."""
     cdef int k, v
     for k in range(n):
         for v in range(VECTORS):
@@ -32,6 +33,7 @@ cdef inline void add_row(const int n, const real* u, const vec* x, vec* y) noexc
 
 
 cdef inline void add_squares(const int size, const vec* y, vec* q) noexcept nogil:
+    """Add the squares of y to q, component by component."""
     cdef int k
     for k in range(size * VECTORS):
         q[k] += y[k] * y[k]
@@ -45,9 +47,10 @@ cdef inline void square_triangles(
     const real* b,  # [j][component]
     vec* q,  # OUT: [component][vector]
 ) noexcept nogil:
-    """Columns j go together whose sums, and those of the squares, stay in registers.
+    """Add the squares of y_k = U_k'x + b_k to q, several columns at once.
 
-    Those left over are the first, of few rows, one by one.
+    The sums of these columns, and those of the squares, stay in registers. Columns that are left
+    over are the first ones, which have few rows, and are taken one by one.
     """
     cdef int columns = triangle_columns(size)
     cdef vec y[2 * TRIANGLES * VECTORS]
@@ -85,6 +88,7 @@ cdef inline void square_features(
     const real* b,
     vec* q,
 ) noexcept nogil:
+    """Add the squares of y_k = u_k x + b_k to q, feature by feature."""
     cdef vec y
     cdef Py_ssize_t j
     cdef int k, v
@@ -100,15 +104,15 @@ cdef inline void square_features(
         b += size
 
 
-cdef inline void tile_panels(
+cdef inline void score_tile(
     const Quadratic form, const int size, const Py_ssize_t d, Block* block,
     const Mixture* mixture, const vec* x, Py_ssize_t first,
 ) noexcept nogil:
-    """log_scale_k - half_k q_k of one tile, the components from `first`, over all panels."""
+    """Score one tile, the components from `first`, over all panels: log_scale_k - q_scale_k q_k."""
     cdef const real* u = mixture.factors + first * (d * (d + 1) // 2 if form == TRIANGULAR else d)
     cdef const real* b = mixture.offsets + first * d
     cdef const real* log_scales = mixture.log_scales + first
-    cdef const real* halves = mixture.halves + first
+    cdef const real* q_scales = mixture.q_scales + first
     cdef vec* score = block.score + first * VECTORS
     cdef vec q[TILE]
     cdef Py_ssize_t _
@@ -122,57 +126,58 @@ cdef inline void tile_panels(
             square_features(form, size, d, x, u, b, q)
         for k in range(size):
             for v in range(VECTORS):
-                score[k * VECTORS + v] = log_scales[k] - halves[k] * q[k * VECTORS + v]
+                score[k * VECTORS + v] = log_scales[k] - q_scales[k] * q[k * VECTORS + v]
         x += block.x_stride
         score += block.score_stride
 
 
-cdef inline void tiles(
+cdef inline void score_tiles(
     const Quadratic form, const Py_ssize_t d, Block* block, const Mixture* mixture, const vec* x
 ) noexcept nogil:
-    """All components, tile by tile, the tile's constants staying in the cache."""
+    """Score all components, tile by tile, so that a tile's constants stay in the cache."""
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t size
     while k < mixture.n_components:
         size = tile_size(mixture.n_components - k)
         # Sizes are spelled out, so that the compiler unrolls each tile into registers.
         if size == 6:
-            tile_panels(form, 6, d, block, mixture, x, k)
+            score_tile(form, 6, d, block, mixture, x, k)
         elif size == 5:
-            tile_panels(form, 5, d, block, mixture, x, k)
+            score_tile(form, 5, d, block, mixture, x, k)
         elif size == 4:
-            tile_panels(form, 4, d, block, mixture, x, k)
+            score_tile(form, 4, d, block, mixture, x, k)
         elif size == 3:
-            tile_panels(form, 3, d, block, mixture, x, k)
+            score_tile(form, 3, d, block, mixture, x, k)
         elif size == 2:
-            tile_panels(form, 2, d, block, mixture, x, k)
+            score_tile(form, 2, d, block, mixture, x, k)
         else:
-            tile_panels(form, 1, d, block, mixture, x, k)
+            score_tile(form, 1, d, block, mixture, x, k)
         k += size
 
 
-cdef inline void triangle_tiles(
+cdef inline void score_triangle_tiles(
     const Py_ssize_t d, Block* block, const Mixture* mixture
 ) noexcept nogil:
+    """Score all components with full factors, whose tiles are of TRIANGLES at most."""
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t size
     while k < mixture.n_components:
         size = density_tile(mixture, mixture.n_components - k)
         if size == TRIANGLES:
-            tile_panels(TRIANGULAR, TRIANGLES, d, block, mixture, block.x, k)
+            score_tile(TRIANGULAR, TRIANGLES, d, block, mixture, block.x, k)
         elif TRIANGLES > 3 and size == 3:
-            tile_panels(TRIANGULAR, 3, d, block, mixture, block.x, k)
+            score_tile(TRIANGULAR, 3, d, block, mixture, block.x, k)
         elif TRIANGLES > 2 and size == 2:
-            tile_panels(TRIANGULAR, 2, d, block, mixture, block.x, k)
+            score_tile(TRIANGULAR, 2, d, block, mixture, block.x, k)
         else:
-            tile_panels(TRIANGULAR, 1, d, block, mixture, block.x, k)
+            score_tile(TRIANGULAR, 1, d, block, mixture, block.x, k)
         k += size
 
 
 cdef inline void rotate(Block* block, const Mixture* mixture) noexcept nogil:
     """y = U'z of every row into the scratch, laid out as x: the tied factor, applied once.
 
-    Features go COMPONENTS at a time; the last tile's surplus, of factors 0, is nobody's.
+    Features go COMPONENTS at a time. Factors 0 fill the last tile; their results are not read.
     """
     cdef Py_ssize_t d = mixture.n_features
     cdef const real* u = mixture.rotation
@@ -201,20 +206,20 @@ cdef inline void rotate(Block* block, const Mixture* mixture) noexcept nogil:
 
 
 cdef inline void score_rows(Block* block, const Mixture* mixture) noexcept nogil:
-    """Log-densities of the block's rows into `score`."""
+    """Find the log-densities of the block's rows, `score`."""
     cdef Py_ssize_t d = mixture.n_features
-    if mixture.form == TIED:
+    if mixture.structure == TIED:
         rotate(block, mixture)
-        tiles(DISTANCES, d, block, mixture, block.scratch)
+        score_tiles(DISTANCES, d, block, mixture, block.scratch)
     elif mixture.factors == NULL:
-        tiles(DISTANCES, d, block, mixture, block.x)
-    elif mixture.form != FULL:
-        tiles(FACTORS, d, block, mixture, block.x)
-    elif d == 1:  # Loops as short as these are worth being spelled out as well.
-        triangle_tiles(1, block, mixture)
+        score_tiles(DISTANCES, d, block, mixture, block.x)
+    elif mixture.structure != FULL:
+        score_tiles(FACTORS, d, block, mixture, block.x)
+    elif d == 1:  # Loops as short as these gain from a length known when compiled.
+        score_triangle_tiles(1, block, mixture)
     elif d == 2:
-        triangle_tiles(2, block, mixture)
+        score_triangle_tiles(2, block, mixture)
     elif d == 3:
-        triangle_tiles(3, block, mixture)
+        score_triangle_tiles(3, block, mixture)
     else:
-        triangle_tiles(d, block, mixture)
+        score_triangle_tiles(d, block, mixture)

@@ -1,8 +1,9 @@
 """The M-step's sums: weighted moments of a block of rows, added to a group's.
 
 The left factor is centred on the component's present mean, w_ki = r_k (z_i - m_ki), and shared by
-a tile of columns: raw_k[i, j] += w_ki z_j. The rest, sum(w_ki) m_kj, is taken off once per group.
-Rounding then grows with spread / sigma, not with its square, at the price of one centring.
+a tile of columns: raw_k[i, j] += w_ki z_j. What is too much, sum(w_ki) m_kj, is taken off once per
+group. So rounding errors grow with spread / sigma, not with its square, though one factor alone is
+centred.
 
 A group's moments are float64, flat: n_k (K), then tile by tile of components what the structure
 needs, [row][column][component of the tile], and a tied structure's triangle at the end.
@@ -11,22 +12,22 @@ needs, [row][column][component of the tile], and a tied structure's triangle at 
 
 from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED
 from gaussmix._core.lanes cimport (
-    COMPONENTS, REGISTERS, VECTORS, held, real, splat, vec,
+    COMPONENTS, REGISTERS, VECTORS, in_register, real, splat, vec,
 )
 from gaussmix._core.layout cimport Block, Mixture, panel_features, tile_size
 from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
 
 cdef inline Py_ssize_t scratch_values(const Mixture* mixture) noexcept nogil:
-    """Values of each row that a block's scratch has room for."""
-    cdef Py_ssize_t rotated = panel_features(mixture) if mixture.form == TIED else 0
+    """Numbers for each row in a block's scratch."""
+    cdef Py_ssize_t rotated = panel_features(mixture) if mixture.structure == TIED else 0
     return max(rotated, <Py_ssize_t>COMPONENTS)
 
 
 cdef inline Py_ssize_t moments_per_component(const Mixture* mixture) noexcept nogil:
-    """Sums of a component beside n_k: first moments, and its own second ones."""
+    """Sums of a component beside n_k: first moments, and second ones unless they are tied."""
     cdef Py_ssize_t d = mixture.n_features
-    if mixture.form == FULL:
+    if mixture.structure == FULL:
         return d + d * (d + 1) // 2
     return d + second_moments(mixture)
 
@@ -34,29 +35,31 @@ cdef inline Py_ssize_t moments_per_component(const Mixture* mixture) noexcept no
 cdef inline Py_ssize_t second_moments(const Mixture* mixture) noexcept nogil:
     """Second moments of a component in the statistics."""
     cdef Py_ssize_t d = mixture.n_features
-    if mixture.form == FULL:
+    if mixture.structure == FULL:
         return d * d
-    if mixture.form == DIAG:
+    if mixture.structure == DIAG:
         return d
-    return 1 if mixture.form == SPHERICAL else 0
+    return 1 if mixture.structure == SPHERICAL else 0
 
 
 cdef inline Py_ssize_t n_moments(const Mixture* mixture) noexcept nogil:
-    """Sums of a group, but for the totals."""
+    """Sums of a group without the totals."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t own = mixture.n_components * (1 + moments_per_component(mixture))
-    return own + d * d if mixture.form == TIED else own
+    return own + d * d if mixture.structure == TIED else own
 
 
 cdef inline void first_tile(
     const int size, const Block* block, const Mixture* mixture,
     Py_ssize_t component, Py_ssize_t i, double* sums,  # [component]
 ) noexcept nogil:
-    """Leave the w_ki of `size` components in the scratch, [panel][component], for the other tiles
-    of row i, and add the sums of w_ki z_i over the block's rows."""
-    # Two sets of sums, where so few would each wait for the last addition.
+    """Add the sums of w_ki z_i over the block's rows, for a tile of `size` components.
+
+    The w_ki stay in the scratch, [panel][component], for the other tiles of row i.
+    """
+    # With few sums every addition would wait for the one before: two sets of sums take turns.
     cdef int sets = VECTORS if size * (VECTORS + 1) + 2 <= REGISTERS else 1
-    # A store of a vector might change anything but local variables, as the compiler sees it.
+    # To the compiler, the store of a vector may change anything but local variables.
     cdef Py_ssize_t n_panels = block.n_panels
     cdef Py_ssize_t x_stride = block.x_stride
     cdef Py_ssize_t score_stride = block.score_stride
@@ -74,7 +77,7 @@ cdef inline void first_tile(
         means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + i])
     for _ in range(n_panels):
         for v in range(VECTORS):
-            z = held(x[v])
+            z = in_register(x[v])
             for k in range(size):
                 weighted = score[k * VECTORS + v] * (z - means[k])
                 w[k * VECTORS + v] = weighted
@@ -91,8 +94,10 @@ cdef inline void moment_tile(
     const int size, const int columns, const Block* block, Py_ssize_t j,
     double* sums,  # [column][component]
 ) noexcept nogil:
-    """Add the sums over the block's rows of w_k z_j, of `size` components, whose w_k the scratch
-    holds, and `columns` columns from j."""
+    """Add the sums of w_k z_j over the block's rows, for `columns` columns from j.
+
+    The scratch holds the w_k of a tile of `size` components.
+    """
     cdef int n = size * columns
     cdef int sets = VECTORS if n * VECTORS + VECTORS < REGISTERS else 1  # as above
     cdef const vec* x = block.x + j * VECTORS
@@ -105,9 +110,9 @@ cdef inline void moment_tile(
         acc[k] = splat(0)
     for _ in range(block.n_panels):
         for v in range(VECTORS):
-            first = held(x[v])
+            first = in_register(x[v])
             for k in range(size):
-                weighted = held(w[k * VECTORS + v])
+                weighted = in_register(w[k * VECTORS + v])
                 acc[v % sets * n + k] += weighted * first
                 for c in range(1, columns):
                     acc[v % sets * n + c * size + k] += weighted * x[c * VECTORS + v]
@@ -118,29 +123,32 @@ cdef inline void moment_tile(
     add_lane_sums(acc, n, sums)
 
 
-cdef inline int widest_tile(const int size) noexcept nogil:
-    """Columns for which the sums, the operands of the shorter side, and one of the other, fit the
-    registers, and leave one."""
+cdef inline int max_columns(const int size) noexcept nogil:
+    """The most columns that a tile may have.
+
+    Its sums, the operands of its shorter side and one operand of the other side fit the registers,
+    and one register is left.
+    """
     return max((REGISTERS - 2) // size - 1, (REGISTERS - 2) // (size + 1))
 
 
-cdef inline int sized_tile(
+cdef inline int next_tile(
     const int size, const Block* block, Py_ssize_t j, Py_ssize_t end, double* sums
 ) noexcept nogil:
     """Do the next tile of columns from j to `end`, and return how many it has.
 
     The sizes are spelled out, so that the compiler unrolls each tile into registers.
     """
-    if end - j >= widest_tile(size):
-        moment_tile(size, widest_tile(size), block, j, sums)
-        return widest_tile(size)
-    if widest_tile(size) > 6 and end - j >= 6:
+    if end - j >= max_columns(size):
+        moment_tile(size, max_columns(size), block, j, sums)
+        return max_columns(size)
+    if max_columns(size) > 6 and end - j >= 6:
         moment_tile(size, 6, block, j, sums)
         return 6
-    if widest_tile(size) > 3 and end - j >= 3:
+    if max_columns(size) > 3 and end - j >= 3:
         moment_tile(size, 3, block, j, sums)
         return 3
-    if widest_tile(size) > 2 and end - j >= 2:
+    if max_columns(size) > 2 and end - j >= 2:
         moment_tile(size, 2, block, j, sums)
         return 2
     moment_tile(size, 1, block, j, sums)
@@ -150,7 +158,7 @@ cdef inline int sized_tile(
 cdef inline void full_components(
     const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
 ) noexcept nogil:
-    """Rows i of the triangle, each with the column of ones, of a tile of components."""
+    """Add the moments of a tile of components: rows i of the triangle, with the column of ones."""
     cdef Py_ssize_t end = mixture.n_features + 1
     cdef Py_ssize_t i, j
     cdef int columns
@@ -159,7 +167,7 @@ cdef inline void full_components(
         sums += size
         j = i + 1
         while j < end:
-            columns = sized_tile(size, block, j, end, sums)
+            columns = next_tile(size, block, j, end, sums)
             sums += columns * size
             j += columns
 
@@ -168,8 +176,10 @@ cdef inline void diag_components(
     const int size, const bint spherical, const Block* block, const Mixture* mixture,
     Py_ssize_t component, double* sums,
 ) noexcept nogil:
-    """Sums of r_k (x_j - m_kj) and of its products with (x_j - m_kj), feature by feature; the
-    products of spherical components go on over all features."""
+    """Add the sums of r_k (x_j - m_kj) and of r_k (x_j - m_kj)^2, feature by feature.
+
+    The squares of spherical components are summed over all features.
+    """
     cdef const vec* x
     cdef const vec* score
     cdef vec acc[2 * COMPONENTS]
@@ -206,10 +216,10 @@ cdef inline void diag_components(
         add_lane_sums(acc + size, size, sums)
 
 
-cdef inline void count(
+cdef inline void sum_responsibilities(
     const int size, const Block* block, Py_ssize_t component, double* sums
 ) noexcept nogil:
-    """Add the responsibilities themselves."""
+    """Add the sums of the responsibilities."""
     cdef const vec* score = block.score + component * VECTORS
     cdef vec acc[COMPONENTS]
     cdef vec together
@@ -231,8 +241,11 @@ cdef inline void pooled_deviations(
     const int size, const Block* block, const Mixture* mixture, Py_ssize_t component,
     Py_ssize_t i, double* sums,
 ) noexcept nogil:
-    """Add r_k (x_i - m_ki) of a tile of components, summed over k for every row to the scratch,
-    [panel], and summed over the rows to the component's first moment."""
+    """Add r_k (x_i - m_ki) of a tile of components to two kinds of sums.
+
+    Sums over k go to the scratch, [panel], row by row. Sums over the rows go to the components'
+    first moments.
+    """
     cdef Py_ssize_t n_panels = block.n_panels
     cdef Py_ssize_t x_stride = block.x_stride
     cdef Py_ssize_t score_stride = block.score_stride
@@ -269,15 +282,15 @@ cdef inline void component_moments(
     const int size, const Block* block, const Mixture* mixture, Py_ssize_t component,
     Py_ssize_t i, double* sums,
 ) noexcept nogil:
-    """A tile of components' own sums; of a tied structure only those of feature i."""
+    """Add the sums of a tile of components; under a tied structure only those of feature i."""
     cdef double* own = sums + mixture.n_components + component * moments_per_component(mixture)
     if i == 0:
-        count(size, block, component, sums + component)
-    if mixture.form == FULL:
+        sum_responsibilities(size, block, component, sums + component)
+    if mixture.structure == FULL:
         full_components(size, block, mixture, component, own)
-    elif mixture.form == TIED:
+    elif mixture.structure == TIED:
         pooled_deviations(size, block, mixture, component, i, own)
-    elif mixture.form == DIAG:
+    elif mixture.structure == DIAG:
         diag_components(size, False, block, mixture, component, own)
     else:
         diag_components(size, True, block, mixture, component, own)
@@ -286,7 +299,7 @@ cdef inline void component_moments(
 cdef inline void all_components(
     const Block* block, const Mixture* mixture, Py_ssize_t i, double* sums
 ) noexcept nogil:
-    """Tile by tile; the sizes are spelled out, so that the compiler unrolls each."""
+    """Add the sums of all components; sizes are spelled out, so that the compiler unrolls tiles."""
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t size
     while k < mixture.n_components:
@@ -309,7 +322,7 @@ cdef inline void all_components(
 cdef inline void tied_moments(
     const Block* block, const Mixture* mixture, double* sums
 ) noexcept nogil:
-    """First moments of every component, and the one triangle of second moments."""
+    """Add the first moments of every component, and the one triangle of second moments."""
     cdef Py_ssize_t d = mixture.n_features
     cdef double* second = sums + mixture.n_components * (1 + d)
     cdef Py_ssize_t i, j, p
@@ -319,18 +332,18 @@ cdef inline void tied_moments(
         all_components(block, mixture, i, sums)
         j = i
         while j < d:
-            j += sized_tile(1, block, j, d, second + i * d + j)
+            j += next_tile(1, block, j, d, second + i * d + j)
 
 
 cdef inline void add_totals(
     const Block* block, const Mixture* mixture, double* totals
 ) noexcept nogil:
-    """Add the weighted log-likelihood of the rows, which `top` holds, and their weight."""
+    """Add the weighted log-likelihood of the rows, which `row_max` holds, and their weight."""
     cdef vec log_likelihood = splat(0)
     cdef vec weight = splat(0)
     cdef Py_ssize_t p
     for p in range(block.n_panels * VECTORS):
-        log_likelihood += block.weight[p] * block.top[p]
+        log_likelihood += block.weight[p] * block.row_max[p]
         weight += block.weight[p]
     totals[0] += lane_sum(log_likelihood) * mixture.unit
     totals[1] += lane_sum(weight)
@@ -340,7 +353,7 @@ cdef inline void add_moments(
     const Block* block, const Mixture* mixture, double* sums
 ) noexcept nogil:
     """Add a block's moments, its scores being responsibilities times weights, to a group's."""
-    if mixture.form == TIED:
+    if mixture.structure == TIED:
         tied_moments(block, mixture, sums)
     else:
         all_components(block, mixture, 0, sums)
@@ -352,10 +365,10 @@ cdef inline void centre_moments(const Mixture* mixture, double* sums) noexcept n
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t size
     sums += mixture.n_components
-    if mixture.form == TIED:
+    if mixture.structure == TIED:
         for k in range(mixture.n_components):
             centre_pooled(mixture, k, sums + k * d, sums + mixture.n_components * d)
-    elif mixture.form == FULL:
+    elif mixture.structure == FULL:
         while k < mixture.n_components:
             size = tile_size(mixture.n_components - k)
             centre_tile(mixture, k, size, sums)
@@ -366,7 +379,7 @@ cdef inline void centre_moments(const Mixture* mixture, double* sums) noexcept n
 cdef inline void centre_tile(
     const Mixture* mixture, Py_ssize_t component, Py_ssize_t size, double* sums
 ) noexcept nogil:
-    """Rows of a triangle, each with its first moments at the end."""
+    """Centre the triangles of a tile, whose rows end with their first moments."""
     cdef Py_ssize_t d = mixture.n_features
     cdef const real* means = mixture.means + component * (d + 1)
     cdef const double* first
@@ -383,6 +396,7 @@ cdef inline void centre_tile(
 cdef inline void centre_pooled(
     const Mixture* mixture, Py_ssize_t k, const double* first, double* second
 ) noexcept nogil:
+    """Take component k's first_i m_j off the triangle of a tied structure."""
     cdef Py_ssize_t d = mixture.n_features
     cdef const real* mean = mixture.means + k * (d + 1)
     cdef Py_ssize_t i, j
@@ -398,10 +412,10 @@ cdef inline void moments_order(const Mixture* mixture, Py_ssize_t* order) noexce
     cdef Py_ssize_t second = first + mixture.n_components * d
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t i, size
-    for i in range(n_moments(mixture) if mixture.form == TIED else mixture.n_components):
+    for i in range(n_moments(mixture) if mixture.structure == TIED else mixture.n_components):
         order[i] = i
     order += mixture.n_components
-    while mixture.form != TIED and k < mixture.n_components:
+    while mixture.structure != TIED and k < mixture.n_components:
         size = tile_size(mixture.n_components - k)
         tile_order(mixture, size, first, second, order)
         order += size * moments_per_component(mixture)
@@ -413,13 +427,13 @@ cdef inline void moments_order(const Mixture* mixture, Py_ssize_t* order) noexce
 cdef inline void tile_order(
     const Mixture* mixture, Py_ssize_t size, Py_ssize_t first, Py_ssize_t second, Py_ssize_t* order
 ) noexcept nogil:
-    """The same for a tile of components, whose moments begin at `first` and `second`."""
+    """Where the sums of a tile belong, whose first and second moments begin at these numbers."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t step = second_moments(mixture)
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t i, j, k
     for i in range(d):
-        if mixture.form == FULL:
+        if mixture.structure == FULL:
             for j in range(i, d):
                 for k in range(size):
                     order[at + k] = second + k * step + i * d + j
@@ -427,20 +441,20 @@ cdef inline void tile_order(
         for k in range(size):
             order[at + k] = first + k * d + i
         at += size
-        if mixture.form == DIAG:
+        if mixture.structure == DIAG:
             for k in range(size):
                 order[at + k] = second + k * step + i
             at += size
-    if mixture.form == SPHERICAL:
+    if mixture.structure == SPHERICAL:
         for k in range(size):
             order[at + k] = second + k
 
 
-cdef inline void add_hard(
+cdef inline void add_hard_moments(
     const Block* block, const Mixture* mixture, const int* labels,
     const real* X, const double* sample_weight, double weight_unit, double* sums,
 ) noexcept nogil:
-    """Add a block's counts and first moments with each row in its labelled component alone."""
+    """Add weights and first moments of a block's rows, each to the component of its label."""
     cdef Py_ssize_t d = mixture.n_features
     cdef double* first = sums + mixture.n_components
     cdef const real* mean

@@ -9,53 +9,57 @@ from gaussmix._core.layout cimport Mixture, density_tile, triangle_columns
 cdef inline Py_ssize_t packed_size(const Mixture* mixture) noexcept nogil:
     """Numbers that a packed density takes at most."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef Py_ssize_t factors = d * (d + 1) // 2 if mixture.form == FULL else d
-    cdef Py_ssize_t rotation = d * (d + COMPONENTS) if mixture.form == TIED else 0
+    cdef Py_ssize_t factors = d * (d + 1) // 2 if mixture.structure == FULL else d
+    cdef Py_ssize_t rotation = d * (d + COMPONENTS) if mixture.structure == TIED else 0
     return d + rotation + mixture.n_components * (d + 1 + factors + d + 2)
 
 
-cdef inline void pack(Mixture* mixture, const Constants* given, real* room) noexcept nogil:
-    """Fill `room` with a density's constants, and the mixture with where they are.
+cdef inline void pack(Mixture* mixture, const Constants* given, real* memory) noexcept nogil:
+    """Fill `memory` with a density's constants, and the mixture with where they are.
 
-    A centre that the precision has not is rounded, and the means make up for it. Log-densities are
-    asked for in units of `mixture.unit`.
+    The centre is rounded to the build's precision, and the means are relative to the rounded one.
+    Log-densities will be in units of `mixture.unit`.
     """
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t n = mixture.n_components
     cdef Py_ssize_t i, k
     cdef bint unit = has_unit_factors(mixture, given)
-    cdef real* center = room
+    cdef real* center = memory
     cdef real* means = center + d
-    cdef real* halves = means + n * (d + 1)
-    cdef real* log_scales = halves + n
+    cdef real* q_scales = means + n * (d + 1)
+    cdef real* log_scales = q_scales + n
     cdef real* offsets = log_scales + n
     cdef real* factors = offsets + n * d
     mixture.center, mixture.means = center, means
-    mixture.halves, mixture.log_scales = halves, log_scales
+    mixture.q_scales, mixture.log_scales = q_scales, log_scales
     mixture.offsets = offsets
     mixture.factors = NULL if unit else factors
-    mixture.rotation = factors if mixture.form == TIED else NULL
+    mixture.rotation = factors if mixture.structure == TIED else NULL
     for i in range(d):
         center[i] = <real>given.center[i]
     for k in range(n):
         for i in range(d):
             means[k * (d + 1) + i] = <real>centred(mixture, given, k, i)
         means[k * (d + 1) + d] = 0
-        halves[k] = <real>(0.5 / mixture.unit)
-        if unit and mixture.form == SPHERICAL:
-            halves[k] = <real>(0.5 * given.factors[k] * given.factors[k] / mixture.unit)
+        q_scales[k] = <real>(0.5 / mixture.unit)
+        if unit and mixture.structure == SPHERICAL:
+            q_scales[k] = <real>(0.5 * given.factors[k] * given.factors[k] / mixture.unit)
         log_scales[k] = <real>(given.log_scales[k] / mixture.unit)
     pack_tiles(mixture, given, unit, offsets, factors)
-    if mixture.form == TIED:
+    if mixture.structure == TIED:
         pack_rotation(mixture, given, factors)
 
 
 cdef inline bint has_unit_factors(const Mixture* mixture, const Constants* given) noexcept nogil:
-    """Whether a quadratic form is a sum of squares but for a factor: a common one whose square, and
-    those of distances of its order, are within the precision."""
+    """Whether a quadratic form is a sum of squared differences, times a number of the component.
+
+    It is one under a tied structure, whose factor is applied to the rows before, and for spheres
+    whose factors can be squared: neither the squares nor those of distances of the order of
+    sigma leave the range of the precision.
+    """
     cdef Py_ssize_t k
-    if mixture.form != SPHERICAL:
-        return mixture.form == TIED
+    if mixture.structure != SPHERICAL:
+        return mixture.structure == TIED
     for k in range(mixture.n_components):
         if not 1 / <double>SQUARES_LIMIT < given.factors[k] < SQUARES_LIMIT:
             return False
@@ -65,28 +69,28 @@ cdef inline bint has_unit_factors(const Mixture* mixture, const Constants* given
 cdef inline double centred(
     const Mixture* mixture, const Constants* given, Py_ssize_t k, Py_ssize_t i
 ) noexcept nogil:
-    """Component k's mean of feature i, relative to the centre as the precision has it."""
+    """Component k's mean of feature i, relative to the rounded centre."""
     return given.means[k * mixture.n_features + i] + (given.center[i] - mixture.center[i])
 
 
 cdef inline double factor(
     const Mixture* mixture, const Constants* given, Py_ssize_t k, Py_ssize_t i, Py_ssize_t j
 ) noexcept nogil:
-    """Element [i, j] of component k's factor, on the diagonal if it is diagonal."""
+    """Element [i, j] of component k's factor; [j, j] if the factor is diagonal."""
     cdef Py_ssize_t d = mixture.n_features
-    if mixture.form == FULL:
+    if mixture.structure == FULL:
         return given.factors[(k * d + i) * d + j]
-    if mixture.form == TIED:
+    if mixture.structure == TIED:
         return given.factors[i * d + j]
-    return given.factors[k * d + j if mixture.form == DIAG else k]
+    return given.factors[k * d + j if mixture.structure == DIAG else k]
 
 
 cdef inline void pack_tiles(
     const Mixture* mixture, const Constants* given, bint unit, real* offsets, real* factors
 ) noexcept nogil:
-    """-U_k' means_k, [j][component], and the factors, [j][component] or those of triangles."""
+    """Pack -U_k' means_k, [j][component], and the factors: [j][component], or triangles."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef bint triangles = mixture.form == FULL or mixture.form == TIED
+    cdef bint triangles = mixture.structure == FULL or mixture.structure == TIED
     cdef Py_ssize_t start = 0
     cdef Py_ssize_t size, i, j, k
     cdef double offset
@@ -100,7 +104,7 @@ cdef inline void pack_tiles(
                         factor(mixture, given, k, i, j) if triangles or not unit else 1)
                 offsets[k - start] = <real>offset
             offsets += size
-        if mixture.form == FULL:
+        if mixture.structure == FULL:
             pack_triangles(mixture, given, start, size, factors)
             factors += size * (d * (d + 1) // 2)
         elif not unit:
@@ -114,7 +118,7 @@ cdef inline void pack_tiles(
 cdef inline void pack_triangles(
     const Mixture* mixture, const Constants* given, Py_ssize_t start, Py_ssize_t size, real* factors
 ) noexcept nogil:
-    """A tile's triangles: [columns j that go together][i <= j][column][component]."""
+    """Pack a tile's triangles: [columns j taken at once][i <= j][column][component]."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t columns = triangle_columns(size)
     cdef Py_ssize_t first = 0
@@ -132,7 +136,7 @@ cdef inline void pack_triangles(
 cdef inline void pack_rotation(
     const Mixture* mixture, const Constants* given, real* rotation
 ) noexcept nogil:
-    """The tied factor, [tile of columns][row][column], with zeros to fill the last tile."""
+    """Pack the tied factor, [tile of columns][row][column], with zeros to fill the last tile."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t j = 0
     cdef Py_ssize_t i, c

@@ -4,31 +4,33 @@ Log-densities that become responsibilities are in units of ln 2: exponentials ar
 """
 
 from gaussmix._core.lanes cimport (
-    LANES, LN2, LOG_LOWEST, PANEL, VECTORS, larger, real, splat, vec, where_greater,
+    LANES, LN2, LOG_LOWEST, PANEL, VECTORS, maximum, real, splat, vec, where_greater,
 )
 from gaussmix._core.layout cimport Block, Mixture
 from gaussmix._core.vector_math cimport vector_exp2, vector_log2
 
 
 cdef enum:
-    FACTORS = 16  # at most, sums whose product has one logarithm
-    RANGE = 126  # a power of two that any precision has
+    LOG_FACTORS = 16  # sums at most whose product takes one logarithm
+    EXPONENT_RANGE = 126  # 2 to this power is finite in any precision
 
 
 cdef inline vec lowest() noexcept nogil:
+    """LOG_LOWEST in units of ln 2."""
     return splat(<real>(LOG_LOWEST / LN2))
 
 
 cdef inline void normalise(
     const bint responsibilities, Block* block, const Mixture* mixture
 ) noexcept nogil:
-    """Replace `score` by responsibilities times the rows' weights, or by nothing of use if they are
-    not wanted. A row's log-likelihood is what `top` holds and the logarithm of what the scratch
-    holds.
+    """Replace `score` by responsibilities times the rows' weights, if these are wanted.
+
+    If they are not, `score` is of no use any more. A row's log-likelihood is `row_max` plus the
+    logarithm of what the scratch holds.
 
     The largest log-density is taken out first, so the sum of exponentials is at least 1. It is kept
-    above `lowest`; a row impossible under all components, whose sum is 0, belongs to all alike:
-    `share`, 0 for every other row.
+    above `lowest`. A row that is impossible under all components has the sum 0, and belongs to all
+    alike: `share` is its weight / K, and 0 for every other row.
     """
     cdef vec* score = block.score
     cdef vec largest[VECTORS]
@@ -46,7 +48,7 @@ cdef inline void normalise(
             total[v] = splat(0)
         for k in range(mixture.n_components):
             for v in range(VECTORS):
-                largest[v] = larger(score[k * VECTORS + v], largest[v])
+                largest[v] = maximum(score[k * VECTORS + v], largest[v])
         for k in range(mixture.n_components):
             for v in range(VECTORS):
                 term[v] = score[k * VECTORS + v] - largest[v]
@@ -57,10 +59,10 @@ cdef inline void normalise(
                 total[v] += term[v]
         for v in range(VECTORS):
             weight = block.weight[p * VECTORS + v]
-            share[v] = larger(1 - total[v], splat(0)) * weight * equal_share
-            total[v] = larger(total[v], splat(1))
+            share[v] = maximum(1 - total[v], splat(0)) * weight * equal_share
+            total[v] = maximum(total[v], splat(1))
             scale[v] = weight / total[v]
-            block.top[p * VECTORS + v] = largest[v]
+            block.row_max[p * VECTORS + v] = largest[v]
             block.scratch[p * VECTORS + v] = total[v]
         for k in range(mixture.n_components if responsibilities else 0):
             for v in range(VECTORS):
@@ -69,13 +71,13 @@ cdef inline void normalise(
 
 
 cdef inline void normalise_one(Block* block) noexcept nogil:
-    """`normalise` for one component, to which everything belongs."""
+    """`normalise` for one component, to which every row belongs."""
     cdef vec* score = block.score
     cdef Py_ssize_t p
     cdef int v
     for p in range(block.n_panels):
         for v in range(VECTORS):
-            block.top[p * VECTORS + v] = larger(score[v], lowest())
+            block.row_max[p * VECTORS + v] = maximum(score[v], lowest())
             block.scratch[p * VECTORS + v] = splat(1)
             score[v] = block.weight[p * VECTORS + v]
         score += block.score_stride
@@ -92,13 +94,13 @@ cdef inline void normalise_two(Block* block) noexcept nogil:
     cdef int v
     for p in range(block.n_panels):
         for v in range(VECTORS):
-            first[v] = larger(score[v], lowest())
-            second[v] = larger(score[VECTORS + v], lowest())
-            term[v] = -larger(first[v] - second[v], second[v] - first[v])
+            first[v] = maximum(score[v], lowest())
+            second[v] = maximum(score[VECTORS + v], lowest())
+            term[v] = -maximum(first[v] - second[v], second[v] - first[v])
         vector_exp2(term, VECTORS)
         for v in range(VECTORS):
             scale = block.weight[p * VECTORS + v] / (1 + term[v])
-            block.top[p * VECTORS + v] = larger(first[v], second[v])
+            block.row_max[p * VECTORS + v] = maximum(first[v], second[v])
             block.scratch[p * VECTORS + v] = 1 + term[v]
             term[v] = term[v] * scale
             score[v] = where_greater(second[v], first[v], term[v], scale)
@@ -106,27 +108,30 @@ cdef inline void normalise_two(Block* block) noexcept nogil:
         score += block.score_stride
 
 
-cdef inline void add_logs(Block* block) noexcept nogil:
-    """Add the logarithms of the sums in the scratch to `top`."""
+cdef inline void add_log_sums(Block* block) noexcept nogil:
+    """Add the logarithms of the sums in the scratch to `row_max`."""
     cdef vec* total = block.scratch
     cdef Py_ssize_t p, i
     for p in range(block.n_panels):
         vector_log2(total + p * VECTORS, VECTORS)
     for i in range(block.n_panels * VECTORS):
-        block.top[i] += total[i]
+        block.row_max[i] += total[i]
 
 
 cdef inline Py_ssize_t n_factors(Py_ssize_t n_components) noexcept nogil:
-    """Sums, each at most K, whose product is no infinity."""
+    """How many sums, each at most K, have a finite product."""
     cdef Py_ssize_t bits = 1
     while n_components >> bits:
         bits += 1
-    return max(min(<Py_ssize_t>FACTORS, RANGE // bits), <Py_ssize_t>1)
+    return max(min(<Py_ssize_t>LOG_FACTORS, EXPONENT_RANGE // bits), <Py_ssize_t>1)
 
 
-cdef inline void add_logs_at_once(Block* block, const Mixture* mixture) noexcept nogil:
-    """The same where only their total over the rows, of weight 1 or 0, is wanted: the logarithm of
-    a product goes to the first of its rows."""
+cdef inline void add_log_products(Block* block, const Mixture* mixture) noexcept nogil:
+    """Add logarithms as `add_log_sums` does, where only their total over the rows is wanted.
+
+    The rows' weights are 1 or 0. A logarithm is that of a product over several rows, and goes to
+    the first of them.
+    """
     cdef Py_ssize_t factors = n_factors(mixture.n_components)
     cdef const vec* weight = block.weight
     cdef const vec* total = block.scratch
@@ -142,13 +147,15 @@ cdef inline void add_logs_at_once(Block* block, const Mixture* mixture) noexcept
                 product[v] *= 1 + weight[i * VECTORS + v] * (total[i * VECTORS + v] - 1)
         vector_log2(product, VECTORS)
         for v in range(VECTORS):
-            block.top[p * VECTORS + v] += product[v]
+            block.row_max[p * VECTORS + v] += product[v]
         p += factors
 
 
-cdef inline void follow(Block* block, const Mixture* mixture, const int* labels) noexcept nogil:
-    """Replace `score` by the rows' weights where their labels say, else by 0; no row has a
-    log-likelihood."""
+cdef inline void one_hot(Block* block, const Mixture* mixture, const int* labels) noexcept nogil:
+    """Set `score` to a row's weight for the component of its label, and to 0 for all others.
+
+    The rows' log-likelihoods are set to 0.
+    """
     cdef real* score = <real*>block.score
     cdef const real* weight = <const real*>block.weight
     cdef Py_ssize_t p, i, s
@@ -159,15 +166,17 @@ cdef inline void follow(Block* block, const Mixture* mixture, const int* labels)
             if 0 <= labels[s] < mixture.n_components:
                 score[labels[s] * PANEL + s] = weight[s]
         for i in range(VECTORS):
-            block.top[p * VECTORS + i] = splat(0)
+            block.row_max[p * VECTORS + i] = splat(0)
         score += block.score_stride * LANES
         weight += PANEL
         labels += PANEL
 
 
-cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) noexcept nogil:
-    """The most probable component of each row into `labels`, the first of equals, and its
-    log-density, kept above LOG_LOWEST, into `top`."""
+cdef inline void find_argmax(Block* block, const Mixture* mixture, int* labels) noexcept nogil:
+    """Find the most probable component of each row, the first of equals, for `labels`.
+
+    Its log-density, kept above LOG_LOWEST, goes to `row_max`.
+    """
     cdef vec* score = block.score
     cdef vec best[VECTORS]
     cdef vec winner[VECTORS]
@@ -182,9 +191,9 @@ cdef inline void find_best(Block* block, const Mixture* mixture, int* labels) no
             for v in range(VECTORS):
                 term = score[k * VECTORS + v]
                 winner[v] = where_greater(term, best[v], splat(<real>k), winner[v])
-                best[v] = larger(term, best[v])
+                best[v] = maximum(term, best[v])
         for v in range(VECTORS):
-            block.top[p * VECTORS + v] = best[v]
+            block.row_max[p * VECTORS + v] = best[v]
         for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):
             labels[p * PANEL + s] = <int>(<real*>winner)[s]
         score += block.score_stride

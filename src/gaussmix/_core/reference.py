@@ -22,15 +22,15 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 from gaussmix._core.checks import (
     FLOAT64,
     INT32,
-    check_array,
-    check_em,
-    check_estimates,
-    check_lloyd,
-    check_matrices,
-    check_moments,
-    check_pass,
-    check_seeding,
-    check_sums,
+    require_array,
+    require_em,
+    require_estimates,
+    require_lloyd,
+    require_matrices,
+    require_moments,
+    require_pass,
+    require_seeding,
+    require_sums,
 )
 from gaussmix._core.density import (
     EMPTY,
@@ -46,28 +46,31 @@ from gaussmix._core.density import (
 )
 from gaussmix._core.types import FloatArray, Rows, Structure
 
+BLOCK_ROWS = GROUP_ROWS
+PANEL_ROWS = 1
+
 
 @np.errstate(over="ignore")  # of float32
 def log_density(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
     """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, K), X's dtype."""
-    n_samples, n_components, _ = check_pass(X, density, n_threads)
-    check_array("out", out, (n_samples, n_components), X.dtype)
+    n_samples, n_components, _ = require_pass(X, density, n_threads)
+    require_array("out", out, (n_samples, n_components), X.dtype)
     for rows in _blocks(X):
         out[rows] = _log_density(X[rows], density)
 
 
 def log_likelihood(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
     """Log-likelihood of each row, log sum_k exp l_k(x), into `out` (N,), X's dtype."""
-    n_samples, _, _ = check_pass(X, density, n_threads)
-    check_array("out", out, (n_samples,), X.dtype)
+    n_samples, _, _ = require_pass(X, density, n_threads)
+    require_array("out", out, (n_samples,), X.dtype)
     for rows in _blocks(X):
         _, out[rows] = _responsibilities(_bounded(X[rows], density))
 
 
 def responsibilities(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
     """Posterior probability of each component given each row, into `out` (N, K), X's dtype."""
-    n_samples, n_components, _ = check_pass(X, density, n_threads)
-    check_array("out", out, (n_samples, n_components), X.dtype)
+    n_samples, n_components, _ = require_pass(X, density, n_threads)
+    require_array("out", out, (n_samples, n_components), X.dtype)
     for rows in _blocks(X):
         out[rows], _ = _responsibilities(_bounded(X[rows], density))
 
@@ -76,10 +79,10 @@ def assign(
     X: Rows, density: Density, labels: NDArray[np.int32], best: Rows | None, n_threads: int = 1
 ) -> None:
     """Most probable component of each row into `labels` (N,), its l_k into `best` (N,) if given."""
-    n_samples, _, _ = check_pass(X, density, n_threads)
-    check_array("labels", labels, (n_samples,), INT32)
+    n_samples, _, _ = require_pass(X, density, n_threads)
+    require_array("labels", labels, (n_samples,), INT32)
     if best is not None:
-        check_array("best", best, (n_samples,), X.dtype)
+        require_array("best", best, (n_samples,), X.dtype)
     for rows in _blocks(X):
         log_prob = _bounded(X[rows], density)
         labels[rows] = log_prob.argmax(axis=1)
@@ -108,10 +111,10 @@ def accumulate(
     With labels (N,) a row belongs to that component alone, to none where there is no such
     component, and has no log-likelihood.
     """
-    n_samples, n_components, _ = check_pass(X, density, n_threads, sample_weight)
-    check_sums(density, n_k, first, second, totals)
+    n_samples, n_components, _ = require_pass(X, density, n_threads, sample_weight)
+    require_sums(density, n_k, first, second, totals)
     if labels is not None:
-        check_array("labels", labels, (n_samples,), INT32)
+        require_array("labels", labels, (n_samples,), INT32)
     for rows, weight in _weighted_blocks(X, sample_weight):
         z = _centred(X[rows], density)
         if labels is None:
@@ -143,10 +146,10 @@ def accumulate_hard(
     weighted sum of the winning l_k. Labels (N,) are written if given. With factors 1 and
     log_scales 0 the most probable centre is the nearest, and -2 totals[0] the inertia.
     """
-    n_samples, n_components, _ = check_pass(X, density, n_threads, sample_weight)
-    check_sums(density, n_k, first, None, totals)
+    n_samples, n_components, _ = require_pass(X, density, n_threads, sample_weight)
+    require_sums(density, n_k, first, None, totals)
     if labels is not None:
-        check_array("labels", labels, (n_samples,), INT32)
+        require_array("labels", labels, (n_samples,), INT32)
     for rows, weight in _weighted_blocks(X, sample_weight):
         z = _centred(X[rows], density)
         log_prob = _bounded(X[rows], density)
@@ -166,8 +169,8 @@ def accumulate_likelihood(
     n_threads: int = 1,
 ) -> None:
     """Add the rows' weighted log-likelihood and weight to totals (2,): those of `accumulate`."""
-    check_pass(X, density, n_threads, sample_weight)
-    check_array("totals", totals, (2,), FLOAT64)
+    require_pass(X, density, n_threads, sample_weight)
+    require_array("totals", totals, (2,), FLOAT64)
     for rows, weight in _weighted_blocks(X, sample_weight):
         _, log_likelihood = _responsibilities(_bounded(X[rows], density))
         totals += weight @ log_likelihood, weight.sum()
@@ -189,12 +192,12 @@ def lloyd(
     IN: X (N, D), sample_weight (N,) or None. INOUT: centers (K, D), labels (N,). OUT: n_k (K,),
     the weight of each cluster, and totals (2,), as of `accumulate_hard` for the last centres.
 
-    It ends where no label changes, where the centres' squared movement in all is at most
-    `threshold`, or after `max_iter` passes. Returns the number of passes, beside the one that finds
-    the labels of centres that moved, and True; or, where a cluster is left without weight, the
-    number of passes before, with their centres and labels, and False.
+    Passes end when no label changes, when the sum of the centres' squared moves is at most
+    `threshold`, or after `max_iter`. If the centres moved in the last pass, one more finds their
+    labels, and is not counted. Returns the number of passes and True. Where a cluster is left
+    without weight, returns the number of passes before and False; centres and labels are theirs.
     """
-    check_lloyd(X, sample_weight, centers, labels, n_k, totals, n_threads)
+    require_lloyd(X, sample_weight, centers, labels, n_k, totals, n_threads)
     first, found, movement, same = np.empty_like(centers), labels.copy(), np.inf, False
     n_iter = 0
 
@@ -240,11 +243,11 @@ def em(
     IN: X (N, D), sample_weight (N,) or None. INOUT: weights, means, covariances and factors, as
     `maximise` finds them. OUT: bounds (max_iter,), a row's mean log-likelihood before each M-step.
 
-    It ends where that changes by less than tol, from `previous` before the first; after max_iter
-    iterations; or where `maximise` finds something wrong, before that iteration. Returns the number
-    of iterations, and whether it settled.
+    Iterations end when the bound changes by less than tol, the first one compared with `previous`;
+    after max_iter iterations; or when `maximise` finds something wrong, whose iteration then does
+    not count. Returns the number of iterations, and whether the bound settled.
     """
-    check_em(X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
+    require_em(X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
     point = weights, means, covariances, factors
     image = tuple(np.empty_like(array) for array in point)
     center, deviations, log_scales = np.empty(len(means.T)), np.empty_like(means), weights.copy()
@@ -276,14 +279,14 @@ def plus_plus(
     n_trials: int,
     n_threads: int = 1,
 ) -> None:
-    """Choose rows as first centres by greedy k-means++ (Arthur & Vassilvitskii, 2007, 2.2 and 5).
+    """Choose first centres by greedy k-means++ (Arthur & Vassilvitskii, 2007, 2.2 and 5).
 
     IN: X (N, D), sample_weight (N,) or None, uniforms (1 + (K - 1) n_trials,) on [0, 1). OUT:
     chosen (K,), numbers of rows. The first is drawn with a chance proportional to weight; each next
     one is the best of n_trials, drawn by weight times squared distance from the nearest so far, by
     weight alone if all of these are 0.
     """
-    check_seeding(X, sample_weight, uniforms, chosen, n_trials, n_threads)
+    require_seeding(X, sample_weight, uniforms, chosen, n_trials, n_threads)
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
 
     def drawn(chances: FloatArray, levels: FloatArray) -> NDArray[np.intp]:
@@ -338,8 +341,8 @@ def maximise(
     Returns whether nothing is wrong: every component has rows, second moments are finite, and no
     pivot of a covariance may be rounding error. A component without rows keeps its mean, the shift.
     """
-    check_moments(structure, shift, n_k, first, second)
-    check_estimates(structure, shift.shape, weights, means, covariances, factors)
+    require_moments(structure, shift, n_k, first, second)
+    require_estimates(structure, shift.shape, weights, means, covariances, factors)
     empty = n_k < EMPTY * row_weight
     n_k = n_k + 10 * EPS * row_weight
     weights[:] = n_k / n_k.sum()
@@ -386,10 +389,10 @@ def density_constants(
     subtracts; log_scales (K,) = log weight_k + log det U_k - D/2 log 2 pi.
     """
     n_components, n_features = means.shape
-    check_estimates(structure, (n_components, n_features), weights, means, None, factors)
-    check_array("center", center, (n_features,), FLOAT64)
-    check_array("deviations", deviations, (n_components, n_features), FLOAT64)
-    check_array("log_scales", log_scales, (n_components,), FLOAT64)
+    require_estimates(structure, (n_components, n_features), weights, means, None, factors)
+    require_array("center", center, (n_features,), FLOAT64)
+    require_array("deviations", deviations, (n_components, n_features), FLOAT64)
+    require_array("log_scales", log_scales, (n_components,), FLOAT64)
     center[:] = rounded(weights @ means / weights.sum(), dtype)
     deviations[:] = rounded(means - center, dtype)
     if structure in ("full", "tied"):
@@ -407,8 +410,8 @@ def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
 
     IN: covariances (M, D, D). Where one is not positive definite all of its factor is NaN.
     """
-    check_matrices(covariances)
-    check_array("factors", factors, covariances.shape, FLOAT64)
+    require_matrices(covariances)
+    require_array("factors", factors, covariances.shape, FLOAT64)
     for covariance, factor in zip(covariances, factors, strict=True):
         lower, failed = dpotrf(covariance, lower=True, clean=True)
         definite = not failed and (lower.diagonal() > 0).all()  # LAPACK lets NaN pass
@@ -416,7 +419,7 @@ def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
 
 
 def _blocks(X: Rows) -> Iterator[slice]:
-    return (slice(i, i + GROUP_ROWS) for i in range(0, len(X), GROUP_ROWS))
+    return (slice(i, i + BLOCK_ROWS) for i in range(0, len(X), BLOCK_ROWS))
 
 
 def _weighted_blocks(

@@ -1,7 +1,7 @@
 """2^x and log2 on vectors, and sums over their lanes.
 
-Log-densities of which exponentials will be taken are in units of ln 2 (see `packing`): then no
-multiple of ln 2 need be taken off before the polynomial, and none added after the logarithm.
+Log-densities of which exponentials will be taken are in units of ln 2 (see `packing`): so no
+multiple of ln 2 is taken off before the polynomial, and none is added after the logarithm.
 """
 
 from gaussmix._core.lanes cimport (
@@ -14,8 +14,8 @@ cdef inline void vector_exp2(vec* x, const int n) noexcept nogil:
     """Replace n <= 4 vectors, all <= 0, by 2^x, to about one unit in the last place.
 
     With m = round(x) and f = x - m, which is exact, 2^x = 2^m 2^f: m is added to the exponent.
-    Where that leaves the normal numbers, and for NaN, it is 0. Each step waits for the one before
-    it, so several vectors go side by side, and even and odd terms of the polynomial.
+    Where 2^x is not a normal number, and for NaN, the result is 0. Each step waits for the one
+    before it. So several vectors go side by side, and so do the polynomial's even and odd terms.
     """
     cdef vec shifted[4]
     cdef vec f[4]
@@ -61,7 +61,7 @@ cdef inline void vector_log2(vec* x, const int n) noexcept nogil:
         e = (bits_of(x[i]) - bits_of(splat(<real>0.7071067811865476))) >> MANTISSA_BITS
         m = from_bits(bits_of(x[i]) - (e << MANTISSA_BITS))
         g[i] = (m - 1) / (m + 1)
-        # Adding e to the bits of the rounder, then taking it away, turns the integer to a number.
+        # Adding e to the bits of the rounder, then taking it away, turns the integer into a number.
         exponent[i] = from_bits(bits_of(splat(ROUNDER)) + e) - ROUNDER
         series[i] = splat(<real>(2 / LN2 / (2 * LOG_TERMS + 1)))
     for j in range(LOG_TERMS - 1, -1, -1):

@@ -1,0 +1,104 @@
+"""What a call keeps in memory: a packed density, and the sums that it adds to.
+
+A part of kernels.pyx: a class needs a module of its own or a place in one.
+"""
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport uintptr_t
+from libc.string cimport memset
+
+from gaussmix._core.arrays cimport address, structure_of, writable
+from gaussmix._core.estimates cimport Constants
+from gaussmix._core.lanes cimport LN2, real
+from gaussmix._core.layout cimport Mixture
+from gaussmix._core.moments cimport moments_order, n_moments
+from gaussmix._core.packing cimport pack, packed_size
+
+cdef enum:
+    CACHE_LINE = 64
+
+
+cdef class Buffer:
+    """Memory for as long as a call takes, aligned to cache lines; it is not initialised."""
+
+    cdef void* _start
+    cdef void* address
+
+    def __cinit__(self, Py_ssize_t n_bytes):
+        self._start = PyMem_RawMalloc(n_bytes + CACHE_LINE)
+        if self._start == NULL:
+            raise MemoryError
+        self.address = <char*>self._start + CACHE_LINE - <uintptr_t>self._start % CACHE_LINE
+
+    def __dealloc__(self):
+        PyMem_RawFree(self._start)
+
+
+cdef class PackedMixture:
+    """A density packed for this build, and the memory that holds it."""
+
+    cdef Mixture mixture
+    cdef object density  # keeps the arrays alive that `constants` points to
+    cdef Constants constants
+    cdef Buffer buffer
+
+    def __init__(self, density, bint exponentials):
+        self.density = density
+        self.constants = Constants(
+            <double*>address(density.center), <double*>address(density.means),
+            <double*>address(density.factors), <double*>address(density.log_scales))
+        self.mixture.structure = structure_of(density.structure)
+        self.mixture.unit = LN2 if exponentials else 1
+        self.mixture.n_components, self.mixture.n_features = density.means.shape
+        self.buffer = Buffer(packed_size(&self.mixture) * sizeof(real))
+        self.repack()
+
+    cdef void repack(self) noexcept:
+        """Pack the density's constants as they are now."""
+        pack(&self.mixture, &self.constants, <real*>self.buffer.address)
+
+
+cdef class Sums:
+    """A copy of the caller's sums in the order of a group's; the caller's last array is totals."""
+
+    cdef Buffer buffer
+    cdef double* sums
+    cdef double** targets  # where each sum belongs in the caller's arrays
+    cdef Py_ssize_t n
+
+    def __init__(self, arrays, PackedMixture packed, bint moments):
+        cdef Py_ssize_t n_all = sum([array.size for array in arrays])
+        self.n = n_moments(&packed.mixture) + 2 if moments else n_all
+        self.buffer = Buffer(self.n * (sizeof(double) + sizeof(double*)))
+        self.sums = <double*>self.buffer.address
+        self.targets = <double**>(self.sums + self.n)
+        cdef Buffer flat_buffer = Buffer(n_all * sizeof(double*))
+        cdef Buffer order_buffer = Buffer(self.n * sizeof(Py_ssize_t))
+        cdef double** flat = <double**>flat_buffer.address
+        cdef Py_ssize_t* order = <Py_ssize_t*>order_buffer.address
+        cdef double* start
+        cdef Py_ssize_t i, at = 0
+        for array in arrays:
+            start = <double*>writable(array)
+            for i in range(array.size):
+                flat[at + i] = start + i
+            at += array.size
+        if moments:
+            moments_order(&packed.mixture, order)
+            order[self.n - 2], order[self.n - 1] = n_all - 2, n_all - 1
+        else:
+            for i in range(self.n):
+                order[i] = i
+        for i in range(self.n):
+            self.targets[i] = flat[order[i]]
+            self.sums[i] = self.targets[i][0]
+
+    cdef void clear(self) noexcept:
+        """Set the copy to 0."""
+        memset(self.sums, 0, self.n * sizeof(double))
+
+    cdef void write_back(self) noexcept:
+        """Copy the sums to the caller's arrays."""
+        cdef Py_ssize_t i
+        for i in range(self.n):
+            self.targets[i][0] = self.sums[i]
