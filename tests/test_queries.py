@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal, norm
 
 from gaussmix import GaussianMixture, NotFittedError, ParameterError
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
+
+pd = pytest.importorskip("pandas")
 
 NAMES = ["age", "height", "weight"]
 
