@@ -2,6 +2,8 @@
 
 import ast
 import doctest
+import importlib
+import inspect
 import os
 import re
 import shutil
@@ -14,6 +16,8 @@ from typing import NamedTuple
 
 import pytest
 
+import gaussmix
+
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))) if path.is_file()]
 if not (ROOT / "docs").is_dir():
@@ -23,13 +27,14 @@ if not (ROOT / "docs").is_dir():
 ONE_SESSION = "<!-- one session -->"
 MARKERS = {"fragment", "slow", "needs"}
 BLOCK = re.compile(
-    r"(?P<markers>(?:^<!-- .* -->\n)*)"
+    r"(?P<markers>(?:^<!-- [^\n]* -->\n)*)"
     r"^```python\n(?P<code>.*?)^```$"
     r"(?:\n+^```text\n(?P<output>.*?)^```$)?",
     flags=re.M | re.S,
 )
 END = "-- end of block --"
 TIMEOUT = 300  # seconds: the slowest takes some 10 on two idle cores
+PORT_IN_USE = "ignore:Port:UserWarning"  # another cluster on the machine has Dask's dashboard
 NORMALISED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -107,7 +112,7 @@ def test_code_runs_and_prints_what_the_page_says(session: Session, tmp_path: Pat
     parts = [f"{block.code}\nprint({END!r})\n" for block in session.blocks]
     script.write_text("".join(parts), encoding="utf-8")
     result = subprocess.run(
-        [sys.executable, "-W", "error", script.name],
+        [sys.executable, "-W", "error", "-W", PORT_IN_USE, script.name],
         cwd=tmp_path,
         env={**os.environ, "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
@@ -136,6 +141,38 @@ def test_an_output_that_differs_is_seen() -> None:
     (block,) = blocks_of(page)
     assert block == Block(2, {"needs": ["numpy"]}, "print(1)\n", "2 ...\n")
     assert not doctest.OutputChecker().check_output("2 ...\n", "1\n", NORMALISED)
+
+
+PUBLIC = re.findall(
+    r"^\| `(gaussmix\.[a-z_.]+)` \| (.*) \|$",
+    (ROOT / "docs" / "api.md").read_text(encoding="utf-8"),
+    flags=re.M,
+)
+
+
+@pytest.mark.parametrize(("module", "text"), PUBLIC, ids=[module for module, _ in PUBLIC])
+def test_public_modules_have_what_the_page_names(module: str, text: str) -> None:
+    names = re.findall(r"`([A-Za-z_]+)`", text)
+    assert names
+    for name in names:
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+def signatures() -> Iterator[tuple[str, str]]:
+    """Calls of public names that begin a line of the page, with their arguments."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^`(\w+)\(([^`]*)\)`", text, flags=re.M)
+    yield from ((name, arguments) for name, arguments in calls if name in gaussmix.__all__)
+
+
+@pytest.mark.parametrize(("name", "arguments"), list(signatures()))
+def test_signatures_are_those_of_the_code(name: str, arguments: str) -> None:
+    call = ast.parse(f"def f({arguments}): pass").body[0]
+    assert isinstance(call, ast.FunctionDef)
+    written = [*call.args.args, *call.args.kwonlyargs]
+    parameters = inspect.signature(getattr(gaussmix, name)).parameters.values()
+    wanted = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    assert [each.arg for each in written] == wanted
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
