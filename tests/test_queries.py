@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal, norm
 
@@ -13,6 +12,8 @@ from gaussmix import GaussianMixture, NotFittedError, ParameterError
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.estimators.attributes import parameters_of
+
+pd = pytest.importorskip("pandas")
 
 NAMES = ["age", "height", "weight"]
 

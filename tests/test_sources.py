@@ -191,8 +191,8 @@ def test_too_few_and_too_many_weights(X: FloatArray, tmp_path: Path, make: Make)
     ],
 )
 def test_precisions(X: FloatArray, tmp_path: Path, make: Make, given: str, wanted: str) -> None:
-    if make in (pandas_frame, polars_frame) and given.startswith(">"):
-        pytest.skip("frames have the machine's own byte order")
+    if make in (pandas_frame, polars_frame):
+        given = given.removeprefix(">")  # frames have the machine's own byte order
     values = (10 * np.abs(X)).astype(given)
     source = scan(make(values, tmp_path))
     if make is nested:
