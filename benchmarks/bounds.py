@@ -21,8 +21,8 @@ from gaussmix.bench.cases import (
     Case,
 )
 from gaussmix.bench.machine import Ceilings
+from gaussmix.model.covariance import structure_of
 from gaussmix.model.statistics import n_terms
-from gaussmix.model.structures import structure_of
 
 
 class Bound(NamedTuple):

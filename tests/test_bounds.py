@@ -8,8 +8,8 @@ from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import Structure
 from gaussmix.bench.cases import EM, FIT, KMEANS, PREDICT, PREDICT_PROBA, Case, make_problem
 from gaussmix.bench.machine import Ceilings
+from gaussmix.model.covariance import structure_of
 from gaussmix.model.statistics import n_terms, pass_flops
-from gaussmix.model.structures import structure_of
 
 TWO = Ceilings(2, {"float64": 80.0, "float32": 160.0}, 10.0, 0.25)
 

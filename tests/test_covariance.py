@@ -9,10 +9,10 @@ from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model import m_step as m_step_module
+from gaussmix.model.covariance import structure_of
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
-from gaussmix.model.structures import structure_of
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 

@@ -11,10 +11,10 @@ from gaussmix._core.types import Structure
 from gaussmix.data.base import InMemory
 from gaussmix.em.loop import EMResult, EMState, Monitor, Step, em, proceed
 from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.model.covariance import structure_of
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect
-from gaussmix.model.structures import structure_of
 
 
 def unit(structure: Structure, means: NDArray[np.float64]) -> Parameters:

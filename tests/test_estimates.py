@@ -14,8 +14,8 @@ from gaussmix._core import dispatch, reference
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import Estimates
 from gaussmix._core.types import FloatArray, Structure
+from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import structure_of
 
 
 def modules() -> list[Estimates]:

@@ -9,8 +9,8 @@ from scipy.stats import multivariate_normal
 from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES, factors_shape
 from gaussmix._core.types import FloatArray, Structure
+from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import NotPositiveDefiniteError
 
 WEIGHTS = np.array([0.2, 0.3, 0.5])
 MEANS = np.random.default_rng(0).normal(size=(3, 4))

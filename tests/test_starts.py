@@ -15,10 +15,10 @@ from gaussmix._core.types import FloatArray, Labels, Rows, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import START_ROWS, Sample
 from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.covariance import structure_of
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect
-from gaussmix.model.structures import structure_of
 from gaussmix.starts import methods
 from gaussmix.starts.methods import (
     METHOD_NAMES,

@@ -15,21 +15,17 @@ from gaussmix._core.density import STRUCTURES as FORMS
 from gaussmix._core.density import factors_shape
 from gaussmix._core.types import FloatArray
 from gaussmix.errors import ParameterError
-from gaussmix.model.m_step import m_step
-from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import Statistics, collect
-from gaussmix.model.structures import (
-    DIAG,
-    FULL,
-    SPHERICAL,
+from gaussmix.model.covariance import (
     STRUCTURES,
-    TIED,
     CovarianceStructure,
     NotPositiveDefiniteError,
-    Spherical,
     structure_named,
     structure_of,
 )
+from gaussmix.model.m_step import m_step
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import Statistics, collect
+from gaussmix.model.structures import DIAG, FULL, SPHERICAL, TIED, Spherical
 
 K, D = 3, 4
 WEIGHTS = np.array([0.2, 0.3, 0.5])

@@ -18,8 +18,8 @@ from gaussmix.io import archive
 from gaussmix.io.archive import Arrays, float64
 from gaussmix.io.atomic import replacing, shown_ending
 from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import CovarianceStructure
 
 FORMAT_VERSION = 1
 

@@ -19,8 +19,8 @@ from gaussmix.errors import CheckpointError, CheckpointWarning, warn
 from gaussmix.io import archive
 from gaussmix.io.archive import Arrays, float64
 from gaussmix.io.atomic import check_target, remove_leftovers, replacing
+from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import CovarianceStructure, structure_named
 
 FORMAT_VERSION = 1
 

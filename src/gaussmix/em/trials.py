@@ -9,8 +9,9 @@ from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, Objective, proceed
 from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import TIED, NotPositiveDefiniteError
+from gaussmix.model.structures import TIED
 
 THIN = 1e-5
 """A component is a needle if its variance in some direction is below this part of what it is in the

@@ -6,12 +6,8 @@ from gaussmix._core.types import FloatArray
 from gaussmix.em.runs import Run
 from gaussmix.errors import not_fitted
 from gaussmix.model.checks import check_floats, check_matrices, check_means, check_weights
+from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError, structure_named
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import (
-    CovarianceStructure,
-    NotPositiveDefiniteError,
-    structure_named,
-)
 from gaussmix.validation import check_numbers
 
 

@@ -17,8 +17,8 @@ from gaussmix.em.online import Pace, check_pace
 from gaussmix.em.runs import Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
 from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import CovarianceStructure, structure_named
 from gaussmix.starts.methods import (
     METHOD_NAMES,
     Given,

@@ -26,6 +26,7 @@ from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
 from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import (
     LikelihoodPass,
@@ -36,7 +37,6 @@ from gaussmix.model.scoring import (
     responsibilities,
 )
 from gaussmix.model.statistics import StatisticsPass
-from gaussmix.model.structures import CovarianceStructure, structure_named
 from gaussmix.queries.hierarchy import Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import (

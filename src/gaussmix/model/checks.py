@@ -3,7 +3,7 @@
 import numpy as np
 
 from gaussmix._core.types import FloatArray
-from gaussmix.model.structures import CovarianceStructure
+from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.validation import check_numbers
 
 WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from gaussmix._core import dispatch
 from gaussmix._core.density import EMPTY, PIVOT_NOISE, RESOLUTION
 from gaussmix._core.types import FloatArray
+from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
-from gaussmix.model.structures import FULL, CovarianceStructure, Variances
+from gaussmix.model.structures import FULL, Variances
 from gaussmix.validation import check_real
 
 RIDGE = 1e-6

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 from gaussmix._core import dispatch
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray
-from gaussmix.model.structures import AnyStructure, CovarianceStructure, structure_of
+from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
 
 
 @dataclass(frozen=True)

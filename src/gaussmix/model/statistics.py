@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from gaussmix._core import dispatch, threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
+from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import AnyStructure, CovarianceStructure, structure_of
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from gaussmix.estimators.attributes import set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
 from gaussmix.estimators.fitting import best_run, settings_of
 from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.model.covariance import STRUCTURES, structure_named
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
 from gaussmix.model.statistics import pass_flops
-from gaussmix.model.structures import STRUCTURES, structure_named
 from gaussmix.selection.candidates import CRITERIA, Candidate, Selection
 from gaussmix.validation import (
     check_boolean,

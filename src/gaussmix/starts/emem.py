@@ -13,8 +13,9 @@ from gaussmix.data.subsample import Sample
 from gaussmix.em.trials import Round, best_trials
 from gaussmix.kmeans.lloyd import lloyd
 from gaussmix.kmeans.seeding import distinct_rows, drawn_rows, plus_plus
+from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import TIED, CovarianceStructure
+from gaussmix.model.structures import TIED
 
 N_STARTS = 64
 ROUNDS = (Round(n_iter=5, kept=8), Round(n_iter=30, kept=1))

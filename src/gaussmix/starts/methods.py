@@ -15,10 +15,10 @@ from gaussmix.em.trials import Round, best_trials
 from gaussmix.kmeans.lloyd import lloyd
 from gaussmix.kmeans.nearest import nearest_labels
 from gaussmix.kmeans.seeding import distinct_rows, plus_plus
+from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect, collect_labelled
-from gaussmix.model.structures import AnyStructure, CovarianceStructure, structure_of
 from gaussmix.starts.emem import emem
 from gaussmix.starts.ward import ward
 
