@@ -131,7 +131,7 @@ class Race:
         self._run = run
 
     def warm_up(self) -> None:
-        """Call once, and keep the answer."""
+        """Run once, and keep the answer."""
         before = machine.reset_peak()
         seconds, self.answer = self._timed(FIRST_FIT)
         if before is not None:
@@ -139,7 +139,7 @@ class Race:
         self.timing = Timing(self.case.repeats, self.case.task in ITERATED, seconds)
 
     def lap(self) -> bool:
-        """Call each length of fit once more, unless enough is known; tell whether it was not."""
+        """Run each length of fit once more, unless enough is known; tell whether it was not."""
         wanted = self.timing.wanted()
         if wanted:
             sleep(REST)
