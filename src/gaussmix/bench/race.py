@@ -46,7 +46,7 @@ another's turn, mostly waits for memory, and not as it does where many follow ea
 LIKELIHOOD_MARGIN = 1e-3  # the default tol: fits from different starts end so near the optimum
 
 Truths = dict[tuple[object, ...], Answer]
-"""Cases, but for precision and threads -> the right answer."""
+"""Cases, without precision and threads -> the right answer."""
 
 
 class Row(NamedTuple):
