@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import suite
 
 USAGE_ERROR = 2  # argparse's
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return suite.main(arguments.full, arguments.only, arguments.output, arguments.resume)
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (ValueError, OSError) as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return USAGE_ERROR

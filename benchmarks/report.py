@@ -84,7 +84,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def read(folder: Path) -> Report:
-    """Read what `save` wrote to a folder, but for the targets, which follow from the rest.
+    """Read what `save` wrote to a folder, without the targets, which follow from the rest.
 
     Raises
     ------

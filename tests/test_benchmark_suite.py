@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,6 @@ def row_of(case: Case, library: str, n_threads: int, seconds: float, **fields: A
     return row._replace(**fields)
 
 
-class Ticks:
-    """A clock that moves by a second whenever it is read."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1.0
-        return self.now
-
-
 # Shapes side by side
 
 
@@ -89,7 +79,7 @@ def test_shapes_are_measured_and_those_that_fall_short_once_more(
 
 
 def test_a_shape_has_as_many_rows_as_make_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(efficiency, "perf_counter", Ticks())
+    monkeypatch.setattr(efficiency, "perf_counter", count().__next__)
     monkeypatch.setattr(efficiency, "FLOPS", 4e5)
     monkeypatch.setattr(efficiency, "FEWEST_ROWS", 100)
     monkeypatch.setattr(efficiency, "MOST_ROWS", 10_000)
@@ -466,7 +456,7 @@ def test_what_cannot_be_chosen(
 
 @pytest.mark.usefixtures("tiny")
 def test_an_interrupted_run_keeps_what_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(case: Case, *others: Any) -> list[Row]:
         if case.task == KMEANS:
@@ -474,8 +464,8 @@ def test_an_interrupted_run_keeps_what_it_has(
         return run_case(case, *others)
 
     monkeypatch.setattr(run, "run_case", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        suite.main(full=True, output=tmp_path)
+    assert __main__.main(["--full", "-o", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.endswith("benchmarks: interrupted\n")
     saved = json.loads((tmp_path / "benchmark.json").read_text())
     assert {row["task"] for row in saved["rows"]} == {EM}
 

@@ -197,7 +197,7 @@ def _kernel(name: str, build: dispatch.Build) -> Prepare:
 def kernel_call(
     name: str, kernels: Kernels, X: Rows, density: Density, n_threads: int
 ) -> Callable[[], Arrays]:
-    """Prepare a call of one kernel on all rows, which returns what it writes but for labels.
+    """Prepare a call of one kernel on all rows, which returns what it writes except labels.
 
     A tie between components may give either label.
     """

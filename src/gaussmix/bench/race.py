@@ -46,7 +46,7 @@ another's turn, mostly waits for memory, and not as it does where many follow ea
 LIKELIHOOD_MARGIN = 1e-3  # the default tol: fits from different starts end so near the optimum
 
 Truths = dict[tuple[object, ...], Answer]
-"""Cases, but for precision and threads -> the right answer."""
+"""Cases, without precision and threads -> the right answer."""
 
 
 class Row(NamedTuple):
@@ -131,7 +131,7 @@ class Race:
         self._run = run
 
     def warm_up(self) -> None:
-        """Call once, and keep the answer."""
+        """Run once, and keep the answer."""
         before = machine.reset_peak()
         seconds, self.answer = self._timed(FIRST_FIT)
         if before is not None:
@@ -139,7 +139,7 @@ class Race:
         self.timing = Timing(self.case.repeats, self.case.task in ITERATED, seconds)
 
     def lap(self) -> bool:
-        """Call each length of fit once more, unless enough is known; tell whether it was not."""
+        """Run each length of fit once more, unless enough is known; tell whether it was not."""
         wanted = self.timing.wanted()
         if wanted:
             sleep(REST)

@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
 
 def main(only: str | None = None, output: PathLike | None = None) -> int:
-    """Call the benchmark and print its table as it grows.
+    """Run the benchmark and print its table as it grows.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ class Session:
             self.ceilings[count] = better(known, found) if known else found
 
     def run(self, entries: Sequence[Entry]) -> Iterator[list[Row]]:
-        """Call case by case, print the rows and yield them; standard error says what comes next."""
+        """Run case by case, print the rows and yield them; standard error says what comes next."""
         print("\n".join(f"{name}: {text}" for name, text in self._machine().items()))
         truths = truths_of(self.rows)
         if entries:
