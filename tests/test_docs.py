@@ -109,7 +109,9 @@ def test_code_runs_and_prints_what_the_page_says(session: Session, tmp_path: Pat
     if any("tests/data" in block.code for block in session.blocks):
         shutil.copytree(ROOT / "tests" / "data", tmp_path / "tests" / "data")
     script = tmp_path / "script.py"
-    parts = [f"{block.code}\nprint({END!r})\n" for block in session.blocks]
+    # the workers of a Dask cluster import the script too, and must not print
+    end = f"if __name__ == '__main__':\n    print({END!r})\n"
+    parts = [f"{block.code}\n{end}" for block in session.blocks]
     script.write_text("".join(parts), encoding="utf-8")
     result = subprocess.run(
         [sys.executable, "-W", "error", "-W", PORT_IN_USE, script.name],
