@@ -46,12 +46,12 @@ class Method(NamedTuple):
 
 
 def squarem(_points: FloatArray, moves: FloatArray, reach: float) -> Jump:
-    r"""Squared extrapolation from two EM steps in a row (Varadhan & Roland, 2008, scheme S3).
+    """Squared extrapolation from two EM steps in a row (Varadhan & Roland, 2008, scheme S3).
 
-    From :math:`x_0`, with :math:`r = EM(x_0) - x_0`, v the difference of the second move and the
-    first, and :math:`a = |r| / |v|` EM steps in one,
+    Let r = EM(x_0) - x_0 be the first move, v the second move less the first, and a = |r| / |v|.
+    The jump leads to
 
-    .. math:: x = x_0 + 2 a r + a^2 v
+        x = x_0 + 2 a r + a^2 v
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ def squarem(_points: FloatArray, moves: FloatArray, reach: float) -> Jump:
 
 
 def anderson(points: FloatArray, moves: FloatArray, reach: float) -> Jump:
-    r"""Newton's step on the span of the last moves, EM's elsewhere (Anderson acceleration, type I).
+    """Newton's step on the span of the last moves, EM's elsewhere (Anderson acceleration, type I).
 
     The differences of points and of moves give EM's Jacobian J on that span (Fang & Saad, 2009;
     Henderson & Varadhan, 2019, for EM). I - J is symmetric in the coordinates of a `Chart`, so the
-    estimate is made symmetric, and with its eigenpairs :math:`(\lambda_i, q_i)`
+    estimate is made symmetric. With its eigenpairs (l_i, q_i) the jump leads to
 
-    .. math:: x = EM(x_n) + \sum_i (|\lambda_i|^{-1} - 1)\, q_i q_i^T (EM(x_n) - x_n)
+        x = EM(x_n) + sum_i (1 / |l_i| - 1) q_i q_i' (EM(x_n) - x_n)
 
     The absolute value leads away from saddle points, towards which Newton's step would turn
     (Dauphin et al., 2014). By how much the estimate was not symmetric says how far to trust it:
@@ -155,17 +155,17 @@ class Plan(NamedTuple):
 
 
 class Accelerator:
-    r"""Follows EM, and jumps ahead of it where its last steps say where it is going.
+    """Follows EM, and jumps ahead of it where its last steps say where it is going.
 
     A jump is taken if it does not lower what EM itself cannot lower,
 
-    .. math:: L(\theta) - \tfrac12 reg\_covar \sum_k \pi_k\, tr\, \Sigma_k^{-1},
+        L - reg_covar / 2 sum_k weight_k trace(precision_k)
 
-    L being the mean log-likelihood and the weights those that EM has computed before the jump. A
-    refused jump costs its pass: EM goes on from where it was, and the next jump is shorter and
-    comes after 4, 8, 16 ... steps, the more the more jumps in a row were refused. There are no
-    jumps while a component is collapsed, nor where EM's own step gains so little that it ends the
-    fit: the squared length of a step, in the coordinates of a `Chart`, bounds its gain.
+    L is the mean log-likelihood. The weights are those that EM has computed before the jump. A
+    refused jump costs its pass: EM goes on from where it was. The next jump is shorter, and comes
+    after 4, 8, 16 ... steps, the more the more jumps in a row were refused. There are no jumps
+    while a component is collapsed. There are none either where EM's own step gains so little that
+    it ends the fit: the squared length of a step, in the coordinates of a `Chart`, bounds its gain.
 
     Parameters
     ----------

@@ -9,15 +9,13 @@ from gaussmix.model.parameters import Parameters
 class Chart:
     r"""Coordinates about a reference mixture, in the metric of its complete-data information.
 
-    With weights :math:`\pi_k`, means :math:`\mu_k` and precisions :math:`U_k U_k^T`, the reference
-    being marked with a 0, the coordinates are log-ratios of the weights, means in the reference's
-    own units, and the log-Cholesky factor of the precisions (Pinheiro & Bates, 1996), relative to
-    the reference's:
+    The coordinates are log-ratios of the weights w_k, means m_k in the reference's own units, and
+    the log-Cholesky factors of the precisions U_k U_k' (Pinheiro & Bates, 1996). All are relative
+    to the reference, which is marked with a 0:
 
-    .. math::
-        \sqrt{\pi_k^0} \log \frac{\pi_k}{\pi_k^0}, \qquad
-        \sqrt{\pi_k^0}\, U_k^{0T} (\mu_k - \mu_k^0), \qquad
-        \sqrt{\pi_k^0}\, (\sqrt2 \log T_{k,ii},\ T_{k,ij}) \text{ with } U_k = U_k^0 T_k
+        sqrt(w0_k) log(w_k / w0_k)
+        sqrt(w0_k) U0_k' (m_k - m0_k)
+        sqrt(w0_k) (sqrt(2) log T_k,ii and T_k,ij)    with U_k = U0_k T_k
 
     The reference lies at 0. The factors make the Fisher information of rows whose components were
     known the identity there. In such coordinates an EM step is one step up the gradient of the

@@ -45,7 +45,7 @@ class Objective(Protocol):
         """Return the value at parameters, by a pass of its own."""
 
     def fast_forward(self, state: "EMState", max_iter: int) -> None:
-        """Advance a run that nobody watches as far as compiled code can, to the same bits."""
+        """Advance a run without a callback in compiled code, if there is any, to the same bits."""
 
 
 class Strategy(Protocol):
@@ -246,10 +246,10 @@ def em(
     log-likelihood. With reg_covar the M-step maximises that less a penalty. What cannot fall from
     an iteration to the next is then
 
-    .. math:: L(\theta) - \tfrac12 reg\_covar \sum_k n_k\, tr\, \Sigma_k^{-1},
+        L - reg_covar / 2 sum_k n_k trace(precision_k)
 
-    n_k being those of the iteration's E-step, and L itself may fall a little. L may also fall where
-    a component has collapsed and was regularised.
+    with the n_k of the iteration's E-step. L itself may fall a little. L may also fall where a
+    component has collapsed and was regularised.
 
     A strategy may choose other points for the passes than EM's. Where a point turns out to be worse
     than the strategy accepts, EM goes on from the last good one. Every pass counts as an

@@ -1,4 +1,4 @@
-"""What EM climbs: the log-likelihood of rows, wherever they lie."""
+"""What EM climbs: the log-likelihood of rows."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +48,7 @@ class MaximumLikelihood:
         return self.data.total(partial(LikelihoodPass, parameters)).mean
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
-        """Advance a run over rows in memory as far as a kernel does in one call.
+        """Advance a run over rows in memory by EM in one call of a kernel.
 
         The kernel saves small data much time, and its bits are those of the loop. It ends before an
         M-step in which a component collapses or has lost its rows: that one is left to the loop.

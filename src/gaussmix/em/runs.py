@@ -36,7 +36,7 @@ class Run(NamedTuple):
         return not self.state.last.collapsed, self.lower_bound
 
     def ended(self, max_iter: int) -> bool:
-        """Whether there is nothing left to do in a fit of so many iterations."""
+        """Whether nothing is left to do in a fit of `max_iter` iterations."""
         return self.end is not None and (self.state.converged or self.state.n_iter >= max_iter)
 
 

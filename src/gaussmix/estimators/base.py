@@ -156,7 +156,7 @@ class Estimator:
         return data.rows
 
     def _data(self, X: object, sample_weight: object, n_threads: object) -> Data:
-        """Check rows and weights for a fitted model, wherever they lie."""
+        """Check rows and weights for a fitted model, whatever holds them."""
         self._check_fitted()
         X = opened(X)
         self._check_feature_names(feature_names(X))

@@ -70,8 +70,10 @@ class Table:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
-        return np.array(self.rows, dtype=dtype, copy=copy, subok=True)  # type: ignore[call-overload, no-any-return]
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is None:  # which NumPy 1 does not know
+            return np.asanyarray(self.rows, dtype=dtype)
+        return np.array(self.rows, dtype=dtype, copy=copy, subok=True)
 
 
 class Scan:

@@ -124,7 +124,7 @@ class CovarianceStructure(ABC):
 
     @abstractmethod
     def alike(self, matrix: FloatArray, n_components: int) -> FloatArray:
-        """Return covariances that are all a matrix (D, D), as far as the form can hold it."""
+        """Return equal covariances: those of the form that come closest to a matrix (D, D)."""
 
     @abstractmethod
     def diagonals(self, arrays: FloatArray) -> FloatArray:

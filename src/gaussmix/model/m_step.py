@@ -41,15 +41,14 @@ class _Scale(NamedTuple):
 def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[int, ...]]:
     r"""Maximise the expected log-likelihood that the statistics describe.
 
-    With :math:`\delta_k = first_k / n_k` (Bishop, PRML, 9.24 to 9.26, about a shift)
+    With d_k = first_k / n_k (Bishop, PRML, 9.24 to 9.26, about a shift)
 
-    .. math::
-        mean_k = shift_k + \delta_k, \qquad
-        \Sigma_k = second_k / n_k - \delta_k \delta_k^T + reg\_covar\, I
+        mean_k = shift_k + d_k
+        covariance_k = second_k / n_k - d_k d_k' + reg_covar I
 
-    Tied covariances are the average of the components' weighted by n_k, spherical ones that over
-    features. A structure that asks for more makes its covariances from these by `constrain`. As in
-    scikit-learn, 10 eps of a row's mean weight are added to every n_k.
+    Tied covariances are the average of the components', weighted by n_k. Spherical ones are the
+    average over features. A structure that asks for more makes its covariances from these by
+    `constrain`. As in scikit-learn, 10 eps of a row's mean weight are added to every n_k.
 
     A component that holds no rows keeps its mean, the shift, and gets the pooled covariance. A
     covariance that is not positive definite beyond rounding error gets a growing part of the

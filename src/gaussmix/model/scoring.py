@@ -50,11 +50,11 @@ class Score:
         return self.total / self.weight
 
     def aic(self, n_free: int) -> float:
-        """Akaike's criterion of a model with so many free parameters, of log-likelihoods."""
+        """Return Akaike's criterion of a model with `n_free` free parameters, of log-likelihoods."""
         return -2 * self.total + 2 * n_free
 
     def bic(self, n_free: int) -> float:
-        """The Bayesian information criterion, of log-likelihoods."""
+        """Return the Bayesian information criterion, of log-likelihoods."""
         return -2 * self.total + n_free * float(np.log(self.weight))
 
     def __add__(self, other: "Score") -> "Score":

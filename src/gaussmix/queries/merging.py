@@ -70,7 +70,7 @@ class Data(NamedTuple):
         return float(len(self.X) if self.sample_weight is None else self.sample_weight.sum())
 
     def sample(self) -> "Data":
-        """Every so many of the rows, REHEARSAL_ROWS at most."""
+        """Rows at equal distances, REHEARSAL_ROWS at most."""
         step = -(-len(self.X) // REHEARSAL_ROWS)
         weight = self.sample_weight
         thinned = None if weight is None else weight[::step]
@@ -243,9 +243,9 @@ def _united(
 ) -> tuple[float, FloatArray, FloatArray]:
     r"""Weight, mean and precision factor of the Gaussian with the moments of two together.
 
-    Its covariance is :math:`\sum_k \pi_k R_k^T R_k + \pi_1 \pi_2 \delta \delta^T` with
-    :math:`R_k = U_k^{-1}` and the step :math:`\delta` between the means. A root of it is the R of a
-    QR decomposition, so the covariance is never formed, and no digits are lost twice.
+    Its covariance is sum_k w_k R_k' R_k + w_1 w_2 d d' with R_k = inv(U_k) and the step d between
+    the means. A root of it is the R of a QR decomposition, so the covariance is never formed, and
+    no digits are lost twice.
     """
     total = weights[pair].sum()
     share = weights[pair] / total if total > 0 else np.full(2, 0.5)
