@@ -50,7 +50,7 @@ class Score:
         return self.total / self.weight
 
     def aic(self, n_free: int) -> float:
-        """Return Akaike's criterion of a model with `n_free` free parameters, of log-likelihoods."""
+        """Return Akaike's criterion of a model with `n_free` parameters, of log-likelihoods."""
         return -2 * self.total + 2 * n_free
 
     def bic(self, n_free: int) -> float:
