@@ -44,7 +44,7 @@ def resolve(n_threads: int | None = None) -> ThreadCount:
 
 
 def for_work(n_threads: int | None, flops: float) -> int:
-    """Threads for a pass of so many floating-point operations: one when it is small."""
+    """Threads for a pass of `flops` floating-point operations: one if these are few."""
     return resolve(n_threads).number if flops >= PARALLEL_FLOPS else 1
 
 
