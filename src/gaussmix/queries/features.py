@@ -68,9 +68,7 @@ def _listed(features: object) -> list[object]:
         return [features]
 
 
-def _index(
-    name: str, feature: object, n_features: int, places: Mapping[str, int] | None
-) -> int:
+def _index(name: str, feature: object, n_features: int, places: Mapping[str, int] | None) -> int:
     if isinstance(feature, str):
         if places is not None and feature in places:
             return places[feature]
