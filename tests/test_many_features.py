@@ -74,11 +74,11 @@ import scipy.cluster.hierarchy
 from gaussmix import GaussianMixture
 
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30,) * 2)
-X = np.random.default_rng(0).normal(size=(8, int(sys.argv[2]))) + np.repeat([[0.0], [1.0]], 4, axis=0)
+X = np.random.default_rng(0).normal(size=(8, int(sys.argv[2])))
+X[:4] += 1
+settings = {"init_params": sys.argv[1], "random_state": 0, "n_threads": 1, "max_iter": 0}
 for structure in ("diag", "spherical"):
-    GaussianMixture(
-        2, covariance_type=structure, init_params=sys.argv[1], random_state=0, n_threads=1, max_iter=0
-    ).fit(X)
+    GaussianMixture(2, covariance_type=structure, **settings).fit(X)
 """
 
 

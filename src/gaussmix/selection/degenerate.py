@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from gaussmix._core.density import EPS, PIVOT_NOISE, RESOLUTION
-from gaussmix._core.types import FloatArray, Rows
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.m_step import m_step
@@ -64,7 +64,7 @@ def find_degenerate(data: Data, matrices: bool, names: Sequence[str] | None) -> 
     names : sequence of str or None
         Of the features.
     """
-    head = data.head().astype(np.float64)
+    head: FloatArray = data.head().astype(np.float64)
     statistics = _moments(data, FULL if matrices else DIAG, np.median(head, axis=0))
     try:
         _, collapsed = m_step(statistics, 0.0)
@@ -110,7 +110,7 @@ def _combinations(
     covariance: FloatArray,
     noise: FloatArray,
     varying: Sequence[int],
-    head: Rows,
+    head: FloatArray,
     rounding: float,
     names: Sequence[str] | None,
 ) -> Iterator[str]:
@@ -124,7 +124,9 @@ def _combinations(
     factor = np.zeros((len(varying), len(varying)))  # lower, of the features that were kept
     for feature in varying:
         n = len(kept)
-        row = solve_triangular(factor[:n, :n], covariance[kept, feature], lower=True)
+        row = np.zeros(0)
+        if n:
+            row = solve_triangular(factor[:n, :n], covariance[kept, feature], lower=True)
         pivot = covariance[feature, feature] - row @ row
         if pivot > noise[feature]:
             factor[n, :n], factor[n, n] = row, np.sqrt(pivot)

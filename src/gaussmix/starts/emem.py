@@ -100,7 +100,7 @@ def _random_starts(
 def _around(means: FloatArray, metric: Parameters, structure: CovarianceStructure) -> Parameters:
     n_components, n_features = means.shape
     part = SPREAD * n_components ** (-2 / n_features)
-    if isinstance(structure, Variances):
+    if _only_variances(metric):
         covariances = np.repeat(metric.covariances * part, n_components, axis=0)
     else:
         covariances = structure.alike(metric.full_covariances()[0] * part, n_components)
@@ -120,17 +120,24 @@ def within_groups(
     """
     rows = sample.counted(0).rows
     n_rows = min(len(rows), NEIGHBOUR_ROWS)
-    if n_rows < 2 or total.structure.form == "spherical":
+    variances = _only_variances(total)
+    if n_rows < 2 or (variances and total.structure.form == "spherical"):
         return total
     drawn = random_state.choice(len(rows), n_rows, replace=False)
     deviations = rows[drawn] - total.means[0]
-    if isinstance(total.structure, Variances):
+    if variances:
         structure: CovarianceStructure = DIAG
         within = _variances_within(deviations, total.covariances[0])
     else:
         structure = FULL
         within = _matrix_within(deviations, total.full_covariances()[0])
     return Parameters.from_covariances(structure, np.ones(1), total.means, within[None])
+
+
+def _only_variances(metric: Parameters) -> bool:
+    """Whether a metric has no matrix. A variance alone counts as one, so that all structures of one
+    feature, which are the same model, begin at the same places."""
+    return isinstance(metric.structure, Variances) and metric.n_features > 1
 
 
 def _matrix_within(deviations: FloatArray, whole: FloatArray) -> FloatArray:
@@ -207,7 +214,7 @@ def _kmeans_centers(
     n_threads: int | None,
 ) -> FloatArray:
     """Return centres of K-means by the metric."""
-    variances = isinstance(metric.structure, Variances)
+    variances = _only_variances(metric)
     if variances:
         factor = metric.structure.diagonals(metric.precisions_cholesky)  # (1, D), spherical (1, 1)
         rows = (sample.rows - metric.means[0]) * factor
