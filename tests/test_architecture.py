@@ -34,7 +34,7 @@ ROOMS: dict[str, str] = {
     "estimators": "attributes base queries kmeans fitting mixture",
     "plotting": "",
     "storage": "",
-    "selection": "candidates search",
+    "selection": "candidates degenerate search",
     "distributed": "",
     "bench": "machine timing cases contenders race scikit_learn table run",
     "cli": "demo verification commands parser main",

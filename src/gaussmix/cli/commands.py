@@ -129,6 +129,7 @@ def select(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     table = sources.read_all(_scan(arguments))
+    start = {} if arguments.init is None else {"init_params": arguments.init}
     chosen = search.select(
         table,
         arguments.components,
@@ -139,16 +140,17 @@ def select(arguments: argparse.Namespace) -> int:
         random_state=arguments.seed,
         n_threads=arguments.threads,
         progress=True,
-        init_params=arguments.init,
         n_init=arguments.n_init,
         tol=arguments.tol,
         max_iter=arguments.max_iter,
         reg_covar=arguments.reg_covar,
+        **start,
     )
     print(chosen)
+    best = chosen.best  # raises, once the table is printed, if nothing could be fitted
     if arguments.output is not None:
         storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
-        print(f"\n{chosen.best.name} saved to {arguments.output}")
+        print(f"\n{best.name} saved to {arguments.output}")
     if arguments.plot is not None:
         plotting.save_curves(arguments.plot, chosen.curves())
         print(f"picture saved to {arguments.plot}")

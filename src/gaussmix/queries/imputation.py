@@ -42,7 +42,7 @@ def moments(parameters: Parameters) -> tuple[Rows, Rows]:
     """Mean and standard deviation of every feature of the mixture: (D,), (D,)."""
     weights = parameters.weights / parameters.weights.sum()
     mean = weights @ parameters.means
-    variances = np.diagonal(parameters.full_covariances(), axis1=1, axis2=2)
+    variances = parameters.structure.diagonals(parameters.covariances)
     return mean, np.sqrt(weights @ (variances + (parameters.means - mean) ** 2))
 
 
