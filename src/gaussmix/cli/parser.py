@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 
 from gaussmix import config
 from gaussmix._core import dispatch
-from gaussmix._core.density import STRUCTURES
+from gaussmix._core.density import STRUCTURES as FORMS
 from gaussmix.cli import commands
 from gaussmix.em.acceleration import METHODS as ACCELERATIONS
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import sinks, sources
+from gaussmix.model.covariance import structure_names
 from gaussmix.selection import search
 from gaussmix.selection.candidates import CRITERIA
 from gaussmix.starts.methods import METHOD_NAMES
@@ -61,7 +62,7 @@ def _add_fit(subparsers: Any) -> None:
     add = parser.add_argument
     count, starts = "number of components", "starts, the best is kept"
     add("-k", "--components", type=_integer(1), required=True, metavar="K", help=count)
-    add("--covariance", choices=STRUCTURES, default=defaults.covariance_type)
+    add("--covariance", choices=structure_names(), default=defaults.covariance_type)
     add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
@@ -88,9 +89,10 @@ def _add_select(subparsers: Any) -> None:
     parser = _command(subparsers, "select", commands.select)
     _add_file(parser)
     add = parser.add_argument
-    counts, types = "numbers of components, such as 1-10 or 2,4,8", "all, or some: full,tied"
+    counts = "numbers of components, such as 1-10 or 2,4,8"
+    types = f"some, such as full,EVE, or all fourteen: all; {','.join(FORMS)} if not given"
     add("-k", "--components", type=_counts, default="1-10", metavar="K", help=counts)
-    add("--covariance-types", type=_structures, default=STRUCTURES, metavar="TYPES", help=types)
+    add("--covariance-types", type=_structures, default=FORMS, metavar="TYPES", help=types)
     add("--criterion", choices=CRITERIA, default="bic", help="what to choose by")
     add("--splits", type=_integer(2), default=5, metavar="N", help="parts held out in turn, for cv")
     add("--init", choices=METHOD_NAMES, help="start; emem if not given, kmeans for larger data")
@@ -216,12 +218,15 @@ def _column(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def _structures(text: str) -> list[str]:
-    names = [part.strip() for part in text.split(",")]
+def _structures(text: str) -> str | list[str]:
+    names, known = [part.strip() for part in text.split(",")], structure_names()
+    if names == [search.ALL]:
+        return search.ALL
     for name in names:
-        if name not in STRUCTURES:
+        if name not in known:
             raise argparse.ArgumentTypeError(
-                f"some of {', '.join(STRUCTURES)} are wanted, with commas between, got {text!r}"
+                f"{search.ALL}, or some of {', '.join(known)} are wanted, with commas between, "
+                f"got {text!r}"
             )
     return names
 

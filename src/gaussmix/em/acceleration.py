@@ -8,6 +8,7 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.em.coordinates import Chart
 from gaussmix.em.loop import PlainEM, Step, Strategy
+from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
 
 PATIENCE = 4  # EM steps before the first jump: a fit that needs few is left alone
@@ -200,7 +201,10 @@ class Accelerator:
             return step.image
         self.plan = self.plan._replace(limited=jump.limited, wait=self._method.pause)
         beyond = jump.displacement * min(1.0, LONGEST_JUMP / length)
-        return chart.parameters(points[-1] + moves[-1] + beyond)
+        try:
+            return chart.parameters(points[-1] + moves[-1] + beyond)
+        except NotPositiveDefiniteError:
+            return step.image
 
     def accepts(self, step: Step, last: Step) -> bool:
         """Whether the jump from the last step to this one is good; later ones learn from it."""

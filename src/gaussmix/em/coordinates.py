@@ -51,7 +51,10 @@ class Chart:
         return np.concatenate([log_ratios, deviations.ravel(), shapes.ravel()]) * self._scales
 
     def parameters(self, coordinates: FloatArray) -> Parameters:
-        """Return the mixture at coordinates (P,)."""
+        """Return the mixture at coordinates (P,), or the nearest one of the reference's structure.
+
+        Raises NotPositiveDefiniteError where rounding leaves nothing of the nearest covariances.
+        """
         reference = self.reference
         k, size = reference.n_components, reference.means.size
         log_ratios, deviations, shapes = np.split(coordinates / self._scales, [k, k + size])
@@ -59,7 +62,13 @@ class Chart:
         deviations = deviations.reshape(reference.means.shape)
         means = reference.means + self._structure.out_of_units(self._own, deviations)
         factors = self._structure.from_log_relative(self._own, shapes)
-        return Parameters.from_factors(self._structure, weights / weights.sum(), means, factors)
+        weights /= weights.sum()
+        found = Parameters.from_factors(self._structure, weights, means, factors)
+        if self._structure.is_general:
+            return found
+        spread = found.covariances
+        nearest = self._structure.nearest(weights, spread, spread)
+        return Parameters.from_covariances(self._structure, weights, means, nearest)
 
     def largest_change(self, displacement: FloatArray) -> float:
         """Return the largest part of a displacement (P,) in one parameter.

@@ -109,12 +109,12 @@ class _Sweep:
             new.append(statistics)
             self._done = statistics + self._done
             if later:
-                self.point, _ = self._objective.m_step(self._done + later.pop())
+                self.point, _ = self._objective.m_step(self._done + later.pop(), self.point)
         return new
 
     def step(self) -> Step:
         """Return what the sweep says: its end, and where the M-step of all blocks goes."""
-        image, collapsed = self._objective.m_step(self._done)
+        image, collapsed = self._objective.m_step(self._done, self.point)
         return Step(self.point, image, collapsed, self._done.mean_log_likelihood)
 
     def _by_block(self) -> Iterator[Statistics]:

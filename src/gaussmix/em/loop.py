@@ -35,8 +35,13 @@ class Objective(Protocol):
     def e_step(self, parameters: Parameters) -> Statistics:
         """Go over the rows under the parameters."""
 
-    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
-        """Return the best parameters for the statistics, and the components that collapsed."""
+    def m_step(
+        self, statistics: Statistics, previous: Parameters
+    ) -> tuple[Parameters, tuple[int, ...]]:
+        """Return the best parameters for the statistics, and the components that collapsed.
+
+        `previous` are those of the E-step. The result suits the statistics no worse than they do.
+        """
 
     def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
         """Return the value at parameters, of which these are the E-step's statistics."""
@@ -301,7 +306,8 @@ def proceed(
     while state.n_iter < max_iter and not state.converged:
         statistics = objective.e_step(state.point)
         lower_bound = objective.lower_bound(state.point, statistics)
-        state.take(Step(state.point, *objective.m_step(statistics), lower_bound))
+        image, collapsed = objective.m_step(statistics, state.point)
+        state.take(Step(state.point, image, collapsed, lower_bound))
         if callback is not None:
             callback(state.n_iter, lower_bound, state.monitor.change)
     return state.result

@@ -35,9 +35,11 @@ class MaximumLikelihood:
         """Go over the rows once."""
         return self.data.total(partial(StatisticsPass, parameters))
 
-    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+    def m_step(
+        self, statistics: Statistics, previous: Parameters
+    ) -> tuple[Parameters, tuple[int, ...]]:
         """Return the parameters of largest expected likelihood: see `m_step`."""
-        return m_step(statistics, self.reg_covar)
+        return m_step(statistics, self.reg_covar, previous)
 
     def lower_bound(self, _parameters: Parameters, statistics: Statistics) -> float:
         """Return the mean log-likelihood of a row."""

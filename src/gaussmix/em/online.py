@@ -87,7 +87,7 @@ def online_step(
     rest = batch.weight * (1 / step_size(batch.weight, seen.weight, pace) - 1)
     total = batch + remembered(parameters, rest, reg_covar) if rest > 0 else batch
     n_rows = max(1, round(total.weight / now.weight * now.n_samples))
-    return m_step(replace(total, n_samples=n_rows), reg_covar)
+    return m_step(replace(total, n_samples=n_rows), reg_covar, parameters)
 
 
 def step_size(weight: float, before: float, pace: Pace) -> float:

@@ -16,7 +16,7 @@ from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import Pace, check_pace
 from gaussmix.em.runs import Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
-from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.methods import (
@@ -174,12 +174,13 @@ def _given(settings: Settings, n_features: int) -> Given:
         settings.precisions_init,
     )
     k, structure = settings.n_components, settings.structure
+    if precisions is not None:
+        precisions = check_matrices("precisions_init", precisions, structure, k, n_features)
+        check_member("precisions_init", precisions, structure, k, "give these or none")
     return Given(
         None if weights is None else check_weights(weights, k, "weights_init"),
         None if means is None else check_means(means, k, n_features, "means_init"),
-        None
-        if precisions is None
-        else check_matrices("precisions_init", precisions, structure, k, n_features),
+        precisions,
     )
 
 

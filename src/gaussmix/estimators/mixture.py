@@ -25,7 +25,7 @@ from gaussmix.estimators.attributes import (
 from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
-from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import (
@@ -40,6 +40,7 @@ from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.hierarchy import Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import (
+    check_boolean,
     check_integer,
     check_n_threads,
     check_random_state,
@@ -59,13 +60,19 @@ class GaussianMixture(Queries, Estimator):
     ----------
     n_components : int, default=1
         Number of components.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        A matrix for each component, one matrix for all, a variance for each feature of each
-        component, or one variance for each component.
+    covariance_type : str, default='full'
+        'full', 'tied', 'diag' or 'spherical': a matrix for each component, one matrix for all, a
+        variance for each feature of each component, or one variance for each component. Or one of
+        mclust's fourteen families, whose letters are volume, shape and orientation, equal (E) or
+        varying (V) between components, or no orientation (I): 'EII', 'VII' ('spherical'), 'EEI',
+        'VEI', 'EVI', 'VVI' ('diag'), 'EEE' ('tied'), 'EVE', 'VEE', 'VVE', 'EEV', 'VEV', 'EVV' or
+        'VVV' ('full'). 'tied-diag' is 'EEI', and 'tied-spherical' is 'EII' (Celeux & Govaert,
+        1995).
     tol : float, default=1e-3
         EM ends when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
     reg_covar : float, default=1e-6
-        Non-negative variance added to every feature of every covariance.
+        Non-negative variance added to every feature of every covariance. With a family it is added
+        to the components' scatter before the M-step, so that covariances stay in the family.
     max_iter : int, default=100
         Number of EM iterations, that is of passes over the data, at most. 0 keeps the start.
     accelerate : {'squarem', 'anderson'} or None, default=None
@@ -94,8 +101,9 @@ class GaussianMixture(Queries, Estimator):
     means_init : array-like of shape (n_components, n_features), optional
         Initial means, instead of the start's.
     precisions_init : array-like, optional
-        Initial inverse covariances in the shape of `covariances_`, instead of the start's. If
-        weights, means and precisions are all given, nothing else is computed.
+        Initial inverse covariances in the shape of `covariances_`, instead of the start's, and of
+        the family if `covariance_type` is one. If weights, means and precisions are all given,
+        nothing else is computed.
     random_state : int, RandomState, Generator or None, default=None
         Source of the starts, and of the first call of `sample`.
     warm_start : bool, default=False
@@ -128,7 +136,8 @@ class GaussianMixture(Queries, Estimator):
     means_ : ndarray of shape (n_components, n_features)
     covariances_ : ndarray
         full (n_components, n_features, n_features), tied (n_features, n_features), diag
-        (n_components, n_features), spherical (n_components,).
+        (n_components, n_features), spherical (n_components,). EII is like spherical, EEI, VEI and
+        EVI are like diag, and EVE, VEE, VVE, EEV, VEV and EVV are like full.
     precisions_ : ndarray
         Inverse covariances, in the same shape.
     precisions_cholesky_ : ndarray
@@ -230,6 +239,8 @@ class GaussianMixture(Queries, Estimator):
         means: ArrayLike,
         covariances: ArrayLike,
         covariance_type: str = "full",
+        *,
+        project: bool = False,
         **params: Any,
     ) -> Self:
         """Return a mixture with these parameters, ready to score, predict and sample.
@@ -240,8 +251,13 @@ class GaussianMixture(Queries, Estimator):
             Not negative, with sum 1.
         means : array-like of shape (n_components, n_features)
         covariances : array-like
-            Positive definite, in the shape of `covariances_`.
-        covariance_type : {'full', 'tied', 'diag', 'spherical'}
+            Positive definite, in the shape of `covariances_`, and of the family if
+            `covariance_type` is one.
+        covariance_type : str
+            As in the constructor.
+        project : bool, default=False
+            Take the nearest covariances of the family, by the Kullback-Leibler divergence, instead
+            of refusing others.
         **params
             Other parameters of the constructor. With ``warm_start=True`` a `fit` begins here.
 
@@ -256,17 +272,17 @@ class GaussianMixture(Queries, Estimator):
         """
         structure = structure_named(covariance_type)
         n_components, n_features = table_shape("means", means)
-        model = cls(n_components, covariance_type=structure.name, **params)
+        model = cls(n_components, covariance_type=covariance_type, **params)
         model.n_features_in_ = n_features
-        set_parameters(
-            model,
-            Parameters.from_covariances(
-                structure,
-                check_weights(weights, n_components),
-                check_means(means, n_components, n_features),
-                check_matrices("covariance", covariances, structure, n_components, n_features),
-            ),
-        )
+        shares = check_weights(weights, n_components)
+        centers = check_means(means, n_components, n_features)
+        spread = check_matrices("covariance", covariances, structure, n_components, n_features)
+        if check_boolean("project", project):
+            spread = structure.nearest(shares, spread)
+        else:
+            remedy = "pass project=True to take the nearest"
+            check_member("covariance", spread, structure, n_components, remedy)
+        set_parameters(model, Parameters.from_covariances(structure, shares, centers, spread))
         return model
 
     def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:

@@ -8,6 +8,10 @@ from gaussmix.validation import check_numbers
 
 WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
 
+MEMBERSHIP = 1e-6
+"""By how much an entry of a given matrix may miss what its structure asks for, as a part of the
+standard deviations of its two features: what float32 and six digits may."""
+
 LOWEST_PIVOT = float(np.finfo(np.float64).tiny)  # the inverse of a smaller one overflows
 
 
@@ -50,6 +54,29 @@ def check_matrices(
             f"below {LOWEST_PIVOT:.3g}"
         )
     return array
+
+
+def check_member(
+    kind: str, matrices: FloatArray, structure: CovarianceStructure, n_components: int, remedy: str
+) -> None:
+    """Raise ValueError unless covariances, or precisions, are of the structure; `kind` names them.
+
+    A structure's precisions are like its covariances. `remedy` says what to do about it.
+    """
+    nearest = structure.nearest(np.full(n_components, 1 / n_components), matrices)
+    if nearest is matrices:
+        return
+    n_features = 1 if matrices.ndim == 1 else matrices.shape[-1]
+    given, member = (
+        structure.as_matrices(m, n_components, n_features) for m in (matrices, nearest)
+    )
+    scales = np.sqrt(np.einsum("kii->ki", given))
+    gap = float((np.abs(member - given) / (scales[:, :, None] * scales[:, None, :])).max())
+    if not gap <= MEMBERSHIP:
+        raise ValueError(
+            f"'{structure.name} {kind}' should be of covariance_type={structure.name!r}, but an "
+            f"entry differs by {gap:.2g} of a variance from the nearest that are: {remedy}"
+        )
 
 
 def check_floats(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:

@@ -2,7 +2,7 @@
 
 Each form of the kernels is a class, and its most general structure an instance, with the form's
 name. A structure with fewer free parameters is an instance of a subclass of its form: see
-`CovarianceStructure`.
+`CovarianceStructure`, and `gaussmix.model.families`.
 """
 
 from abc import abstractmethod

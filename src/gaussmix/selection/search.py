@@ -23,7 +23,8 @@ from gaussmix.estimators.attributes import set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
 from gaussmix.estimators.fitting import Settings, best_run, settings_of
 from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.model.covariance import STRUCTURES, structure_named
+from gaussmix.model.covariance import structure_named, structure_names
+from gaussmix.model.families import CODES
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
 from gaussmix.model.statistics import n_terms
@@ -47,6 +48,8 @@ DEFAULTS: dict[str, Any] = {
 """Fits whose criteria are compared go on for longer than GaussianMixture's own, and acceleration
 halves their passes. With a reg_covar components on a few equal rows would have a great likelihood;
 without one they collapse and say so."""
+
+ALL = "all"  # of mclust's families
 
 GIVEN_STARTS = ("weights_init", "means_init", "precisions_init", "warm_start")
 
@@ -121,6 +124,7 @@ def select(
         Criterion 'cv' needs rows in memory.
     n_components : int or iterable of int, default=range(1, 11)
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
+        'all' are the fourteen families, by their codes.
     criterion : {'bic', 'aic', 'icl', 'cv'}, default='bic'
         Information criteria as `GaussianMixture.bic`, `aic` and `icl` have them, of which the
         lowest is chosen; or the mean log-likelihood of rows held out by cross-validation (Smyth,
@@ -202,12 +206,15 @@ def _counts(n_components: object) -> list[int]:
 
 
 def _structures(covariance_types: object) -> list[str]:
-    names = [covariance_types] if isinstance(covariance_types, str) else covariance_types
+    names = covariance_types
+    if isinstance(covariance_types, str):
+        names = CODES if covariance_types == ALL else [covariance_types]
     if not isinstance(names, Iterable):
         raise ParameterError(
             f"covariance_types must be a string or several of them, got {covariance_types!r}"
         )
-    checked = [check_choice("covariance_types", name, tuple(STRUCTURES)) for name in names]
+    choices = structure_names()
+    checked = [check_choice("covariance_types", name, choices) for name in names]
     if not checked:
         raise ParameterError(f"covariance_types must not be empty, got {covariance_types!r}")
     return list(dict.fromkeys(checked))
