@@ -19,6 +19,7 @@ PACKAGE = Path(gaussmix.__file__).parent
 ROOMS: dict[str, str] = {
     "_core": "types density interface checks cpu threads reference dispatch",
     "errors": "",
+    "conversion": "",
     "validation": "",
     "config": "",
     "progress": "",

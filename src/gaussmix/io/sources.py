@@ -4,13 +4,14 @@ import numbers
 import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.conversion import place
 from gaussmix.errors import ParameterError
 from gaussmix.io import arrow, frames
 from gaussmix.io.atomic import shown_ending
@@ -66,6 +67,19 @@ class Table:
     rows: Array
     columns: tuple[str, ...] | None
     weight: NDArray[np.float64] | None = None
+    source: "Scan | None" = field(default=None, repr=False)
+    """What the rows are a part of."""
+    first_row: int = 0
+    """Number of the first of them in the source."""
+
+    def __str__(self) -> str:
+        return "X" if self.source is None else str(self.source)
+
+    def place(self, row: int, column: int | None) -> str:
+        """Return what errors call the place of a value, in the source if there is one."""
+        if self.source is None:
+            return place(row, column, self.columns)
+        return self.source.place(self.first_row + row, column)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -107,10 +121,17 @@ class Scan:
         blocks = self._reader.read(self._choice)
         return blocks if self._weights is None else _with_weights(blocks, self._weights)
 
+    def place(self, row: int, column: int | None) -> str:
+        """Return what errors call the place of a value; None stands for the weights."""
+        chosen = self._choice.weight if column is None else self._choice.features[column]
+        return place(row) if chosen is None else self._reader.place(row, chosen)
+
     def __iter__(self) -> Iterator[Table]:
+        first_row = 0
         with read_ahead(self.blocks()) as blocks:
             for rows, weight in blocks:
-                yield Table(rows, self.columns, weight)
+                yield Table(rows, self.columns, weight, self, first_row)
+                first_row += len(rows)
 
     def __str__(self) -> str:
         return self._reader.name
@@ -154,11 +175,24 @@ class Chain(Reader):
         self.columns, self.n_columns = first.columns, first.n_columns
         self.weighted = first.weighted
         self.n_samples = None
-        self._first = first
+        self.known: Sequence[Reader] = [first]
+        """The tables that are known before they are read: all those of a list."""
 
     def dtype(self, column: int) -> np.dtype[np.floating]:
-        """Return the precision of a column of the first table; others must have the same."""
-        return self._first.dtype(column)
+        """Return the widest precision that a column has in the tables that are known."""
+        found = [reader.dtype(column) for reader in self.known if column < reader.n_columns]
+        return max(found, key=lambda dtype: dtype.itemsize)
+
+    def place(self, row: int, column: int) -> str:
+        """Return what errors call the place of a value, in the whole and in its own table."""
+        found, start = super().place(row, column), 0
+        for reader in self.known:
+            if reader.n_samples is None:
+                break
+            if row < start + reader.n_samples:
+                return f"{found} ({reader.place(row - start, column)} of {reader.name})"
+            start += reader.n_samples
+        return found
 
     def read(self, choice: Choice) -> Iterator[Block]:
         """Read chosen columns of all tables."""
@@ -177,7 +211,7 @@ class Chain(Reader):
             shown = {True: "weights", False: "no weights"}
             self._refuse(number, shown[self.weighted], shown[reader.weighted])
         found = _precision(reader, choice.features)
-        if found != choice.dtype:
+        if found.itemsize > choice.dtype.itemsize:  # digits would be lost
             self._refuse(number, str(choice.dtype), str(found))
 
     def _refuse(self, number: int, wanted: str, found: str) -> None:
@@ -239,7 +273,7 @@ def scan(
 def read_all(source: "Scan") -> Table:
     """Return all rows of a source, in memory."""
     rows, weight = joined(list(source.blocks()))
-    return Table(rows, source.columns, weight)
+    return Table(rows, source.columns, weight, source)
 
 
 def streams(data: object) -> bool:
@@ -293,6 +327,7 @@ def _path_reader(path: Path) -> Reader:
 def _chain(name: str, parts: Sequence[object]) -> Chain:
     readers = [_part_reader(part, f"{name}, block {number}") for number, part in enumerate(parts)]
     chain = Chain(name, lambda: readers)
+    chain.known = readers
     counts = [reader.n_samples for reader in readers]
     known = [count for count in counts if count is not None]
     chain.n_samples = sum(known) if len(known) == len(counts) else None
@@ -393,6 +428,11 @@ def _features(reader: Reader, columns: Any, weight: int | None) -> tuple[int, ..
 
 def _column(reader: Reader, column: object) -> int:
     if isinstance(column, str) and reader.columns is not None and column in reader.columns:
+        if reader.columns.count(column) > 1:
+            raise ParameterError(
+                f"{reader.name} has {reader.columns.count(column)} columns named {column!r}; "
+                "choose one of them by its number"
+            )
         return reader.columns.index(column)
     by_number = isinstance(column, numbers.Integral) and not isinstance(column, bool)
     if by_number and 0 <= int(column) < reader.n_columns:  # type: ignore[call-overload]
