@@ -353,7 +353,6 @@ def test_weights_beside_the_blocks(X: FloatArray) -> None:
     ("blocks", "message"),
     [
         ([np.eye(3), np.eye(2)], "block 1: 3 columns .* wanted, got 2 columns"),
-        ([np.eye(3), np.ones((0, 3)), np.array([["1"] * 3], object)], "is '1'"),
         ([np.eye(3), (np.eye(3), np.ones(3))], "block 1: no weights .* got weights"),
         ([np.eye(3), np.ones(3)], r"block 1 must have shape \(n_rows, n_columns\), got \(3,\)"),
         ([np.eye(3), np.array([["a"]])], "block 1 must hold numbers"),

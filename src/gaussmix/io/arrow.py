@@ -202,6 +202,13 @@ def is_arrow(data: object) -> bool:
     return type(data).__module__.partition(".")[0] == "pyarrow"
 
 
+def decompressed(path: Path) -> Any:
+    """Open a file compressed by Zstandard."""
+    arrow = _pyarrow(str(path))
+    with path.open("rb"):  # what the system says of a missing file is better than pyarrow's word
+        return arrow.CompressedInputStream(arrow.OSFile(str(path)), "zstd")
+
+
 def write_parquet(file: BinaryIO, parts: Iterable[Array], names: Sequence[str], name: str) -> None:
     """Write tables (n, len(names)) as the row groups of a Parquet file; there is at least one."""
     arrow = _pyarrow(name)
