@@ -6,6 +6,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from gaussmix.conversion import precision
 from gaussmix.io.blocks import Block
 from gaussmix.io.readers import (
     Array,
@@ -15,7 +16,6 @@ from gaussmix.io.readers import (
     block_rows,
     join,
     located,
-    precision,
 )
 from gaussmix.io.readers import take as taken
 

@@ -136,7 +136,8 @@ def within_groups(
 
 def _only_variances(metric: Parameters) -> bool:
     """Whether a metric has no matrix. A variance alone counts as one, so that all structures of one
-    feature, which are the same model, begin at the same places."""
+    feature, which are the same model, begin at the same places.
+    """
     return isinstance(metric.structure, Variances) and metric.n_features > 1
 
 
