@@ -22,8 +22,8 @@ ROOMS: dict[str, str] = {
     "validation": "",
     "config": "",
     "progress": "",
-    "model": "covariance structures checks parameters statistics scoring m_step",
-    "io": "blocks atomic archive readahead readers frames npy text arrow sources sinks",
+    "model": "covariance structures checks parameters stored statistics scoring m_step",
+    "io": "blocks atomic headers archive readahead readers frames npy text arrow sources sinks",
     "data": "subsample base streamed partitions dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
