@@ -4,10 +4,12 @@ import io
 import json
 import os
 import random
+import subprocess
+import sys
 import tracemalloc
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -397,6 +399,53 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRITER = """
+import os, signal, sys, time
+from gaussmix.io.atomic import replacing
+
+with replacing(sys.argv[1]) as file:
+    file.write(b"part")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process in the midst of writing to the file `a`."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        yield process
+        process.kill()
+
+
+def test_the_next_write_removes_what_a_killed_process_left(
+    tmp_path: Path, writer: subprocess.Popen[str]
+) -> None:
+    writer.kill()
+    writer.wait()
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".tmp"
+    with replacing(tmp_path / "b"):
+        pass  # another file: what was left of `a` stays
+    assert left.exists()
+    with replacing(tmp_path / "a") as file:
+        file.write(b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_what_a_living_process_writes_stays(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
+    (theirs,) = tmp_path.iterdir()
+    with replacing(tmp_path / "a") as file, replacing(tmp_path / "a"):
+        assert len([*tmp_path.iterdir()]) == 3
+        file.write(b"new")
+    assert theirs.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a", theirs])
 
 
 def test_errors_name_the_target(tmp_path: Path) -> None:

@@ -87,9 +87,13 @@ class Checkpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _place: object) -> None:
         if self._latest is not self._written:
             self._write()
+        if isinstance(error, KeyboardInterrupt) and self._written is not None:
+            error.add_note(
+                f"{self._name} holds the fit's progress: run the same again to go on from there"
+            )
 
     def read(self) -> Runs | None:
         """Return the runs that the file holds, None if there is no file.
