@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -641,6 +642,27 @@ def test_what_was_reached_is_written_on_the_way_out(
     assert not hasattr(model, "means_")
     assert passes.count(model) == wanted.n_iter_ - 6
     assert_same_bits(model, wanted)
+
+
+def test_an_interrupted_fit_says_how_to_go_on_and_where(
+    path: Path, passes: Passes, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    passes.left = 6
+    passes.error = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fitted(mixture(checkpoint=path))
+    (note,) = caught.value.__notes__
+    assert note == f"{path} holds the fit's progress: run the same again to go on from there"
+    passes.left = sys.maxsize
+    with caplog.at_level(logging.INFO, "gaussmix"):
+        fitted(mixture(checkpoint=path))
+        assert capsys.readouterr().out == ""
+        fitted(mixture(checkpoint=path, verbose=1))
+    assert caplog.messages == [
+        f"going on from {path}: initialization 0 after 6 iterations",
+        f"{path} holds the end of this fit",
+    ]
+    assert capsys.readouterr().out.splitlines() == caplog.messages[1:]
 
 
 @pytest.mark.parametrize("n_good", [0, 4])

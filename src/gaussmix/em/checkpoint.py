@@ -125,6 +125,15 @@ class Checkpoint:
         self._next = monotonic() + self._interval
         return runs
 
+    def place(self, runs: Runs) -> str:
+        """Say where a fit goes on that has these runs."""
+        max_iter = _whole(self._identity.options, "max_iter")
+        left = [run for run in runs if not run.ended(max_iter)]
+        if not left:
+            return f"{self._name} holds the end of this fit"
+        run, n_iter = left[0].number, left[0].state.n_iter
+        return f"going on from {self._name}: initialization {run} after {n_iter} iterations"
+
     def note(self, runs: Runs) -> None:
         """Take in how far the fit has come, and write it if it is time."""
         self._latest = runs
