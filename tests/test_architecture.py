@@ -19,11 +19,12 @@ PACKAGE = Path(gaussmix.__file__).parent
 ROOMS: dict[str, str] = {
     "_core": "types density interface checks cpu threads reference dispatch",
     "errors": "",
+    "conversion": "",
     "validation": "",
     "config": "",
     "progress": "",
     "model": "covariance structures checks parameters stored statistics scoring m_step",
-    "io": "blocks atomic headers archive readahead readers frames npy text arrow sources sinks",
+    "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks",
     "data": "subsample base streamed partitions dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "

@@ -107,17 +107,17 @@ def test_a_lazy_frame_is_no_table() -> None:
 def test_missing_values_of_frames_are_nan() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1, 2, None]}, dtype="Int64")
-    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 2, column 0"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 2, column 'a'"):
         check_rows(frame)
     polars = pytest.importorskip("polars")
-    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 1, column 0"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 1, column 'a'"):
         check_rows(polars.DataFrame({"a": [1, None]}))
 
 
 def test_text_in_a_frame_is_named() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.0, 2.0], "b": ["1", "two"]})
-    with pytest.raises(TypeError, match=r"X, row 0, column 1 is '1'"):
+    with pytest.raises(TypeError, match=r"X, row 0, column 'b' is '1'"):
         check_rows(frame)
 
 
@@ -141,7 +141,7 @@ REFUSED = [
     (
         np.ma.masked_array(np.array(TABLE), mask=np.array([[False, True]] * 3)),
         ValueError,
-        "X has 3 masked values",
+        "Input X contains NaN, first at row 0, column 1",
     ),
     (5.0, ValueError, "Expected 2D array, got scalar array instead: X is a float"),
     ("data.csv", ValueError, "X must hold numbers"),

@@ -83,6 +83,8 @@ class DaskData:
         Threads for work on this machine. A partition's pass always runs on one.
     client : distributed.Client, optional
         By default the current client, or else Dask's scheduler on threads of this process.
+    allow_nan : bool
+        Whether values of results by row may be missing; they are NaN then.
 
     Raises
     ------
@@ -96,8 +98,11 @@ class DaskData:
         sample_weight: Any = None,
         n_threads: int | None = None,
         client: Any = None,
+        *,
+        allow_nan: bool = False,
     ) -> None:
         self.n_threads = n_threads
+        self._allow_nan = allow_nan
         self._client = client
         self._collection = rows_collection(X)
         self._rows = parts_of(self._collection)
@@ -202,6 +207,7 @@ class DaskData:
             _block_by_row,
             dask_module().delayed(function, traverse=False),
             like[:0],
+            self._allow_nan,
             drop_axis=1 if like.ndim == 1 else None,
             chunks=chunks,
             meta=like[:0],
@@ -301,6 +307,6 @@ def _reservoir(most: int, seed: int, _n_threads: int | None) -> Reservoir:
     return Reservoir(most, seed)
 
 
-def _block_by_row(block: Rows, function: ByRow, empty: Rows) -> Any:
+def _block_by_row(block: Rows, function: ByRow, empty: Rows, allow_nan: bool) -> Any:
     # One thread, as in `_go_over`.
-    return function(check_rows(block), 1) if len(block) else empty
+    return function(check_rows(block, allow_nan=allow_nan), 1) if len(block) else empty

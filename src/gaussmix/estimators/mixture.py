@@ -14,7 +14,7 @@ from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
 from gaussmix.data.base import Data
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
-from gaussmix.errors import CollapseWarning, warn, warn_convergence
+from gaussmix.errors import CollapseWarning, ParameterError, warn, warn_convergence
 from gaussmix.estimators.attributes import (
     parameters_of,
     parameters_to_continue,
@@ -37,9 +37,10 @@ from gaussmix.model.scoring import (
     responsibilities,
 )
 from gaussmix.model.statistics import StatisticsPass
-from gaussmix.queries.hierarchy import Hierarchy, nest
+from gaussmix.queries.hierarchy import CRITERIA, Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import (
+    check_choice,
     check_integer,
     check_n_threads,
     check_random_state,
@@ -436,7 +437,7 @@ class GaussianMixture(Queries, Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), optional
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take, optional
             The rows to cluster, most often those of `fit`. The entropy criterion needs them.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
@@ -477,9 +478,13 @@ class GaussianMixture(Queries, Estimator):
         >>> hierarchy.labels(2)
         array([0, 0, 1], dtype=int32)
         """
+        check_choice("criterion", criterion, CRITERIA)
+        if X is None and sample_weight is not None:
+            raise ParameterError("sample_weight needs the rows that it weights, but X is None")
         frozen = copy(self)
         parameters = parameters_of(frozen)
-        return nest(parameters, frozen._rows, self.n_threads, X, sample_weight, criterion)
+        data = None if X is None else frozen._data(X, sample_weight, self.n_threads)
+        return nest(parameters, data, frozen._each_row, criterion)
 
     def score_samples(self, X: object, *, out: PathLike | None = None) -> Any:
         """Return the log-likelihood of each row of X.

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gaussmix.conversion import column_numbers
 from gaussmix.io.blocks import Block
 from gaussmix.io.readahead import read_ahead
 from gaussmix.io.readers import Array, Choice, DataError, Reader, block_rows, join, located
@@ -37,23 +38,30 @@ class ArrowReader(Reader):
         self.n_columns = len(schema.names)
         self.n_samples = n_samples
         self._types = schema.types
-        for column, known in enumerate(self.columns):
-            if known in self.columns[:column]:
-                raise DataError(f"{name}: two columns are named {known!r}; one is wanted")
 
     @abstractmethod
     def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
         """Return record batches with at least these columns, mostly of n_rows or fewer rows."""
 
     def dtype(self, column: int) -> np.dtype[np.floating]:
-        """Return float32 for what is, float64 for other floats, integers and booleans."""
+        """Return float32 for what is, float64 for other numbers, booleans and nulls."""
+        assert self.columns is not None
+        name = self.columns[column]
+        if self.columns.count(name) > 1:
+            raise DataError(f"{self.name}: two columns are named {name!r}; one is wanted")
         kind, types = self._types[column], _pyarrow(self.name).types
-        if not (types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind)):
+        inner = kind.value_type if types.is_dictionary(kind) else kind
+        known = ("floating", "integer", "boolean", "decimal", "null")
+        if not any(getattr(types, f"is_{one}")(inner) for one in known):
             self.without_numbers(column, kind)
         return np.dtype(np.float32 if types.is_float32(kind) else np.float64)
 
     def read(self, choice: Choice) -> Iterator[Block]:
-        """Read chosen columns."""
+        """Read chosen columns; an error tells the place."""
+        errors = (_pyarrow(self.name).ArrowException,)
+        return located(self.name, self._read(choice), errors)
+
+    def _read(self, choice: Choice) -> Iterator[Block]:
         assert self.columns is not None
         names = [self.columns[column] for column in choice.columns]
         n_rows, row = block_rows(len(names), choice.dtype.itemsize), 0
@@ -65,14 +73,9 @@ class ArrowReader(Reader):
 
     def _numbers(self, batch: Any, name: str, row: int) -> Array:
         column = batch.column(batch.schema.get_field_index(name))
-        if column.null_count:
-            missing = int(column.is_null().to_numpy(zero_copy_only=False).argmax())
-            raise DataError(
-                f"{self.name}, row {row + missing}, column {name!r}: a number is wanted, got null; "
-                "fill nulls in, or leave out their rows"
-            )
+        assert self.columns is not None
         values: Array = column.to_numpy(zero_copy_only=False)
-        return values
+        return column_numbers(values, self.name, row, self.columns.index(name), self.columns)
 
 
 class TableReader(ArrowReader):
@@ -116,17 +119,7 @@ class ParquetFileReader(ArrowReader):
         return batches
 
 
-class _FileReader(ArrowReader):
-    """A file, opened anew for each reading."""
-
-    _path: Path
-
-    def read(self, choice: Choice) -> Iterator[Block]:
-        """Read chosen columns; an error tells the place."""
-        return located(self._path, super().read(choice), (_pyarrow(self.name).ArrowException,))
-
-
-class ParquetReader(_FileReader):
+class ParquetReader(ArrowReader):
     """A Parquet file."""
 
     def __init__(self, path: Path) -> None:
@@ -154,7 +147,7 @@ class ParquetReader(_FileReader):
         return parquet.ParquetFile(self._path, buffer_size=size, pre_buffer=False)
 
 
-class IpcReader(_FileReader):
+class IpcReader(ArrowReader):
     """A file of Arrow's own formats, the one for files (Feather) or the one for streams."""
 
     def __init__(self, path: Path) -> None:
@@ -207,6 +200,13 @@ def reader(data: object) -> Reader | None:
 def is_arrow(data: object) -> bool:
     """Whether something is one of pyarrow's objects."""
     return type(data).__module__.partition(".")[0] == "pyarrow"
+
+
+def decompressed(path: Path) -> Any:
+    """Open a file compressed by Zstandard."""
+    arrow = _pyarrow(str(path))
+    with path.open("rb"):  # what the system says of a missing file is better than pyarrow's word
+        return arrow.CompressedInputStream(arrow.OSFile(str(path)), "zstd")
 
 
 def write_parquet(file: BinaryIO, parts: Iterable[Array], names: Sequence[str], name: str) -> None:

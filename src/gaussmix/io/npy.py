@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from gaussmix.conversion import precision
 from gaussmix.io import headers
 from gaussmix.io.blocks import Block
 from gaussmix.io.headers import Layout
@@ -17,7 +18,6 @@ from gaussmix.io.readers import (
     block_rows,
     join,
     located,
-    precision,
 )
 from gaussmix.io.readers import take as taken
 

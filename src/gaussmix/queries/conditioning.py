@@ -105,6 +105,20 @@ def predict(
     for_blocks(block, len(X), block_rows, threads.for_work(n_threads, flops))
 
 
+def predictions(
+    model: Regression, with_std: bool, with_cov: bool, X: Rows, n_threads: int | None
+) -> Rows:
+    """Conditional moments of every row of X (N, a), in one table.
+
+    The columns are the means (b), then the standard deviations (b) or the covariances (b * b).
+    """
+    b = model.n_targets
+    found = np.empty((len(X), b + (b * b if with_cov else b * with_std)), X.dtype)
+    spread = found[:, b:].reshape(-1, b, b) if with_cov else found[:, b:]  # views
+    predict(model, X, found[:, :b], spread if with_std or with_cov else None, n_threads)
+    return found
+
+
 class _Scratch(threading.local):
     """Arrays for a block, of each thread its own: new ones for every block cost as much again."""
 

@@ -223,7 +223,11 @@ def _data(
     X = opened(X)
     data, names = route(X, sample_weight, estimator=type(model).__name__), feature_names(X)
     if not isinstance(data, InMemory):
-        raise ParameterError(f"X must be rows in memory for select, got {type(X).__name__}")
+        raise ParameterError(
+            f"X must be rows in memory for select, an array or a frame, got {type(X).__name__}: "
+            "read them first, as np.concatenate([table.rows for table in gaussmix.scan(X)]) does, "
+            "or compute() a Dask collection"
+        )
     rows, weight = data.rows, data.sample_weight
     if not held_out:
         return _Data(rows, weight, None, names)
