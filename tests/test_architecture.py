@@ -24,7 +24,8 @@ ROOMS: dict[str, str] = {
     "config": "",
     "progress": "",
     "model": "covariance structures checks parameters stored statistics scoring m_step",
-    "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks",
+    "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
+    "beside",
     "data": "subsample base streamed partitions dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
@@ -38,7 +39,7 @@ ROOMS: dict[str, str] = {
     "selection": "candidates search",
     "distributed": "",
     "bench": "machine timing cases contenders race scikit_learn table run",
-    "cli": "demo verification commands parser signals running main",
+    "cli": "demo verification reading commands answers parser signals running main",
     "__init__": "",
     "__main__": "",
 }

@@ -1,8 +1,10 @@
 """Runs what the arguments of the command `gaussmix` ask for."""
 
+import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from gaussmix import progress
 from gaussmix.cli.parser import make_parser
@@ -15,9 +17,34 @@ def run(argv: Sequence[str] | None) -> int:
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning
         arguments = make_parser().parse_args(argv)
-        status: int = arguments.run(arguments)
+        with _heard(getattr(arguments, "verbose", False)):
+            status: int = arguments.run(arguments)
         sys.stdout.flush()
     return status
+
+
+class _Shown(logging.Handler):
+    """Shows what the library logs on lines of their own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a line."""
+        progress.print_above(f"gaussmix: {record.getMessage()}")
+
+
+@contextmanager
+def _heard(verbose: bool) -> Iterator[None]:
+    """Show what a fit says of its checkpoint, and, if wanted, how far long work is."""
+    logger, handler = logging.getLogger("gaussmix"), _Shown()
+    before = logger.level, progress.PROGRESS.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    progress.PROGRESS.setLevel(logging.INFO if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        progress.PROGRESS.setLevel(before[1])
 
 
 def _show_warning(message: Warning | str, *_place: object, **_file: object) -> None:
