@@ -516,7 +516,8 @@ def test_squares_that_overflow_in_float32_are_explained() -> None:
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     fitted(verbose=1, verbose_interval=2, n_init=2)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["Initialization 0", "  Iteration 2"]
+    assert lines[0].startswith("Start by kmeans\t time lapse ")
+    assert lines[1:3] == ["Initialization 0", "  Iteration 2"]
     assert lines[-1] == "Initialization converged."
     assert "Initialization 1" in lines
 

@@ -62,6 +62,13 @@ def not_fitted(estimator: object) -> NotFittedError:
     return error
 
 
+def one_line(message: object) -> str:
+    """Return what an error or a warning says, in one line, as the command shows it."""
+    if isinstance(message, OSError) and message.filename is not None:
+        return f"{message.filename}: {message.strerror}"
+    return " ".join(str(message).split()) or type(message).__name__
+
+
 def _stacklevel() -> int:
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):

@@ -186,6 +186,11 @@ class Accelerator:
         self.plan = plan or Plan()
         self._chart: Chart | None = None
 
+    @property
+    def memory(self) -> int:
+        """Number of points that it looks back on, at most."""
+        return self._method.most
+
     def follow(self, step: Step) -> Parameters:
         """Return where the next pass should look: at EM's next point, or beyond it."""
         if step.collapsed:

@@ -42,6 +42,11 @@ class Chart:
         self._own = reference.precisions_cholesky
         self._scales = self._information_roots()
 
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        return len(self._scales)
+
     def coordinates(self, parameters: Parameters) -> FloatArray:
         """Return the coordinates (P,) of a mixture of the reference's structure and shape."""
         log_ratios = np.log(parameters.weights / self.reference.weights)

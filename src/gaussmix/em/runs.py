@@ -97,7 +97,7 @@ class Search:
 
         self.printer.start(run.number)
         self.opening(state, self.printer.step)
-        watched = note is not _silent or self.printer.verbose > 0
+        watched = note is not _silent or self.printer.watches
         result = proceed(
             state,
             self.objective,

@@ -126,7 +126,11 @@ def best_run(
         return EMState(start, tol, previous, strategy_of(accelerate, reg_covar, tol))
 
     def runs() -> Runs:
-        found = starts(data, settings) if origin_ is None else [origin_.parameters]
+        if origin_ is None:
+            with search.printer.starting(settings.init_params):
+                found = starts(data, settings)
+        else:
+            found = [origin_.parameters]
         return tuple(Run(number, begin(start)) for number, start in enumerate(found))
 
     search = _search(data, settings)
@@ -142,7 +146,10 @@ def best_run(
         random_state=settings.random_state,
     )
     with Checkpoint(settings.checkpoint, settings.checkpoint_interval, identity) as checkpoint:
-        return search.best(checkpoint.read() or runs(), checkpoint.note)
+        found = checkpoint.read()
+        if found is not None:
+            search.printer.say(checkpoint.place(found))
+        return search.best(found or runs(), checkpoint.note)
 
 
 def starts(data: Data, settings: Settings) -> Sequence[Parameters]:

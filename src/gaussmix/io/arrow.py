@@ -56,6 +56,14 @@ class ArrowReader(Reader):
             self.without_numbers(column, kind)
         return np.dtype(np.float32 if types.is_float32(kind) else np.float64)
 
+    def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
+        """Return what stands in columns, row by row, as Python has it."""
+        assert self.columns is not None
+        names = [self.columns[column] for column in columns]
+        for batch in self.batches(names, block_rows(len(names))):
+            parts = [batch.column(batch.schema.get_field_index(name)) for name in names]
+            yield from zip(*(part.to_pylist() for part in parts), strict=True)
+
     def read(self, choice: Choice) -> Iterator[Block]:
         """Read chosen columns; an error tells the place."""
         errors = (_pyarrow(self.name).ArrowException,)
@@ -222,6 +230,30 @@ def write_parquet(file: BinaryIO, parts: Iterable[Array], names: Sequence[str], 
             if writer is None:
                 writer = parquet.ParquetWriter(file, batch.schema)
             writer.write_batch(batch)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def write_columns(
+    file: BinaryIO, parts: Iterable[Sequence[Sequence[object]]], names: Sequence[str], name: str
+) -> None:
+    """Write columns of any values, all parts of them of one kind, as `write_parquet` does."""
+    arrow = _pyarrow(name)
+    from pyarrow import parquet
+
+    writer, schema = None, None
+    try:
+        for part in parts:
+            columns = [arrow.array(column) for column in part]
+            if writer is None or schema is None:
+                schema = arrow.schema(
+                    (label, arrow.string() if arrow.types.is_null(column.type) else column.type)
+                    for label, column in zip(names, columns, strict=True)
+                )
+                writer = parquet.ParquetWriter(file, schema)
+            typed = [column.cast(kind) for column, kind in zip(columns, schema.types, strict=True)]
+            writer.write_batch(arrow.record_batch(typed, schema=schema))
     finally:
         if writer is not None:
             writer.close()

@@ -55,6 +55,12 @@ class Reader(ABC):
     def read(self, choice: Choice) -> Iterator[Block]:
         """Read chosen columns."""
 
+    def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
+        """Return what stands in columns, row by row; it need not be numbers."""
+        dtype = max((self.dtype(column) for column in columns), key=lambda found: found.itemsize)
+        for block in self.read(Choice(tuple(columns), None, dtype)):
+            yield from map(tuple, block.rows.tolist())
+
     def column_name(self, column: int) -> str:
         """Return what errors call a column."""
         return f"column {column}" if self.columns is None else f"column {self.columns[column]!r}"

@@ -140,7 +140,7 @@ def _write_text(
     if names is not None and _is_header(names):
         file.write((_header_line(names, delimiter) + "\n").encode())
     for part in parts:
-        np.savetxt(file, part, fmt=_text_format(part.dtype), delimiter=delimiter)
+        np.savetxt(file, part, fmt=text_format(part.dtype), delimiter=delimiter)
 
 
 def _is_header(names: Sequence[str]) -> bool:
@@ -155,7 +155,8 @@ def _header_line(names: Sequence[str], delimiter: str) -> str:
     return delimiter.join(quoted)
 
 
-def _text_format(dtype: np.dtype[Any]) -> str:
+def text_format(dtype: np.dtype[Any]) -> str:
+    """Return how numbers are written in text, so that they read back the same."""
     if dtype.kind in "iub":
         return "%d"
     return "%.9g" if dtype == np.float32 else "%.17g"

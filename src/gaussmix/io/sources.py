@@ -108,6 +108,8 @@ class Scan:
     n_features : int
     columns : tuple of str, or None
         Names of the features.
+    all_columns : tuple of str, or None
+        Names of all columns that there are to choose from.
     n_samples : int or None
         Number of rows; None if it is not known without reading.
     dtype : numpy dtype
@@ -121,13 +123,22 @@ class Scan:
         self.n_features = len(choice.features)
         self.n_samples = reader.n_samples
         self.dtype = choice.dtype
-        names = reader.columns
+        self.all_columns = names = reader.columns
         self.columns = None if names is None else tuple(names[j] for j in choice.features)
 
     def blocks(self) -> Iterator[Block]:
         """Read the rows from the first one on, and their weights."""
         blocks = self._reader.read(self._choice)
         return blocks if self._weights is None else _with_weights(blocks, self._weights)
+
+    def values(
+        self, columns: Sequence[str | int]
+    ) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+        """Return names of columns, chosen or not, and what stands in them, row by row."""
+        chosen = [_column(self._reader, column) for column in columns]
+        names = self._reader.columns
+        shown = [f"column {j}" if names is None else names[j] for j in chosen]
+        return shown, self._reader.values(chosen)
 
     def place(self, row: int, column: int | None) -> str:
         """Return what errors call the place of a value; None stands for the weights."""
@@ -207,6 +218,11 @@ class Chain(Reader):
         for number, reader in enumerate(self._readers()):
             self._check(number, reader, choice)
             yield from reader.read(choice)
+
+    def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
+        """Return what stands in columns of all tables, row by row."""
+        for reader in self._readers():
+            yield from reader.values(columns)
 
     def _readers(self) -> Generator[Reader, None, None]:
         for number, part in enumerate(self._parts()):

@@ -102,6 +102,13 @@ class TextReader(Reader):
             line, _ = next(itertools.islice(rows, row + self._header, None), (0, ""))
         return f"line {line}, {self._shown_column(column)}"
 
+    def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
+        """Return the fields of columns, row by row."""
+        with self._open() as file:
+            for _, record in itertools.islice(self._records(file), int(self._header), None):
+                fields = split(record, self._delimiter)
+                yield tuple(fields[column].strip() for column in columns)
+
     def read(self, choice: Choice) -> Iterator[Block]:
         """Read chosen columns; what stands in others need not be numbers."""
         return located(self.name, self._read(choice), DAMAGED)
