@@ -22,7 +22,7 @@ ROOMS: dict[str, str] = {
     "validation": "",
     "config": "",
     "progress": "",
-    "model": "covariance structures checks parameters statistics scoring m_step",
+    "model": "covariance structures checks parameters reach statistics scoring m_step",
     "io": "blocks atomic archive readahead readers frames npy text arrow sources sinks",
     "data": "subsample base streamed partitions dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",

@@ -166,7 +166,7 @@ def _model(arrays: Arrays) -> Model:
     _check_settings(model)
     if isinstance(model, KMeans):
         model.cluster_centers_ = _table(arrays, "cluster_centers_", model.n_clusters)
-        model._n_features_out, model.n_features_in_ = model.cluster_centers_.shape
+        model.n_features_in_ = model.cluster_centers_.shape[1]
     else:
         set_parameters(model, _parameters(model, arrays))
         model.n_features_in_ = model.means_.shape[1]

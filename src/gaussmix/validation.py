@@ -4,13 +4,15 @@ import math
 import numbers
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core.types import FloatArray, PathLike, Rows
 from gaussmix.errors import ParameterError
+
+AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
 BLOCK_VALUES = 1 << 16  # values looked at together when searching for one that is not finite
 
@@ -94,7 +96,7 @@ def check_sample_weight(sample_weight: object, n_samples: int) -> FloatArray | N
             f"sample_weight must be a number or have shape ({n_samples},), one weight per row, "
             f"got shape {weights.shape}"
         )
-    checked: FloatArray = np.ascontiguousarray(weights, dtype=np.float64)
+    checked: FloatArray = aligned(np.ascontiguousarray(weights, dtype=np.float64))
     _check_finite(checked, "sample_weight")
     _check_weight_values(checked)
     return checked
@@ -332,9 +334,17 @@ def _dimension_message(array: NDArray[np.generic], X: object, name: str) -> str:
     )
 
 
+def aligned(array: AnyArray) -> AnyArray:
+    """Return the array, or a copy if its numbers do not lie where a compiler expects them.
+
+    A field of a packed record and a buffer cut at an odd byte may be contiguous and not aligned.
+    """
+    return array if array.flags.aligned else array.copy()
+
+
 def _contiguous(array: NDArray[np.generic]) -> Rows:
     if array.dtype in (np.float64, np.float32) and array.flags.c_contiguous:
-        return cast(Rows, array)
+        return aligned(cast(Rows, array))
     single = array.dtype.kind == "f" and array.dtype.itemsize == 4
     with np.errstate(over="ignore"):  # a long double too large becomes inf, which is refused
         return np.ascontiguousarray(array, dtype=np.float32 if single else np.float64)

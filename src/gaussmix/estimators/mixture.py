@@ -28,6 +28,7 @@ from gaussmix.estimators.queries import Queries
 from gaussmix.model.checks import check_matrices, check_means, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import require_means_within_reach
 from gaussmix.model.scoring import (
     LikelihoodPass,
     Score,
@@ -597,6 +598,7 @@ class GaussianMixture(Queries, Estimator):
         data, names = self._training_data(X, sample_weight)
         options = {} if settings.checkpoint is None else self.get_params(deep=False)
         best = best_run(data, settings, options, self._origin(data))
+        require_means_within_reach(best.result.parameters, data.dtype)
         seen = data.n_samples, data.weight
         set_outcome(self, best)
         self.n_samples_seen_, self.weight_seen_ = seen
@@ -621,6 +623,7 @@ class GaussianMixture(Queries, Estimator):
         parameters, collapsed = online_step(
             parameters, batch, seen, settings.pace, settings.reg_covar
         )
+        require_means_within_reach(parameters, data.dtype)
         set_parameters(self, parameters)
         self.n_samples_seen_ = seen.n_samples + data.n_samples
         self.weight_seen_ = seen.weight + data.weight

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data, InMemory
 from gaussmix.kmeans.nearest import FarthestPass, HardPass, HardSums, check_squares, improve
@@ -136,3 +137,6 @@ class _MomentsPass(StatisticsPass):
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:  # noqa: ARG002
         super().add(rows, None)
+
+    def _require_reach(self, rows: Rows, weight: FloatArray | None, density: Density) -> None:
+        """Accept all: the sum of squares tells whether rows lie too far apart."""

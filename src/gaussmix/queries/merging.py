@@ -20,10 +20,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.queries.divergences import bhattacharyya, bhattacharyya_from
 
 BLOCK_VALUES = 1 << 16
@@ -145,7 +146,7 @@ def gains(pairs: set[Pair], data: Data) -> dict[Pair, float]:
 def cluster_shares(X: Rows, density: Density, members: Sequence[Members]) -> Rows:
     """Sums of the responsibilities of some components, for rows (B, D): (len(members), B)."""
     resp = np.empty((len(X), len(density.means)), dtype=X.dtype)
-    dispatch.kernels(X).responsibilities(X, density, resp, 1)
+    responsibilities_within_reach(X, density, resp)
     columns = np.ascontiguousarray(resp.T)
     return np.stack([columns[chosen].sum(axis=0) for chosen in members])
 
