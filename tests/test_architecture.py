@@ -24,7 +24,7 @@ ROOMS: dict[str, str] = {
     "progress": "",
     "model": "covariance structures checks parameters reach statistics scoring m_step",
     "io": "blocks atomic archive readahead readers frames npy text arrow sources sinks",
-    "data": "subsample base streamed partitions dask dask_files inputs",
+    "data": "subsample base scale streamed partitions dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",

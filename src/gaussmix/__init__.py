@@ -9,6 +9,7 @@ from gaussmix.errors import (
     ModelFileError,
     NotFittedError,
     ParameterError,
+    PrecisionWarning,
 )
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
@@ -32,6 +33,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "ParameterError",
+    "PrecisionWarning",
     "Selection",
     "__version__",
     "load",

@@ -21,6 +21,10 @@ SUSPICIOUS = 1e-16
 """The part of the floor below which a mean log-likelihood is looked into. One row at the floor
 takes the mean of up to 1e16 rows there, and no sane mean comes near."""
 
+TOLERATED_ERROR = 1e-2
+"""Rounding of a row's log-likelihood beyond which a fit warns. EM was seen to fall from iteration
+to iteration by up to 1.3 times what `rounding_errors` says, in 2 to 32 dimensions."""
+
 CHUNK_ROWS = 1 << 20  # rows whose log-densities are held at a time
 
 
@@ -99,6 +103,21 @@ def require_means_within_reach(parameters: Parameters, dtype: np.dtype[np.floati
             f"{parameters.means[component, feature]:.3g} in feature {feature}, which must lie "
             f"within {limit:.0e} of the mixture's mean where X is {dtype}: {_way_out(dtype)}"
         )
+
+
+def rounding_errors(parameters: Parameters, dtype: np.dtype[np.floating]) -> FloatArray:
+    r"""Return about how much rounding changes log-likelihoods of each component's rows, (K,).
+
+    A row is known to an eps of its distance from the mixture's mean, and so is every term of
+    :math:`U^T (x - \mu)`.
+    """
+    structure = parameters.structure
+    center = parameters.weights @ parameters.means
+    deviations = np.sqrt(structure.diagonals(parameters.covariances))
+    distances = np.abs(parameters.means - center) + deviations
+    terms = structure.in_units(np.abs(parameters.precisions_cholesky), distances)
+    errors: FloatArray = np.finfo(dtype).epsneg * terms.max(axis=1)
+    return errors
 
 
 def _find_out_of_reach(rows: Rows, chosen: NDArray[np.intp], density: Density) -> None:
