@@ -24,10 +24,10 @@ ROOMS: dict[str, str] = {
     "config": "",
     "progress": "",
     "model": "covariance structures stacks volumes orientations families checks parameters stored "
-    "statistics scoring m_step",
+    "reach statistics scoring m_step",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
-    "data": "subsample base streamed partitions dask dask_files inputs",
+    "data": "subsample base scale streamed partitions dask dask_files inputs",
     "kmeans": "nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",

@@ -7,11 +7,14 @@ from copy import deepcopy
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from gaussmix import scan
 from gaussmix.errors import ParameterError
+from gaussmix.model.checks import check_floats
 from gaussmix.validation import (
     BLOCK_VALUES,
     check_boolean,
@@ -75,6 +78,32 @@ def test_whatever_converts_safely_becomes_float64(X: object) -> None:
 
 def test_booleans_are_zeros_and_ones() -> None:
     assert check_rows([[True, False]]).tolist() == [[1.0, 0.0]]
+
+
+def unaligned(array: Any) -> Any:
+    """The same numbers, one byte off where they should lie."""
+    buffer = np.zeros(array.nbytes + 1, np.uint8)
+    moved = buffer[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    assert moved.flags.c_contiguous
+    assert not moved.flags.aligned
+    return moved
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unaligned_rows_are_copied(dtype: type) -> None:
+    X: Any = np.array(TABLE, dtype)
+    weight = np.ones(len(TABLE))
+    (block,) = scan(unaligned(X), weights=unaligned(weight)).blocks()
+    weights = check_sample_weight(unaligned(weight), len(X))
+    for rows in (check_rows(unaligned(X)), block.rows):
+        assert rows.flags.aligned
+        assert rows.dtype == dtype
+        assert rows.tolist() == TABLE
+    for found in (weights, block.weight):
+        assert found is not None
+        assert found.flags.aligned
+    assert check_floats("means", unaligned(X), X.shape).flags.aligned
 
 
 @pytest.mark.parametrize("X", [np.array(TABLE, ">f4"), np.array(TABLE, np.float32, order="F")])

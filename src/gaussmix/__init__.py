@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ModelFileError,
         NotFittedError,
         ParameterError,
+        PrecisionWarning,
     )
     from gaussmix.estimators.kmeans import KMeans
     from gaussmix.estimators.mixture import GaussianMixture
@@ -40,6 +41,7 @@ _HOMES = {
     "ModelFileError": "errors",
     "NotFittedError": "errors",
     "ParameterError": "errors",
+    "PrecisionWarning": "errors",
     "Selection": "selection.candidates",
     "load": "storage",
     "save": "storage",
@@ -61,6 +63,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "ParameterError",
+    "PrecisionWarning",
     "Selection",
     "__version__",
     "load",

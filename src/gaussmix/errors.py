@@ -22,6 +22,10 @@ class CollapseWarning(UserWarning):
     """A component shrank onto too few rows and had to be regularised or started again."""
 
 
+class PrecisionWarning(UserWarning):
+    """Rounding of the rows' dtype shows in a fit."""
+
+
 class CheckpointWarning(UserWarning):
     """A checkpoint could not be written; the fit goes on."""
 

@@ -4,7 +4,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,6 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 from gaussmix._core.types import FloatArray, PathLike, Rows
 from gaussmix.conversion import as_numbers, frame_of, place
 from gaussmix.errors import ParameterError
+
+AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
 Place: TypeAlias = Callable[[int, int | None], str]
 """Names the place of a value, by its row and column; None stands for the weights."""
@@ -107,7 +109,7 @@ def check_sample_weight(
             f"sample_weight must be a number or have shape ({n_samples},), one weight per row, "
             f"got shape {weights.shape}"
         )
-    checked: FloatArray = np.ascontiguousarray(weights, dtype=np.float64)
+    checked: FloatArray = aligned(np.ascontiguousarray(weights, dtype=np.float64))
     _check_finite(checked, "sample_weight", place)
     _check_weight_values(checked, place)
     return checked
@@ -281,9 +283,17 @@ def _dimension_message(array: NDArray[np.generic], X: object, name: str) -> str:
     )
 
 
+def aligned(array: AnyArray) -> AnyArray:
+    """Return the array, or a copy if its numbers do not lie where a compiler expects them.
+
+    A field of a packed record and a buffer cut at an odd byte may be contiguous and not aligned.
+    """
+    return array if array.flags.aligned else array.copy()
+
+
 def _contiguous(array: NDArray[np.generic]) -> Rows:
     if array.dtype in (np.float64, np.float32) and array.flags.c_contiguous:
-        return cast(Rows, array)
+        return aligned(cast(Rows, array))
     single = array.dtype.kind == "f" and array.dtype.itemsize == 4
     with np.errstate(over="ignore"):  # a long double too large becomes inf, which is refused
         return np.ascontiguousarray(array, dtype=np.float32 if single else np.float64)

@@ -29,7 +29,7 @@ from gaussmix.data.partitions import (
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.io.blocks import Block
-from gaussmix.validation import check_numbers, check_rows, check_total_weight
+from gaussmix.validation import aligned, check_numbers, check_rows, check_total_weight
 
 R = TypeVar("R")
 
@@ -285,12 +285,12 @@ def _weights_of(weight: object, n_rows: int) -> FloatArray | None:
     if weight is None:
         return None
     weights: FloatArray = np.asarray(check_numbers(weight, "sample_weight"), dtype=np.float64)
-    return np.ascontiguousarray(weights if weights.ndim else np.full(n_rows, weights))
+    return aligned(np.ascontiguousarray(weights if weights.ndim else np.full(n_rows, weights)))
 
 
 def _go_over(dtype: np.dtype[Any], make: MakePass[R], block: object, weight: object) -> R:
     """Run a pass over the rows of a partition, which was checked."""
-    rows: Rows = np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype)
+    rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
     # One thread: a worker runs as many tasks at a time as it has threads, and kernels release the
     # GIL. Threads of their own for each would be as many again, for the same cores.
     running: Pass[R] = make(1)

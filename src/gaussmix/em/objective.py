@@ -10,6 +10,7 @@ from gaussmix.data.base import Data, InMemory
 from gaussmix.em.loop import EMState
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import is_suspicious
 from gaussmix.model.scoring import LikelihoodPass
 from gaussmix.model.statistics import Statistics, StatisticsPass, pass_flops
 
@@ -79,6 +80,8 @@ class MaximumLikelihood:
                 state.monitor.last,
                 threads.for_work(data.n_threads, pass_flops(data.rows, point)),
             )
+            if is_suspicious(bounds[:n_iter], data.dtype):
+                break  # the loop finds the row
             if n_iter:
                 state.fast_forward(point, bounds[:n_iter].tolist(), converged)
             if n_iter < len(bounds):

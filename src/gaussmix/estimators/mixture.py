@@ -12,9 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._core import threads
 from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
 from gaussmix.data.base import Data
+from gaussmix.data.scale import require_features_to_scale
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
-from gaussmix.errors import CollapseWarning, ParameterError, warn, warn_convergence
+from gaussmix.errors import (
+    CollapseWarning,
+    ParameterError,
+    PrecisionWarning,
+    warn,
+    warn_convergence,
+)
 from gaussmix.estimators.attributes import (
     parameters_of,
     parameters_to_continue,
@@ -28,6 +35,7 @@ from gaussmix.estimators.queries import Queries
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import TOLERATED_ERROR, require_means_within_reach, rounding_errors
 from gaussmix.model.scoring import (
     LikelihoodPass,
     Score,
@@ -304,8 +312,8 @@ class GaussianMixture(Queries, Estimator):
         Raises
         ------
         ValueError
-            If a parameter, X or the weights are not acceptable, or there are fewer rows than
-            components.
+            If a parameter, X or the weights are not acceptable, there are fewer rows than
+            components, or squared distances leave the range of X's dtype.
         CheckpointError
             If `checkpoint` is damaged, or was written by a fit with other parameters or data.
         OSError
@@ -319,6 +327,9 @@ class GaussianMixture(Queries, Estimator):
             If `max_iter` iterations were not enough.
         CollapseWarning
             If components shrank onto too few distinct rows and had to be regularised.
+        PrecisionWarning
+            If components are so small, beside their distance from the mixture's mean, that
+            rounding of X's dtype shows.
         """
         self._fit(X, sample_weight)
         return self
@@ -616,13 +627,15 @@ class GaussianMixture(Queries, Estimator):
         """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
         settings = settings_of(self)
         data, names = self._training_data(X, sample_weight)
+        require_features_to_scale(data, settings.reg_covar)
         options = {} if settings.checkpoint is None else self.get_params(deep=False)
         best = best_run(data, settings, options, self._origin(data))
+        require_means_within_reach(best.result.parameters, data.dtype)
         seen = data.n_samples, data.weight
         set_outcome(self, best)
         self.n_samples_seen_, self.weight_seen_ = seen
         remember_features(self, data.n_features, names)
-        self._warn(best.result)
+        self._warn(best.result, data.dtype)
         return data
 
     def _origin(self, data: Data) -> Origin | None:
@@ -638,10 +651,12 @@ class GaussianMixture(Queries, Estimator):
             check_integer("n_samples_seen_", getattr(self, "n_samples_seen_", 0), 0),
             check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
         )
+        require_features_to_scale(data, settings.reg_covar)
         batch = data.total(partial(StatisticsPass, parameters))
         parameters, collapsed = online_step(
             parameters, batch, seen, settings.pace, settings.reg_covar
         )
+        require_means_within_reach(parameters, data.dtype)
         set_parameters(self, parameters)
         self.n_samples_seen_ = seen.n_samples + data.n_samples
         self.weight_seen_ = seen.weight + data.weight
@@ -652,7 +667,7 @@ class GaussianMixture(Queries, Estimator):
         warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
 
-    def _warn(self, result: EMResult) -> None:
+    def _warn(self, result: EMResult, dtype: np.dtype[np.floating]) -> None:
         if not result.converged and self.max_iter > 0:
             warn_convergence(
                 f"Best performing initialization did not converge in max_iter={self.max_iter} "
@@ -660,6 +675,7 @@ class GaussianMixture(Queries, Estimator):
                 "try other init_params, or check for degenerate data."
             )
         self._warn_collapsed(result.collapsed)
+        self._warn_rounded(result.parameters, dtype)
 
     def _warn_collapsed(self, collapsed: tuple[int, ...]) -> None:
         if collapsed:
@@ -671,6 +687,19 @@ class GaussianMixture(Queries, Estimator):
                 f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
                 f"{self.covariance_type!r}.",
                 CollapseWarning,
+            )
+
+    def _warn_rounded(self, parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
+        errors = rounding_errors(parameters, dtype)
+        rounded = np.flatnonzero(errors > TOLERATED_ERROR)
+        if len(rounded):
+            convert = "Convert X to float64, leave" if dtype == np.float32 else "Leave"
+            warn(
+                f"{_listed(tuple(rounded.tolist()))} lost digits: standard deviations are so small "
+                f"beside distances from the mixture's mean that {dtype} rounds log-likelihoods of "
+                f"rows by up to about {errors.max():.2g}. {convert} out rows far from all others, "
+                f"or increase reg_covar={float(self.reg_covar):g}.",
+                PrecisionWarning,
             )
 
     def _check_fitted(self) -> None:

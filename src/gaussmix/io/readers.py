@@ -11,6 +11,7 @@ from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import PathLike
 from gaussmix.conversion import place
 from gaussmix.io.blocks import Block
+from gaussmix.validation import aligned
 
 BLOCK_BYTES = 1 << 22  # of rows read at once: what transposing columns into them keeps in the cache
 
@@ -88,8 +89,10 @@ def take(part: Array, choice: Choice) -> Block:
     rows = part if everything else np.take(part, choice.features, axis=1)
     weight = None if choice.weight is None else part[:, choice.weight]
     with np.errstate(over="ignore"):  # a long double too large becomes inf, which is refused later
-        rows = np.ascontiguousarray(rows, dtype=choice.dtype)
-    return Block(rows, None if weight is None else np.ascontiguousarray(weight, dtype=np.float64))
+        rows = aligned(np.ascontiguousarray(rows, dtype=choice.dtype))
+    if weight is not None:
+        weight = aligned(np.ascontiguousarray(weight, dtype=np.float64))
+    return Block(rows, weight)
 
 
 def join(columns: Sequence[Array], choice: Choice) -> Block:

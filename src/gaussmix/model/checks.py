@@ -4,7 +4,7 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure
-from gaussmix.validation import check_numbers
+from gaussmix.validation import aligned, check_numbers
 
 WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
 
@@ -81,12 +81,17 @@ def check_member(
 
 def check_floats(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
     """Return finite numbers of a shape as a float64 array, the same one if it is that already."""
+    array = check_shape(name, values, shape)
+    if not np.isfinite(array).all():
+        raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
+    return array
+
+
+def check_shape(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
+    """Return numbers of a shape as `check_floats` does, finite or not."""
     numbers = check_numbers(values, name)
     if numbers.shape != shape:
         raise ValueError(
             f"The parameter '{name}' should have the shape of {shape}, but got {numbers.shape}"
         )
-    array: FloatArray = np.ascontiguousarray(numbers, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
-    return array
+    return aligned(np.ascontiguousarray(numbers, dtype=np.float64))

@@ -216,6 +216,13 @@ class CovarianceStructure(ABC):
         """
 
     @abstractmethod
+    def disagreement(self, covariances: FloatArray, factors: FloatArray) -> float:
+        """Return by how much covariances differ from those of precision factors, as a part of them.
+
+        Rounding in what a user computed from nearly singular covariances counts little.
+        """
+
+    @abstractmethod
     def mean_trace(self, factors: FloatArray, weights: FloatArray, n_features: int) -> float:
         """Return the mean of the traces of the precisions under weights (K,)."""
 

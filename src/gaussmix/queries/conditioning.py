@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.model.structures import Variances
 from gaussmix.queries.features import Indices
 from gaussmix.queries.parallel import for_blocks
@@ -70,7 +71,7 @@ def conditional(
     row = np.ascontiguousarray(values, np.float64)[None]
     known, slopes, rest = _split(parameters, given, features)
     weights = np.empty((1, parameters.n_components))
-    dispatch.kernels(row).responsibilities(row, known.density(), weights)
+    responsibilities_within_reach(row, known.density(), weights)
     rest = replace(rest, weights=weights[0])
     if slopes is None:
         return rest
@@ -144,7 +145,7 @@ def _predict_block(
     n_rows = len(X)
     X = np.ascontiguousarray(X, np.float64)
     z, resp = scratch.z[:n_rows], scratch.resp[:n_rows]
-    dispatch.kernels(X).responsibilities(X, model.density, resp)
+    responsibilities_within_reach(X, model.density, resp)
     if z.shape[1] > 1:
         np.subtract(X, model.density.center, out=z[:, :-1])
     for j in range(model.n_targets):

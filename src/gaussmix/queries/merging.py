@@ -21,12 +21,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import Data, InMemory
 from gaussmix.io.blocks import Block, joined
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.queries.divergences import bhattacharyya, bhattacharyya_from
 
 BLOCK_VALUES = 1 << 16
@@ -212,7 +213,7 @@ class GainsPass:
 def cluster_shares(X: Rows, density: Density, members: Sequence[Members]) -> Rows:
     """Sums of the responsibilities of some components, for rows (B, D): (len(members), B)."""
     resp = np.empty((len(X), len(density.means)), dtype=X.dtype)
-    dispatch.kernels(X).responsibilities(X, density, resp, 1)
+    responsibilities_within_reach(X, density, resp)
     columns = np.ascontiguousarray(resp.T)
     return np.stack([columns[chosen].sum(axis=0) for chosen in members])
 
