@@ -1,6 +1,7 @@
 """Starts that take part in the race: groups that K-means finds in some view, and random rows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,24 +11,28 @@ from gaussmix.data.subsample import Sample
 from gaussmix.kmeans.nearest import improve
 from gaussmix.kmeans.seeding import distinct_rows, plus_plus
 from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError
+from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import Statistics, collect_labelled
+from gaussmix.model.statistics import collect_labelled
 from gaussmix.model.structures import SPHERICAL
 from gaussmix.starts.budget import MANY
 from gaussmix.starts.race import Race
-from gaussmix.starts.views import Views
+from gaussmix.starts.views import RIDGE, Views
 
 LINES = 5  # a line shows no more groups, a plane that number squared
 OWN_FROM = 8  # from so many components on variances are each group's own, not of all groups
-OWN_RIDGE = 1e-3  # part of the groups' common covariance that is added to that of each
 SPREAD = 0.5  # covariances around random rows, over the data's and K^(2/D)
 LLOYD_ITERATIONS, LLOYD_TOL = 30, 1e-4
-TRIALS, TRIALS_ON_LINES = 20, 4  # candidates for each of K-means' first centres, at most
+TRIALS, TRIALS_ON_LINES = (
+    6,
+    4,
+)  # candidates for each of K-means' first centres, at most
 
 KINDS = (
-    "t-high 2,t-high 3,f-high 2,svd,t-high 1,far white,f-low 2,near,t-low 1,white,far near,std,"
-    "f-high 1,shrunk,rows white,t-low 2,far white,f-low 1,f-high 3,rows near,far near,far white"
-).split(",")
+    *("t-high 2", "t-high 3", "f-high 2", "svd", "t-high 1", "far white", "f-low 2", "near"),
+    *("t-low 1", "white", "far near", "std", "f-high 1", "shrunk", "rows white", "t-low 2"),
+    *("far white", "f-low 1", "f-high 3", "rows near", "far near", "far white"),
+)
 """Kinds of candidates in the order that found the best most often on eighteen problems: a view for
 K-means, or rows of a view, near or far apart. The list is gone through again and again."""
 
@@ -43,9 +48,10 @@ VIEW_NAMES = {
     "shrunk": "rows scaled by their neighbours, far ones drawn in",
 }
 
-COLLECT, GROUP = 60, 0.4
-"""Microseconds of the calls that make a component of every group, and of a thousand numbers that
-K-means looks at in a pass."""
+CALLS = 100  # microseconds of the calls of a K-means, or of those that make components of groups
+TRIAL, ITERATION = 0.8, 0.5
+"""Microseconds for a thousand numbers, of a candidate for the next centre and of a K-means pass,
+and for each cluster."""
 
 
 def described(kind: str) -> str:
@@ -126,57 +132,35 @@ def kmeans_labels(views: Views, race: Race, name: str, n_trials: int) -> Labels:
         threshold=LLOYD_TOL * float(np.vdot(rows, rows)) / rows.size,
         n_threads=race.n_threads,
     )
-    race.work.add(COLLECT + rows.size * k * 1e-3 * GROUP * (n_trials + n_iter))
+    passes = TRIAL * (n_trials + 1) + ITERATION * n_iter
+    race.work.add(CALLS + rows.size * k * 1e-3 * passes)
     return labels
 
 
 def around_groups(views: Views, race: Race, labels: Labels) -> Parameters:
     """Make every group a component.
 
-    Full covariances are each group's own, and so are variances of many components. Others are what
-    the groups have in common: of few groups those are a steadier guess.
+    Full and tied covariances are those of the groups, and so are variances of many components. Of
+    few groups the variances that all have in common are a steadier guess.
     """
     structure, k = race.structure, race.n_components
-    own = not structure.shared and (structure.form == "full" or k >= OWN_FROM)
-    held = structure.general if own else SPHERICAL
+    common = structure.form in ("diag", "spherical") and k < OWN_FROM
+    held = SPHERICAL if common else structure
     shift = np.zeros((k, race.n_features))
     weight = race.sample.weight
     sums = collect_labelled(views.rows, weight, labels, held, shift, race.n_threads)
-    race.work.add(COLLECT + race.cost)
-    least = 0.5 * sums.weight / race.n_rows
-    filled = np.maximum(sums.n_k, least)
-    means = sums.first / filled[:, None]
-    weights, parts = filled / filled.sum(), sums.n_k / sums.weight
-    if own:
-        covariances = _own_covariances(views, sums, filled, means, parts)
-    else:
-        covariances = alike(_common(views, means, parts), structure, k)
-    return Parameters.from_covariances(structure, weights, views.mean + means, covariances)
+    race.work.add(CALLS + race.cost)
+    found, _ = m_step(sums, race.reg_covar)
+    means = views.mean + found.means
+    if not common:
+        return replace(found, means=means)
+    within = alike(_common(views, found.means, found.weights), structure, k)
+    return Parameters.from_covariances(structure, found.weights, means, within)
 
 
 def _common(views: Views, means: FloatArray, parts: FloatArray) -> FloatArray:
-    """Return the covariance (D, D) within groups, or the variances (D,) of wide data."""
-    if views.covariance.size:
-        common: FloatArray = views.covariance - (means * parts[:, None]).T @ means
-        return common
-    between: FloatArray = parts @ means**2
-    return np.maximum(views.variances - between, 0) + 1e-9 * views.spread
-
-
-def _own_covariances(
-    views: Views, sums: Statistics, filled: FloatArray, means: FloatArray, parts: FloatArray
-) -> FloatArray:
-    """Return each group's covariance, with a small part of what groups have in common."""
-    form, k = sums.structure.form, len(means)
-    common = alike(_common(views, means, parts), sums.structure, k)
-    if form == "full":
-        squares = means[:, :, None] * means[:, None, :]
-        return sums.second / filled[:, None, None] - squares + OWN_RIDGE * common
-    if form == "diag":
-        return sums.second / filled[:, None] - means**2 + OWN_RIDGE * common
-    n_features = means.shape[1]
-    squares = (means**2).mean(axis=1)
-    return sums.second / (n_features * filled) - squares + OWN_RIDGE * common
+    """Return the variances (D,) within groups, beside which rounding error is not 0."""
+    return np.maximum(views.variances - parts @ means**2, 0) + RIDGE * views.spread
 
 
 def alike(common: FloatArray, structure: CovarianceStructure, n_components: int) -> FloatArray:
@@ -191,13 +175,13 @@ def alike(common: FloatArray, structure: CovarianceStructure, n_components: int)
 def around_rows(views: Views, race: Race, name: str, *, far: bool) -> Parameters:
     """Make components of one shape around random rows, far apart (k-means++) or any."""
     k, sample = race.n_components, race.sample
-    race.work.add(COLLECT)
+    race.work.add(CALLS)
     if far:
         seen = Sample(views[name], sample.weight)
         uniforms = race.random_state.random_sample(k)
         drawn = np.empty(k, dtype=np.int64)
         dispatch.kernels(seen.rows).plus_plus(*seen, uniforms, drawn, 1, 1)
-        race.work.add(views.rows.size * k * 1e-3 * GROUP)
+        race.work.add(views.rows.size * k * 2e-3 * TRIAL)
     else:
         drawn = distinct_rows(race.n_rows, k, sample.weight, race.random_state)
     means = views.mean + views.rows[drawn]

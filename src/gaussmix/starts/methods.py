@@ -43,8 +43,9 @@ SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
 where EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
 nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
 
-KMEANS_PASSES = 20
-"""EM iterations on the sample that cost what a K-means of it does."""
+RACE_PASSES = 10, 18
+"""A race on a sample of large data may take the time of so many EM iterations on it, and of so many
+more for each K-means that 'kmeans' would do there: it then takes about as long as that."""
 
 FEW_STARTS = 3
 TRIAL_ITERATIONS = 20
@@ -190,8 +191,8 @@ def _raced(
     """
     n_threads = data.n_threads
     large = data.n_samples > len(sample.rows)
-    n_groupings = _n_groupings("kmeans", data.n_samples)
-    passes = n_groupings * (KMEANS_PASSES + SAMPLE_ROUNDS[0].n_iter) + SAMPLE_ROUNDS[1].n_iter
+    always, each = RACE_PASSES
+    passes = always + each * _n_groupings("kmeans", data.n_samples)
     found = auto(
         sample,
         *sizes,

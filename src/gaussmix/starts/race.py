@@ -7,6 +7,7 @@ from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, proceed
 from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.em.trials import EQUAL
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.budget import Work, allowed, pass_cost
@@ -28,7 +29,7 @@ HORIZON = 40
 """A run may come to gain this many times its last gain. 20, 40 and 100 found the best as often, 10
 lost runs on plateaus."""
 
-CALL = 25  # microseconds of a call that takes a run further, and of a look for needles
+CALL = 35  # microseconds of a call that takes a run further, and of a look for needles
 
 
 class Run:
@@ -37,7 +38,6 @@ class Run:
     def __init__(self, kind: str, start: Parameters) -> None:
         self.kind = kind
         self.state = EMState(start, SETTLED)
-        self.gains: FloatArray = np.empty(0)  # of its first iterations
         self.spoiled = self.repaired = False
 
     @property
@@ -49,6 +49,11 @@ class Run:
     def bound(self) -> float:
         """Mean log-likelihood of a row before the last M-step."""
         return self.state.monitor.last
+
+    @property
+    def gains(self) -> FloatArray:
+        """By how much its iterations changed that."""
+        return np.abs(np.diff(self.state.monitor.lower_bounds))
 
     @property
     def promise(self) -> float:
@@ -100,25 +105,30 @@ class Race:
         run = Run(kind, start)
         self.runs.append(run)
         self.advance(run, self.first)
-        run.gains = np.abs(np.diff(run.state.monitor.lower_bounds))
         return run
 
     def advance(self, run: Run, n_iter: int) -> None:
         """Take a run further. It is spoiled if a component collapses or owes all to few rows."""
         state, before = run.state, run.state.n_iter
-        if self.structure.is_general:
-            self.objective.fast_forward(state, before + n_iter)
-            collapsed = not (state.converged or state.n_iter == before + n_iter)
-        else:
-            collapsed = bool(proceed(state, self.objective, max_iter=before + n_iter).collapsed)
+        collapsed = self._iterate(state, before + n_iter)
         self.work.add(CALL + self.cost * (state.n_iter - before))
         few = run.parameters.weights.min() * self.n_rows < self.fewest
         run.spoiled = bool(collapsed or few or not np.isfinite(run.bound))
         self._judge(run)
 
+    def _iterate(self, state: EMState, most: int) -> bool:
+        """Go on until there are `most` iterations; return whether a component has collapsed."""
+        self.objective.fast_forward(state, most)
+        while state.n_iter < most and not state.converged:  # compiled code leaves hard M-steps
+            if proceed(state, self.objective, max_iter=state.n_iter + 1).collapsed:
+                return True
+        return False
+
     def _judge(self, run: Run) -> None:
         """Look for needles only where the run would be the best: most never are."""
-        if not run.spoiled and (self.best is None or run.bound >= self.best.bound):
+        best = self.best
+        leads = best is None or best is run or run.bound > best.bound + EQUAL
+        if leads and not run.spoiled:
             self.work.add(CALL)
             run.spoiled = has_needle(run.parameters, self.n_rows)
             if not run.spoiled:
@@ -143,9 +153,10 @@ def has_needle(parameters: Parameters, n_rows: int) -> bool:
     few = parameters.weights * n_rows < FEW_ROWS_PER_FEATURE * (parameters.n_features + 1)
     if not few.any():
         return False
-    within = np.tensordot(parameters.weights, parameters.covariances, axes=1)
+    covariances = parameters.covariances
+    within = (parameters.weights @ covariances.reshape(len(few), -1)).reshape(covariances.shape[1:])
     if parameters.structure.form != "full":
-        return bool((parameters.covariances[few] < THIN * within).any())
+        return bool((covariances[few] < THIN * within).any())
     return _is_thin(parameters.precisions_cholesky[few], within)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
 from gaussmix._core.types import FloatArray
@@ -26,8 +27,17 @@ FLANKS_PART = 0.03
 the splits into a core and flanks last."""
 
 OWN_SHARE = 0.05  # rows that belong to a component less, beside the surest one, are left out
+SHARED = 1e-4  # a row belongs to two components if it does to both by more
 SPLIT_ITERATIONS = 20
 TINY = 1e-300
+
+
+class _Own(NamedTuple):
+    """A component, the rows that belong to it, and how much they do."""
+
+    component: int
+    rows: NDArray[np.intp]
+    weight: FloatArray
 
 
 class Split(NamedTuple):
@@ -72,40 +82,41 @@ def repairs(race: Race, best: Run) -> Iterator[tuple[str, Parameters | None]]:
 
 
 def _shares(race: Race, parameters: Parameters) -> FloatArray:
-    """Return weighted responsibilities: (N, K)."""
+    """Return weighted responsibilities, a row for each component: (K, N)."""
     rows, weight = race.sample
     shares = np.empty((race.n_rows, race.n_components), dtype=rows.dtype)
     dispatch.kernels(rows).responsibilities(rows, parameters.density(rows.dtype), shares, 1)
     race.work.add(race.cost)
-    wide = shares.astype(np.float64, copy=False)
-    return wide if weight is None else wide * weight[:, None]
+    columns = np.ascontiguousarray(shares.T, dtype=np.float64)
+    return columns if weight is None else columns * weight
 
 
-def _losses(
-    race: Race, parameters: Parameters, shares: FloatArray
-) -> dict[tuple[int, int], float]:
+def _losses(race: Race, parameters: Parameters, shares: FloatArray) -> dict[tuple[int, int], float]:
     """Return the log-likelihood that merging two components loses, of the pairs that lose least.
 
     It is what their rows lose under one Gaussian of the same moments, less the entropy of who
     belongs to which.
     """
-    k, n_k = race.n_components, np.maximum(shares.sum(axis=0), TINY)
+    k, n_k = race.n_components, np.maximum(shares.sum(axis=1), TINY)
     one, other = np.triu_indices(k, 1)
     part = n_k[one] / (n_k[one] + n_k[other])
     loss = _gaussian_losses(parameters, n_k, one, other, part)
     entropy = -(part * np.log(part) + (1 - part) * np.log1p(-part))
     loss -= (n_k[one] + n_k[other]) * np.where(np.isfinite(entropy), entropy, 0.0)
     chosen = np.argsort(loss)[: max(6, k)]
-    logs = np.log(np.maximum(shares, TINY))
     for pair in chosen:
-        columns = [one[pair], other[pair]]
-        both = shares[:, columns]
-        log_sum = np.log(np.maximum(both.sum(axis=1, keepdims=True), TINY))
-        loss[pair] -= np.vdot(both, logs[:, columns] - log_sum)
+        loss[pair] += _entropy(shares[one[pair]], shares[other[pair]])
     n = race.n_rows
     each_pair = 1 + race.n_features**3 / 300
-    race.work.add(190 + len(one) * each_pair + len(chosen) * (20 + n * 0.025) + n * k * 0.008)
+    race.work.add(190 + len(one) * each_pair + len(chosen) * (25 + n * 0.008) + n * k * 0.003)
     return {(int(one[pair]), int(other[pair])): float(loss[pair]) for pair in chosen}
+
+
+def _entropy(one: FloatArray, other: FloatArray) -> float:
+    """Return the entropy of which of two components rows belong to, of rows that both share."""
+    shared = np.flatnonzero(np.minimum(one, other) > SHARED)
+    both = np.array([one[shared], other[shared]])
+    return float(np.vdot(both, np.log(both.sum(axis=0)) - np.log(both)))
 
 
 def _gaussian_losses(
@@ -135,33 +146,33 @@ def _splits(race: Race, parameters: Parameters, shares: FloatArray) -> list[Spli
     Where it is small a component is cut in two across the direction, where it is large into a core
     and its flanks.
     """
-    d, n = race.n_features, race.n_rows
+    d = race.n_features
     factors = FULL.precision_factors(parameters.full_covariances())
     found = []
     for k, factor in enumerate(factors):
-        rows = (race.sample.rows - parameters.means[k]) @ factor
-        weight = shares[:, k] * squared_lengths(rows)
-        total = max(shares[:, k].sum(), TINY)
-        kurtosis, directions = np.linalg.eigh((rows * weight[:, None]).T @ rows / total)
+        share = shares[k]
+        chosen = np.flatnonzero(share > OWN_SHARE * share.max())
+        weight = share[chosen]
+        rows = (race.sample.rows[chosen] - parameters.means[k]) @ factor
+        total = max(weight.sum(), TINY)
+        fourth = (rows * (weight * squared_lengths(rows))[:, None]).T @ rows / total
+        kurtosis, directions = np.linalg.eigh(fourth)
         low, high = min(kurtosis[0] - (d + 2), 0.0), max(kurtosis[-1] - (d + 2), 0.0)
-        found.append((total * low**2, k, rows @ directions[:, 0], False))
-        found.append((FLANKS_PART * total * high**2, k, rows @ directions[:, -1], True))
-    race.work.add(len(factors) * (65 + n * d * 0.008 + n * d * d * 0.0007 + d**3 / 30))
+        own = _Own(k, chosen, weight)
+        found.append((total * low**2, own, rows @ directions[:, 0], False))
+        found.append((FLANKS_PART * total * high**2, own, rows @ directions[:, -1], True))
+        race.work.add(75 + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
     found.sort(key=lambda entry: -entry[0])
-    splits = []
-    for _, k, along, flanks in found[:SPLIT_COMPONENTS]:
-        split = _split(race, k, shares[:, k], along, flanks=flanks)
-        if split is not None:
-            splits.append(split)
-    return splits
+    splits = (
+        _split(race, own, along, flanks=flanks)
+        for _, own, along, flanks in found[:SPLIT_COMPONENTS]
+    )
+    return [split for split in splits if split is not None]
 
 
-def _split(
-    race: Race, component: int, share: FloatArray, along: FloatArray, *, flanks: bool
-) -> Split | None:
+def _split(race: Race, own: _Own, along: FloatArray, *, flanks: bool) -> Split | None:
     """Return two components instead of one, by a few EM iterations on its rows alone."""
-    chosen = np.flatnonzero(share > OWN_SHARE * share.max())
-    weight, along = share[chosen], along[chosen]
+    component, chosen, weight = own
     labels = (np.abs(along) > 1.5 if flanks else along > _cut(along, weight)).astype(np.int32)
     if np.bincount(labels, minlength=2).min() < race.fewest:
         return None
@@ -174,7 +185,7 @@ def _split(
     one, state = m_step(whole, race.reg_covar)[0], EMState(m_step(halves, race.reg_covar)[0], 1e-3)
     MaximumLikelihood(InMemory(*part, count), race.reg_covar).fast_forward(state, SPLIT_ITERATIONS)
     size = 2 * len(chosen) / (race.n_rows * race.n_components)
-    race.work.add(400 + (state.n_iter + 2) * (4 + race.cost * size))
+    race.work.add(700 + (state.n_iter + 2) * (4 + race.cost * size))
     if state.n_iter == 0:
         return None
     gain = state.monitor.last - collect(*part, one, count).mean_log_likelihood
@@ -194,7 +205,7 @@ def _cut(values: FloatArray, weight: FloatArray) -> float:
 
 
 def _moved(parameters: Parameters, pair: tuple[int, int], split: Split) -> Parameters:
-    """Return a mixture in which i of a pair (i, j) becomes both, and j and the split one its halves."""
+    """Return a mixture in which i of a pair (i, j) holds both, and j and the split one its halves."""
     structure, k, halves, (i, j) = parameters.structure, split.component, split.halves, pair
     weights, means = parameters.weights.copy(), parameters.means.copy()
     covariances = parameters.covariances.copy()

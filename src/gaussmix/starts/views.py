@@ -20,7 +20,7 @@ of all that there is to spend."""
 
 
 class Views:
-    """A sample in several coordinates. Each is made when it is asked for, once.
+    """A sample in several coordinates. Each is made when it is asked for.
 
     - 'raw': centred. 'std': standardised. 'svd': mclust's scaling, between that and 'white'.
     - 'white': uncorrelated, of unit variance.
@@ -61,13 +61,15 @@ class Views:
             self.covariance = (weighted.T @ self.rows) * factor
             self.covariance.flat[:: len(self.mean) + 1] += RIDGE * self.spread
         self._made: dict[str, FloatArray] = {}
-        work.add(40 + rows.size * (0.004 + (0 if wide else 2e-4 * len(self.mean))))
+        work.add(85 + rows.size * (0.004 + (0 if wide else 2e-4 * len(self.mean))))
 
     def __getitem__(self, name: str) -> FloatArray:
-        def make() -> FloatArray:
-            return np.ascontiguousarray(self._view(name))
-
-        return self._once(name, make, 10 + self.rows.size * 0.002)
+        if name in ("white", "near"):
+            return self._once(
+                name, lambda: self.rows @ self.factor(name), 15 + self.rows.size * 0.002
+            )
+        self.work.add(15 + self.rows.size * 0.002)
+        return np.ascontiguousarray(self._view(name))
 
     def metric(self, name: str) -> FloatArray:
         """Return the covariance that 'white' or 'near' makes the unit matrix."""
@@ -75,9 +77,7 @@ class Views:
 
     def factor(self, name: str) -> FloatArray:
         """Return what centred rows are multiplied by for 'white' or 'near'."""
-        return self._once(
-            f"factor {name}", lambda: TIED.precision_factors(self.metric(name)), 15
-        )
+        return self._once(f"factor {name}", lambda: TIED.precision_factors(self.metric(name)), 15)
 
     def _once(self, name: str, make: Callable[[], FloatArray], cost: float) -> FloatArray:
         if name not in self._made:
@@ -92,14 +92,12 @@ class Views:
             return self.rows / np.sqrt(self.spread)
         if name == "svd":
             return self._square_root_scaled()
-        if name in ("white", "near"):
-            return self.rows @ self.factor(name)
         if name == "shrunk":
             squares = squared_lengths(self["near"])
             return self["near"] / np.sqrt(1 + squares / max(np.median(squares), 1e-300))[:, None]
         kind, end, n_directions = name[0], name[2], int(name[-1])
         n_features = len(self.mean)
-        cost = 50 + self.rows.size * (0.006 + 2e-4 * n_features) + n_features**3 / 30
+        cost = 80 + self.rows.size * (0.006 + 2e-4 * n_features) + n_features**3 / 30
         along = self._once(f"along {kind}", lambda: self._invariant(kind), cost)
         return along[:, :n_directions] if end == "l" else along[:, -n_directions:]
 
@@ -107,7 +105,7 @@ class Views:
         """Return U S^(1/2), U S V' being the standardised rows: see `methods.scaled_rows`."""
         scale = 1 / np.sqrt(self.spread)
         values, directions = np.linalg.eigh(scale[:, None] * self.covariance * scale)
-        self.work.add(30)
+        self.work.add(80)
         scaled: FloatArray = directions * np.maximum(values, SMALLEST**2) ** -0.25
         return self.rows @ (scaled * scale[:, None])
 
@@ -129,7 +127,7 @@ class Views:
             steps = (rows[:, None] - rows[nearest]).reshape(-1, d)
             within = steps.T @ steps / (2 * len(steps)) + NEIGHBOUR_FLOOR * self.covariance
         factor = TIED.precision_factors(within)
-        self.work.add(NEIGHBOUR_ROUNDS * (80 + m * m * 0.02 + m * n_near * d * 0.015))
+        self.work.add(NEIGHBOUR_ROUNDS * (60 + m * m * 0.012 + m * n_near * d * 0.01))
         return within * (np.einsum("ij,ij->", factor, self.covariance @ factor) / d)
 
 
