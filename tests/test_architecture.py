@@ -31,7 +31,7 @@ ROOMS: dict[str, str] = {
     "kmeans": "nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",
-    "starts": "ward emem methods",
+    "starts": "ward emem budget race views candidates splits auto methods",
     "queries": "parallel features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
     "estimators": "attributes base queries kmeans fitting mixture",

@@ -176,7 +176,7 @@ def _model(found: Archive) -> Model:
     if isinstance(model, KMeans):
         centers = found.floats("cluster_centers_", *_table_shape(found, "cluster_centers_", model))
         model.cluster_centers_ = check_means(centers, *centers.shape)
-        model._n_features_out, model.n_features_in_ = centers.shape
+        model.n_features_in_ = centers.shape[1]
     else:
         set_parameters(model, _parameters(model, found))
         model.n_features_in_ = model.means_.shape[1]

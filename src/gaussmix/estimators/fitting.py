@@ -171,6 +171,7 @@ def start(data: Data, settings: Settings, random_state: np.random.RandomState) -
         reg_covar=settings.reg_covar,
         random_state=random_state,
         given=_given(settings, data.n_features),
+        tell=print if settings.verbose else None,
     )
 
 

@@ -205,7 +205,7 @@ class GaussianMixture(Queries, Estimator):
         accelerate: str | None = None,
         algorithm: str = "em",
         n_init: int = 1,
-        init_params: str = "kmeans",
+        init_params: str = "auto",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,

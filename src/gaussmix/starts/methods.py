@@ -20,6 +20,8 @@ from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect, collect_labelled
 from gaussmix.model.structures import FULL, Variances
+from gaussmix.starts.auto import Found, auto
+from gaussmix.starts.candidates import described
 from gaussmix.starts.emem import emem
 from gaussmix.starts.ward import ward
 
@@ -42,6 +44,10 @@ SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
 where EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
 nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
 
+RACE_PASSES = 10, 18
+"""A race on a sample of large data may take the time of so many EM iterations on it, and of so many
+more for each K-means that 'kmeans' would do there: it then takes about as long as that."""
+
 FEW_STARTS = 3
 TRIAL_ITERATIONS = 20
 """Of more than FEW_STARTS starts, the best third after so many EM iterations on a sample is run to
@@ -55,6 +61,7 @@ as often; with 60 to 4000, less often, or as often."""
 
 BLOCK_ROWS = 1024  # of random responsibilities held at a time
 
+Tell: TypeAlias = Callable[[str], None]
 Grouping: TypeAlias = Callable[[Sample, int, np.random.RandomState, int | None], Labels]
 
 
@@ -79,12 +86,13 @@ def initial_parameters(
     reg_covar: float,
     random_state: np.random.RandomState,
     given: Given = NOTHING_GIVEN,
+    tell: Tell | None = None,
 ) -> Parameters:
     """Parameters for EM to begin with.
 
     Rows are grouped, as `scaled_rows` scales them, and every group becomes a component; or, by
     'random' and 'emem', belong to components by degrees. Of many rows only a sample is looked at,
-    and where that tells enough, 'kmeans' is followed by EM on it.
+    and where that tells enough, 'auto' and 'kmeans' are followed by EM on it.
 
     Parameters
     ----------
@@ -92,12 +100,14 @@ def initial_parameters(
     structure : CovarianceStructure or str
     n_components : int
         At most n_samples.
-    method : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', 'emem'}
+    method : {'auto', 'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', 'emem'}
     reg_covar : float
     random_state : RandomState
     given : Given
         Checked parameters that take the place of the start's. Where all are given nothing is
         computed.
+    tell : callable, optional
+        Called with a line that says which candidate of 'auto' has won.
     """
     structure = structure_of(structure)
     weights, means, precisions = given
@@ -112,8 +122,12 @@ def initial_parameters(
         total, _ = m_step(hard_statistics(sample, alike, structure, 1, n_threads), 0.0)
         found = emem(sample, total, n_components, random_state, n_threads)
         start, _ = m_step(collect(*sample, found, n_threads), reg_covar)
+    elif method == "auto" and n_components > 1:
+        sizes = structure, n_components
+        start = _raced(data, sample, sizes, reg_covar, random_state, tell)
     else:
         sizes = structure, n_components
+        method = "kmeans" if method == "auto" else method
         start = _grouped(method, data, sample, sizes, reg_covar, random_state)
     if weights is None and means is None and precisions is None:
         return start
@@ -167,6 +181,49 @@ def _tells(sample: Sample, start: Parameters, n_samples: int) -> bool:
     """Whether EM on a sample is worth its time, and leads where EM on all rows does."""
     n_rows = len(sample.rows)
     return n_samples >= TRIALS_PAY * n_rows and n_rows >= ROWS_PER_PARAMETER * start.n_free()
+
+
+def _raced(
+    data: Data,
+    sample: Sample,
+    sizes: tuple[CovarianceStructure, int],
+    reg_covar: float,
+    random_state: np.random.RandomState,
+    tell: Tell | None,
+) -> Parameters:
+    """Return the winner of many short EM runs, or 'kmeans' if all were spurious.
+
+    Of large data it costs no more than 'kmeans' does.
+    """
+    n_threads = data.n_threads
+    large = data.n_samples > len(sample.rows)
+    always, each = RACE_PASSES
+    passes = always + each * _n_groupings("kmeans", data.n_samples)
+    found = auto(
+        sample,
+        *sizes,
+        reg_covar=reg_covar,
+        random_state=random_state,
+        n_threads=n_threads,
+        most_passes=passes if large else np.inf,
+    )
+    if tell is not None:
+        tell(_verdict(found))
+    if found is None:
+        return _grouped("kmeans", data, sample, sizes, reg_covar, random_state)
+    start = found.parameters
+    if not _tells(sample, start, data.n_samples):
+        return start
+    (trial,) = best_trials(
+        sample, [start], SAMPLE_ROUNDS[1:], reg_covar=reg_covar, n_threads=n_threads
+    )
+    return trial.parameters
+
+
+def _verdict(found: Found | None) -> str:
+    if found is None:
+        return "start: K-means, since every short run was spurious"
+    return f"start: the best of {found.n_runs} short runs, from {described(found.kind)}"
 
 
 def _grouped(
@@ -338,4 +395,12 @@ GROUPINGS: dict[str, Grouping] = {
     "hierarchical": ward,
 }
 
-METHOD_NAMES = ("kmeans", "k-means++", "random", "random_from_data", "hierarchical", "emem")
+METHOD_NAMES = (
+    "auto",
+    "kmeans",
+    "k-means++",
+    "random",
+    "random_from_data",
+    "hierarchical",
+    "emem",
+)
