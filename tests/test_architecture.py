@@ -24,8 +24,8 @@ ROOMS: dict[str, str] = {
     "progress": "",
     "model": "covariance structures checks parameters statistics scoring m_step",
     "io": "blocks atomic archive readahead readers frames npy text arrow sources sinks",
-    "data": "subsample base streamed partitions dask dask_files inputs",
-    "kmeans": "nearest lloyd seeding",
+    "data": "subsample base sparse streamed partitions dask dask_files inputs",
+    "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",
     "starts": "ward emem methods",

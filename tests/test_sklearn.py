@@ -31,9 +31,10 @@ def expected_failed_checks(estimator: object) -> dict[str, str]:
     """What scikit-learn expects of its own class: random starts draw from other rows."""
     if isinstance(estimator, KMeans):
         return {
-            "check_sample_weight_equivalence_on_dense_data": (
+            f"check_sample_weight_equivalence_on_{kind}_data": (
                 "sample_weight is not equivalent to removing/repeating samples."
             )
+            for kind in ("dense", "sparse")
         }
     return {}
 
@@ -55,6 +56,7 @@ def test_tags() -> None:
     assert mixture.transformer_tags is None
     assert is_clusterer(KMeans())
     assert kmeans.transformer_tags.preserves_dtype == ["float64", "float32"]
+    assert kmeans.input_tags.sparse
     assert not mixture.input_tags.sparse
     assert not mixture.target_tags.required
 

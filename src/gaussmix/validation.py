@@ -54,6 +54,30 @@ def check_rows(
     return array
 
 
+def check_csr(X: Any, *, n_features: int | None = None, estimator: str = "") -> Any:
+    """Return a SciPy sparse matrix as finite rows in CSR form, float32 or float64.
+
+    Rows that are so, and hold no place twice, are returned as they are. Other formats and numbers
+    are converted, as by `check_rows`.
+
+    Raises
+    ------
+    ValueError
+        If X is not a table, is too small, or holds complex numbers, NaN or infinity.
+    """
+    _check_shape(X, X, "X", n_features, estimator)
+    rows = X.tocsr()
+    values = _contiguous(_numeric(rows.data, "X"))
+    if values is not rows.data:
+        rows = type(rows)((values, rows.indices, rows.indptr), shape=rows.shape)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    if not math.isfinite(_sum(rows.data)):
+        _check_finite_entries(rows)
+    return rows
+
+
 def check_n_features(found: int, wanted: int, name: str, estimator: str = "") -> None:
     """Raise ValueError unless rows have as many features as the model."""
     if found != wanted:
@@ -227,10 +251,7 @@ def _real(value: object) -> float:
 
 def _as_array(X: object, name: str) -> NDArray[np.generic]:
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
-        raise TypeError(
-            f"Sparse data was passed for {name}, but dense data is required. "
-            "Use '.toarray()' to convert to a dense numpy array."
-        )
+        raise TypeError(_sparse_message(name))
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         n_masked = np.count_nonzero(np.ma.getmaskarray(X))
         raise ValueError(
@@ -246,6 +267,16 @@ def _as_array(X: object, name: str) -> NDArray[np.generic]:
     if array.ndim == 0 and array.dtype.kind == "O" and not isinstance(X, numbers.Number):
         raise ParameterError(f"{name} must be a table of numbers, got {type(X).__name__}")
     return array
+
+
+def _sparse_message(name: str) -> str:
+    message = f"Sparse data was passed for {name}, but dense data is required. "
+    if name != "X":
+        return message + "Use '.toarray()' to convert it to an array."
+    return message + (
+        "Only KMeans takes sparse rows, in one matrix of SciPy. Use '.toarray()' to convert them "
+        "to an array, or TruncatedSVD of scikit-learn to reduce many features to few."
+    )
 
 
 def _numeric(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
@@ -307,7 +338,7 @@ def _check_shape(
     if array.ndim != 2:
         raise ValueError(_dimension_message(array, X, name))
     by = f" by {estimator}" if estimator else ""
-    if len(array) < 1:
+    if array.shape[0] < 1:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is "
             f"required{by}."
@@ -342,15 +373,30 @@ def _contiguous(array: NDArray[np.generic]) -> Rows:
 
 def _check_finite(array: Rows, name: str, first_row: int = 0) -> None:
     """Raise at the first NaN or infinity. A finite sum has neither, so most data is only added."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(array.sum()):
-            return
+    if math.isfinite(_sum(array)):
+        return
     for start, block in _blocks(array.reshape(-1)):
         bad = np.flatnonzero(~np.isfinite(block))
         if len(bad):
             row, *column = np.unravel_index(start + bad[0], array.shape)
             place = _place((first_row + row, *column))
             raise ValueError(_not_finite_message(block[bad[0]], name, place))
+
+
+def _check_finite_entries(rows: Any) -> None:
+    """Raise at the first NaN or infinity of a CSR matrix."""
+    for start, block in _blocks(rows.data):
+        bad = np.flatnonzero(~np.isfinite(block))
+        if len(bad):
+            entry = start + bad[0]
+            row = np.searchsorted(rows.indptr, entry, side="right") - 1
+            place = _place((row, rows.indices[entry]))
+            raise ValueError(_not_finite_message(block[bad[0]], "X", place))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _sum(values: Rows) -> float:
+    return float(values.sum())
 
 
 def _not_finite_message(value: np.floating, name: str, place: str) -> str:

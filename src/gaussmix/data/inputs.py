@@ -7,6 +7,7 @@ import numpy as np
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.dask import DaskData
 from gaussmix.data.partitions import is_dask
+from gaussmix.data.sparse import check_sparse, is_sparse
 from gaussmix.data.streamed import Streamed
 from gaussmix.io.sources import Scan, Table, scan, streams
 from gaussmix.validation import (
@@ -30,6 +31,7 @@ def route(
     *,
     estimator: str = "",
     n_features: int | None = None,
+    sparse: bool = False,
 ) -> Data:
     """Return rows and weights, wherever they lie: `InMemory`, `Streamed` or `DaskData`.
 
@@ -43,6 +45,8 @@ def route(
         Name of the estimator, for errors.
     n_features : int, optional
         Number of columns that X must have.
+    sparse : bool
+        Whether X may be a SciPy sparse matrix, of which the rows are `SparseRows` in memory.
 
     Raises
     ------
@@ -53,7 +57,8 @@ def route(
     count = check_n_threads(n_threads)
     X = opened(X)
     if not (isinstance(X, Scan) or is_dask(X)):
-        rows = check_rows(X, n_features=n_features, estimator=estimator)
+        check: Any = check_sparse if sparse and is_sparse(X) else check_rows
+        rows = check(X, n_features=n_features, estimator=estimator)
         weight = X.weight if sample_weight is None and isinstance(X, Table) else sample_weight
         return InMemory(rows, check_sample_weight(weight, len(rows)), count)
     elsewhere = Streamed if isinstance(X, Scan) else DaskData

@@ -39,6 +39,7 @@ class Estimator:
     n_features_in_: int
     feature_names_in_: Names
     _estimator_type: ClassVar[str | None] = None  # as scikit-learn's tag of that name
+    _takes_sparse: ClassVar[bool] = False
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments and their present values.
@@ -129,7 +130,7 @@ class Estimator:
         return Tags(
             estimator_type=self._estimator_type,
             target_tags=TargetTags(required=False),
-            input_tags=InputTags(),
+            input_tags=InputTags(sparse=self._takes_sparse),
         )
 
     def _check_fitted(self) -> None:
@@ -142,7 +143,9 @@ class Estimator:
     ) -> tuple[Data, Names | None]:
         """Check the rows to fit, their weights, and the names of their features."""
         X = opened(X)
-        data = route(X, sample_weight, n_threads, estimator=type(self).__name__)
+        data = route(
+            X, sample_weight, n_threads, estimator=type(self).__name__, sparse=self._takes_sparse
+        )
         return data, feature_names(X)
 
     def _rows(self, X: object) -> Rows:
@@ -166,6 +169,7 @@ class Estimator:
             n_threads,
             estimator=type(self).__name__,
             n_features=self.n_features_in_,
+            sparse=self._takes_sparse,
         )
 
     def _each_row(

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from gaussmix._core.density import nearest_density
 from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
 from gaussmix.data.base import Data, InMemory
+from gaussmix.data.sparse import SparseRows
 from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
@@ -84,6 +85,7 @@ class KMeans(Transformer):
     """
 
     _estimator_type = "clusterer"
+    _takes_sparse = True
 
     def __init__(
         self,
@@ -115,8 +117,9 @@ class KMeans(Transformer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            C-contiguous float32 and float64 arrays are used in place.
+        X : array-like or SciPy sparse matrix of shape (n_samples, n_features)
+            C-contiguous float32 and float64 arrays are used in place, and so are CSR matrices of
+            these dtypes. Sparse rows are never made dense.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
@@ -245,7 +248,7 @@ class KMeans(Transformer):
                 f"clusters {n_clusters} and the number of features of the data {data.n_features}."
             )
         with np.errstate(over="ignore"):
-            squares = float(((centers - data.head()[0]) ** 2).sum())
+            squares = float(((centers - data.head().take([0], axis=0)) ** 2).sum())
         what = "Squared distances of init from the first row add up to"
         check_squares(squares, data.dtype, what)
         return centers
@@ -260,7 +263,7 @@ class KMeans(Transformer):
 
     def _array(self, data: Data) -> Rows:
         if isinstance(data, InMemory):
-            return data.rows
+            return data.rows.matrix if isinstance(data.rows, SparseRows) else data.rows
         raise ParameterError(f"init may be a function only where X is an array, got {self.init!r}")
 
     def _keep(self, best: LloydResult) -> None:
