@@ -31,7 +31,7 @@ ROOMS: dict[str, str] = {
     "starts": "ward emem methods",
     "queries": "parallel features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "attributes base queries kmeans fitting mixture",
+    "estimators": "attributes routing base queries kmeans fitting mixture",
     "plotting": "",
     "storage": "",
     "selection": "candidates search",
@@ -52,6 +52,7 @@ FOREIGN = {
     ("io", "arrow"),
     ("data", "partitions"),
     ("data", "dask_files"),
+    ("estimators", "routing"),
     ("distributed", "__init__"),
     ("progress", "__init__"),
 }

@@ -18,6 +18,7 @@ from gaussmix.config import version
 from gaussmix.data.base import ByRow, Data, InMemory
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError, not_fitted, warn
+from gaussmix.estimators.routing import MetadataRequester
 from gaussmix.io import sinks
 from gaussmix.io.atomic import check_target
 from gaussmix.validation import check_choice, check_path
@@ -28,7 +29,7 @@ SHOWN_VALUES = 12  # elements of an array parameter that are shown in full
 Names = NDArray[np.object_]
 
 
-class Estimator:
+class Estimator(MetadataRequester):
     """Base of the estimators.
 
     The constructor of a subclass stores its arguments under their own names and does nothing else;

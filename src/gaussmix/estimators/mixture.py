@@ -25,6 +25,7 @@ from gaussmix.estimators.attributes import (
 from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
+from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
@@ -168,6 +169,7 @@ class GaussianMixture(Queries, Estimator):
     """
 
     _estimator_type = "density_estimator"
+    _weighted = ("fit", "partial_fit", "score")
 
     weights_: FloatArray
     means_: FloatArray
@@ -581,6 +583,13 @@ class GaussianMixture(Queries, Estimator):
         score = data.total(partial(LikelihoodPass, parameters))
         uncertainty = data.total(partial(UncertaintyPass, parameters)).total
         return score.bic(parameters.n_free()) + 2 * uncertainty
+
+    def set_partial_fit_request(self, *, sample_weight: Request = UNCHANGED) -> Self:
+        """Say whether a meta-estimator of scikit-learn is to pass `sample_weight` to `partial_fit`.
+
+        The parameter is that of `set_fit_request`.
+        """
+        return self._set_request("partial_fit", sample_weight)
 
     def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)
