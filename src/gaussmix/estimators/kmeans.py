@@ -27,6 +27,8 @@ from gaussmix.validation import (
     check_verbose,
 )
 
+ALGORITHMS = ("lloyd", "elkan")
+
 
 class KMeans(Transformer):
     """K-means clustering by Lloyd's iteration, with scikit-learn's interface.
@@ -52,8 +54,9 @@ class KMeans(Transformer):
         Source of the starts.
     copy_x : bool, default=True
         Has no effect: X is never copied nor changed. Accepted since scikit-learn has it.
-    algorithm : {"lloyd"}, default="lloyd"
-        The only one there is. Accepted since scikit-learn has it.
+    algorithm : {"lloyd", "elkan"}, default="lloyd"
+        "lloyd" runs in either case, as a warning says for "elkan": from the same start both end at
+        the same clusters. Accepted since scikit-learn has it.
     n_threads : int, optional
         Number of threads; by default as many as `gaussmix.show_config` shows.
 
@@ -138,12 +141,20 @@ class KMeans(Transformer):
         -----
         ConvergenceWarning
             If fewer clusters than `n_clusters` have any rows.
+        UserWarning
+            If `algorithm` is "elkan".
         """
         self._check_parameters()
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)
         if data.n_samples < self.n_clusters:
             raise ValueError(
                 f"n_samples={data.n_samples} should be >= n_clusters={self.n_clusters}."
+            )
+        if self.algorithm == "elkan":
+            warn(
+                "algorithm='elkan' gives the same clusters as 'lloyd', and 'lloyd' is what runs: "
+                "choose 'lloyd' to be without this warning.",
+                UserWarning,
             )
         self._keep(self._best_run(data))
         remember_features(self, data.n_features, names)
@@ -195,7 +206,7 @@ class KMeans(Transformer):
         check_integer("max_iter", self.max_iter, 1)
         check_real("tol", self.tol, 0)
         check_verbose(self.verbose)
-        check_choice("algorithm", self.algorithm, ("lloyd",))
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
         check_n_threads(self.n_threads)
         if isinstance(self.n_init, str):
             check_choice("n_init", self.n_init, ("auto",))

@@ -38,6 +38,7 @@ from gaussmix.model.scoring import (
     responsibilities,
 )
 from gaussmix.model.statistics import StatisticsPass
+from gaussmix.queries.features import Indices
 from gaussmix.queries.hierarchy import Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import (
@@ -50,7 +51,7 @@ from gaussmix.validation import (
 NAMED_COMPONENTS = 10  # collapsed components that a warning lists
 
 
-class GaussianMixture(Queries, Estimator):
+class GaussianMixture(Queries["GaussianMixture"], Estimator):
     r"""Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is :math:`p(x) = \sum_k weights_k N(x \mid means_k, covariances_k)` (Bishop, PRML,
@@ -590,6 +591,23 @@ class GaussianMixture(Queries, Estimator):
         The parameter is that of `set_fit_request`.
         """
         return self._set_request("partial_fit", sample_weight)
+
+    def _plain(self, parameters: Parameters, features: Indices) -> "GaussianMixture":
+        """Return a mixture of these features of the present ones.
+
+        It is no subclass, whose constructor may want other arguments.
+        """
+        model = GaussianMixture(
+            parameters.n_components,
+            covariance_type=parameters.structure.name,
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        model.n_features_in_ = parameters.n_features
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_[features]
+        set_parameters(model, parameters)
+        return model
 
     def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)

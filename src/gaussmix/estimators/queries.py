@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, Self, cast
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gaussmix._core import threads
 from gaussmix._core.types import FloatArray, Rows, Seed
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.attributes import parameters_of, set_parameters
+from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.base import Estimator, feature_names
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries import conditioning, hdr, imputation, univariate
@@ -28,17 +28,22 @@ from gaussmix.validation import (
 )
 
 
-class Queries(Estimator):
+M = TypeVar("M")
+
+
+class Queries(Estimator, Generic[M]):
     """Marginals, conditionals, regression, missing values, quantiles, levels and distances.
 
-    A mixin: the estimator has the parameters of a mixture.
+    A mixin: the estimator has the parameters of a mixture, and `M` is the class of a plain one.
     """
 
     n_threads: int | None
     random_state: Seed
     score_samples: Callable[[object], Rows]
+    _plain: Callable[[Parameters, Indices], M]
+    """Returns a mixture of some features of this one, of class `M`."""
 
-    def marginal(self, features: object) -> Self:
+    def marginal(self, features: object) -> M:
         """Return the mixture of some of the features, whatever the others are.
 
         Parameters
@@ -49,12 +54,13 @@ class Queries(Estimator):
         Returns
         -------
         GaussianMixture
+            A plain one, also from a subclass.
         """
         parameters = parameters_of(self)
         chosen = check_features("features", features, parameters.n_features, self._names())
-        return self._sibling(conditioning.marginal(parameters, chosen), chosen)
+        return self._plain(conditioning.marginal(parameters, chosen), chosen)
 
-    def conditional(self, features: object, values: object) -> Self:
+    def conditional(self, features: object, values: object) -> M:
         """Return the mixture of the other features in a row of which some are known.
 
         Parameters
@@ -68,7 +74,8 @@ class Queries(Estimator):
         -------
         GaussianMixture
             Of the other features, in the order they have here (Bishop, PRML, section 2.3). Its
-            weights are the responsibilities of the components for the known values.
+            weights are the responsibilities of the components for the known values. It is a plain
+            mixture, also from a subclass.
 
         Raises
         ------
@@ -84,7 +91,7 @@ class Queries(Estimator):
             "features", features, parameters.n_features, self._names()
         )
         row = _check_values(values, len(given))
-        return self._sibling(conditioning.conditional(parameters, given, others, row), others)
+        return self._plain(conditioning.conditional(parameters, given, others, row), others)
 
     def regress(
         self,
@@ -292,21 +299,6 @@ class Queries(Estimator):
                 f"{parameters.n_features}: take the `marginal` of one first"
             )
         return univariate.line(parameters)
-
-    def _sibling(self, parameters: Parameters, features: Indices) -> Self:
-        """Return a mixture of these features of the present ones."""
-        kind: Any = type(self)
-        model = kind(
-            parameters.n_components,
-            covariance_type=parameters.structure.name,
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-        )
-        model.n_features_in_ = parameters.n_features
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_[features]
-        set_parameters(model, parameters)
-        return cast(Self, model)
 
 
 def _check_values(values: object, n_known: int) -> FloatArray:
