@@ -3,13 +3,13 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.types import FloatArray, PathLike
-from gaussmix.errors import ModelFileError
+from gaussmix.errors import ModelFileError, ParameterError
 from gaussmix.estimators.attributes import parameters_of, set_parameters
 from gaussmix.estimators.fitting import settings_of
 from gaussmix.estimators.kmeans import KMeans
@@ -24,6 +24,7 @@ from gaussmix.model.parameters import Parameters
 FORMAT_VERSION = 1
 
 Model: TypeAlias = GaussianMixture | KMeans
+M = TypeVar("M", GaussianMixture, KMeans)
 
 # how a fit went: attributes, and what NumPy makes of them, (kind of dtype, number of dimensions)
 HISTORY: dict[type, dict[str, tuple[str, int]]] = {
@@ -78,12 +79,18 @@ def save(model: Model, path: PathLike) -> None:
         archive.write(file, "model", FORMAT_VERSION, entries)
 
 
-def load(path: PathLike) -> Model:
+@overload
+def load(path: PathLike) -> Model: ...
+@overload
+def load(path: PathLike, kind: type[M]) -> M: ...
+def load(path: PathLike, kind: type[Any] | None = None) -> Model:
     """Load a model that `save` has written.
 
     Parameters
     ----------
     path : str or path-like
+    kind : GaussianMixture or KMeans, optional
+        The class that the model must be of.
 
     Returns
     -------
@@ -92,17 +99,25 @@ def load(path: PathLike) -> Model:
     Raises
     ------
     ModelFileError
-        If the file is not a whole, sound model of a version that this gaussmix reads.
+        If the file is not a whole, sound model of a version that this gaussmix reads, or a model of
+        another class than `kind`.
     TypeError
-        If `path` is not a path.
+        If `path` is not a path, or `kind` not one of the classes.
     OSError
         If the file cannot be opened.
     """
+    if kind is not None and kind not in HISTORY:
+        wanted = " or ".join(cls.__name__ for cls in HISTORY)
+        raise ParameterError(f"kind must be {wanted}, got {kind!r}")
     with _as_path(path).open("rb") as file:
         try:
-            return _model(archive.read(file, "model", FORMAT_VERSION))
+            model = _model(archive.read(file, "model", FORMAT_VERSION))
         except Exception as error:  # on damaged bytes the parsers raise errors of many kinds
             raise ModelFileError(f"{os.fspath(path)}: {archive.reason(error)}") from None
+    if kind is not None and type(model) is not kind:
+        found = type(model).__name__
+        raise ModelFileError(f"{os.fspath(path)}: a {kind.__name__} is wanted, got a {found}")
+    return model
 
 
 def check_ending(path: PathLike) -> None:

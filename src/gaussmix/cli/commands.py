@@ -162,7 +162,8 @@ def predict(arguments: argparse.Namespace) -> int:
     model = _load_mixture(path, "--proba") if arguments.proba else storage.load(path)
     model.set_params(n_threads=arguments.threads)
     source = _scan_for(model, arguments)
-    method, names = model.predict, ["component"]
+    method: Callable[[Any], Any] = model.predict
+    names = ["component"]
     if isinstance(model, GaussianMixture) and arguments.proba:
         method = model.predict_proba
         names = [f"component {k}" for k in range(len(model.weights_))]

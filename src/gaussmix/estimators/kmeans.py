@@ -2,13 +2,27 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._core.density import nearest_density
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
+from gaussmix._core.types import (
+    CentersMethod,
+    DaskLike,
+    FloatArray,
+    KMeansAlgorithm,
+    Labels,
+    NumbersLike,
+    PathLike,
+    Rows,
+    RowsLike,
+    Seed,
+    SupportsSparse,
+    WeightLike,
+)
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.sparse import SparseRows
 from gaussmix.data.subsample import Sample
@@ -94,14 +108,14 @@ class KMeans(Transformer):
         self,
         n_clusters: int = 8,
         *,
-        init: str | ArrayLike | Callable[..., ArrayLike] = "k-means++",
-        n_init: int | str = "auto",
+        init: CentersMethod | NumbersLike | Callable[..., ArrayLike] = "k-means++",
+        n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
         verbose: int = 0,
         random_state: Seed = None,
         copy_x: bool = True,
-        algorithm: str = "lloyd",
+        algorithm: KMeansAlgorithm = "lloyd",
         n_threads: int | None = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -115,7 +129,12 @@ class KMeans(Transformer):
         self.algorithm = algorithm
         self.n_threads = n_threads
 
-    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+    def fit(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> Self:
         """Find the clusters of X.
 
         Parameters
@@ -160,16 +179,48 @@ class KMeans(Transformer):
         remember_features(self, data.n_features, names)
         return self
 
-    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Any:
+    @overload
+    def fit_predict(
+        self, X: DaskLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Any: ...
+    @overload
+    def fit_predict(
+        self, X: RowsLike | SupportsSparse, y: object = None, sample_weight: WeightLike = None
+    ) -> Labels: ...
+    def fit_predict(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> Any:
         """Find the clusters of X and return the cluster of each row, shape (n_samples,)."""
         self.fit(X, sample_weight=sample_weight)
         return self.labels_ if hasattr(self, "labels_") else self.predict(X)
 
-    def fit_transform(self, X: object, y: object = None, sample_weight: object = None) -> Any:
+    @overload
+    def fit_transform(
+        self, X: DaskLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Any: ...
+    @overload
+    def fit_transform(
+        self, X: RowsLike | SupportsSparse, y: object = None, sample_weight: WeightLike = None
+    ) -> Rows: ...
+    def fit_transform(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> Any:
         """Find the clusters of X and return distances, as `transform` does."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict(self, X: RowsLike | SupportsSparse, *, out: None = None) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike | SupportsSparse, *, out: PathLike) -> Path: ...
+    def predict(self, X: RowsLike | SupportsSparse, *, out: PathLike | None = None) -> Any:
         """Return the index of the nearest centre of each row.
 
         Parameters
@@ -185,7 +236,11 @@ class KMeans(Transformer):
         """
         return self._each_row(partial(_nearest, self._centers()), X, out, ["cluster"])
 
-    def transform(self, X: object) -> Any:
+    @overload
+    def transform(self, X: DaskLike) -> Any: ...
+    @overload
+    def transform(self, X: RowsLike | SupportsSparse) -> Rows: ...
+    def transform(self, X: RowsLike | SupportsSparse) -> Any:
         """Return the distance of each row from each centre, (n_samples, n_clusters).
 
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
@@ -193,7 +248,12 @@ class KMeans(Transformer):
         distances = self._each_row(partial(_distances, self._centers()), X)
         return self._wrapped(distances, X)
 
-    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+    def score(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> float:
         """Return minus the inertia of X: the weighted sum of squared distances, negated."""
         data = self._data(X, sample_weight, self.n_threads)
         inertia = data.total(partial(HardPass, self._centers())).inertia

@@ -4,13 +4,28 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from numbers import Integral
-from typing import Any, Self, cast
+from pathlib import Path
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
+from gaussmix._core.types import (
+    Acceleration,
+    Algorithm,
+    CovarianceType,
+    DaskLike,
+    FloatArray,
+    InitMethod,
+    Labels,
+    MergeCriterion,
+    PathLike,
+    Rows,
+    RowsLike,
+    Seed,
+    WeightLike,
+)
 from gaussmix.data.base import Data
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
@@ -183,14 +198,14 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         self,
         n_components: int = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
-        accelerate: str | None = None,
-        algorithm: str = "em",
+        accelerate: Acceleration | None = None,
+        algorithm: Algorithm = "em",
         n_init: int = 1,
-        init_params: str = "kmeans",
+        init_params: InitMethod = "kmeans",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
@@ -232,7 +247,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         weights: ArrayLike,
         means: ArrayLike,
         covariances: ArrayLike,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType = "full",
         **params: Any,
     ) -> Self:
         """Return a mixture with these parameters, ready to score, predict and sample.
@@ -259,7 +274,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """
         structure = structure_named(covariance_type)
         n_components, n_features = table_shape("means", means)
-        model = cls(n_components, covariance_type=structure.name, **params)
+        model = cls(n_components, covariance_type=covariance_type, **params)
         model.n_features_in_ = n_features
         set_parameters(
             model,
@@ -272,7 +287,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         )
         return model
 
-    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+    def fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Fit the mixture to X by EM from `n_init` starts.
 
         Parameters
@@ -309,15 +324,23 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         self._fit(X, sample_weight)
         return self
 
-    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
+    @overload
+    def fit_predict(
+        self, X: DaskLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Any: ...
+    @overload
+    def fit_predict(
+        self, X: RowsLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Labels: ...
+    def fit_predict(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Any:
         """Fit the mixture to X and return the most probable component of each row, as `predict`.
 
         The parameters are those of `fit`.
         """
         data = self._fit(X, sample_weight)
-        return cast(Labels, data.by_row(partial(assign, parameters_of(self))))
+        return data.by_row(partial(assign, parameters_of(self)))
 
-    def partial_fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+    def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         r"""Move the parameters by one step of online EM towards a batch of rows.
 
         The averages over rows that the parameters maximise become
@@ -394,7 +417,13 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             remember_features(self, data.n_features, names)
         return self
 
-    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: None = None) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: PathLike) -> Path: ...
+    def predict(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the most probable component of each row of X.
 
         Parameters
@@ -410,7 +439,13 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """
         return self._by_row(assign, X, out, ["component"])
 
-    def predict_proba(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def predict_proba(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict_proba(self, X: RowsLike, *, out: None = None) -> Rows: ...
+    @overload
+    def predict_proba(self, X: RowsLike, *, out: PathLike) -> Path: ...
+    def predict_proba(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the posterior probability of each component given each row of X.
 
         Parameters
@@ -429,7 +464,10 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         return self._by_row(responsibilities, X, out, names)
 
     def hierarchy(
-        self, X: object = None, sample_weight: object = None, criterion: str = "entropy"
+        self,
+        X: RowsLike | None = None,
+        sample_weight: WeightLike = None,
+        criterion: MergeCriterion = "entropy",
     ) -> Hierarchy:
         """Merge the components two at a time, into soft clusters that nest.
 
@@ -484,7 +522,13 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         parameters = parameters_of(frozen)
         return nest(parameters, frozen._rows, self.n_threads, X, sample_weight, criterion)
 
-    def score_samples(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def score_samples(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def score_samples(self, X: RowsLike, *, out: None = None) -> Rows: ...
+    @overload
+    def score_samples(self, X: RowsLike, *, out: PathLike) -> Path: ...
+    def score_samples(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the log-likelihood of each row of X.
 
         Parameters
@@ -501,7 +545,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """
         return self._by_row(log_likelihoods, X, out, ["log-likelihood"])
 
-    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+    def score(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> float:
         """Return the mean log-likelihood of the rows of X.
 
         Parameters
@@ -540,7 +584,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         count = threads.resolve(check_n_threads(self.n_threads)).number
         return draw(parameters_of(self), n_samples, check_random_state(source), count)
 
-    def aic(self, X: object, sample_weight: object = None) -> float:
+    def aic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         """Return Akaike's information criterion on X, lower being better.
 
         It is -2 log-likelihood + 2 p, with p free parameters (Akaike, 1974).
@@ -553,7 +597,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """
         return total_score(self, X, sample_weight).aic(parameters_of(self).n_free())
 
-    def bic(self, X: object, sample_weight: object = None) -> float:
+    def bic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         """Return the Bayesian information criterion on X, lower being better.
 
         It is -2 log-likelihood + p log n, with p free parameters and n rows (Schwarz, 1978).
@@ -566,7 +610,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """
         return total_score(self, X, sample_weight).bic(parameters_of(self).n_free())
 
-    def icl(self, X: object, sample_weight: object = None) -> float:
+    def icl(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         r"""Return the integrated completed likelihood criterion on X, lower being better.
 
         It is the BIC of a model that gives every row wholly to its most probable component,
@@ -599,7 +643,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """
         model = GaussianMixture(
             parameters.n_components,
-            covariance_type=parameters.structure.name,
+            covariance_type=self.covariance_type,
             random_state=self.random_state,
             n_threads=self.n_threads,
         )

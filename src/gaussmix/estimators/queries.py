@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Rows, Seed
+from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, Rows, Seed
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.base import Estimator, feature_names
@@ -27,7 +27,6 @@ from gaussmix.validation import (
     check_rows,
 )
 
-
 M = TypeVar("M")
 
 
@@ -39,7 +38,7 @@ class Queries(Estimator, Generic[M]):
 
     n_threads: int | None
     random_state: Seed
-    score_samples: Callable[[object], Rows]
+    score_samples: Callable[[Any], Rows]
     _plain: Callable[[Parameters, Indices], M]
     """Returns a mixture of some features of this one, of class `M`."""
 
@@ -183,7 +182,11 @@ class Queries(Estimator, Generic[M]):
         imputation.fill(filled, missing, parameters, std, check_n_threads(self.n_threads))
         return filled if std is None else (filled, std)
 
-    def cdf(self, x: object) -> Any:
+    @overload
+    def cdf(self, x: float) -> np.float64: ...
+    @overload
+    def cdf(self, x: NumbersLike) -> FloatArray: ...
+    def cdf(self, x: float | NumbersLike) -> Any:
         """Return the probability of values up to x, for a mixture of one feature.
 
         Parameters
@@ -201,7 +204,11 @@ class Queries(Estimator, Generic[M]):
             raise ParameterError("x must not be NaN")
         return univariate.cdf(mixture, points)[()]
 
-    def quantile(self, p: object) -> Any:
+    @overload
+    def quantile(self, p: float) -> np.float64: ...
+    @overload
+    def quantile(self, p: NumbersLike) -> FloatArray: ...
+    def quantile(self, p: float | NumbersLike) -> Any:
         """Return the value up to which lies the probability p, for a mixture of one feature.
 
         Parameters
@@ -216,8 +223,16 @@ class Queries(Estimator, Generic[M]):
         mixture = self._line("quantile")
         return univariate.quantile(mixture, _check_probabilities(p))[()]
 
+    @overload
     def hdr_level(
-        self, p: object, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
+        self, p: float, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
+    ) -> np.float64: ...
+    @overload
+    def hdr_level(
+        self, p: NumbersLike, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
+    ) -> FloatArray: ...
+    def hdr_level(
+        self, p: float | NumbersLike, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
     ) -> Any:
         """Return the log-density above which lies the smallest region of probability p.
 
@@ -271,7 +286,7 @@ class Queries(Estimator, Generic[M]):
         level = self.hdr_level(p, random_state=random_state)
         return np.asarray(self.score_samples(X) < level)
 
-    def component_distances(self, kind: str = "bhattacharyya") -> FloatArray:
+    def component_distances(self, kind: DistanceKind = "bhattacharyya") -> FloatArray:
         """Return how far apart the components are, every pair in closed form.
 
         Parameters

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gaussmix._core.types import CovarianceType
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.validation import check_choice
 
@@ -24,7 +25,7 @@ class Candidate(NamedTuple):
     """One mixture that was tried. If it failed, its numbers are NaN and `problem` says why."""
 
     n_components: int
-    covariance_type: str
+    covariance_type: CovarianceType
     n_parameters: int
     log_likelihood: float = math.nan
     bic: float = math.nan
@@ -131,7 +132,7 @@ class Selection:
         criterion = self._criterion(criterion)
         counts = sorted({row.n_components for row in self.table})
         values = {row[:2]: getattr(row, criterion) for row in self.table}
-        lines = {
+        lines: dict[str, list[Any]] = {
             structure: [values[count, structure] for count in counts]
             for structure in self._structures()
         }
@@ -152,7 +153,7 @@ class Selection:
     def _has_cv(self) -> bool:
         return self.criterion == "cv"
 
-    def _structures(self) -> list[str]:
+    def _structures(self) -> list[CovarianceType]:
         return list(dict.fromkeys(row.covariance_type for row in self.table))
 
     def _matrix(self) -> str:

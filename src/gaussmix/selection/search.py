@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 from time import perf_counter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from gaussmix import progress as progress_bar
 from gaussmix._core import threads
 from gaussmix._core.density import STRUCTURES as FORMS
-from gaussmix._core.types import FloatArray, Rows, Seed
+from gaussmix._core.types import (
+    CovarianceType,
+    FloatArray,
+    Rows,
+    RowsLike,
+    Seed,
+    SelectionCriterion,
+    WeightLike,
+)
 from gaussmix.data.base import InMemory
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
@@ -53,7 +61,7 @@ POOLED_FLOPS = (2e6, 1e8)
 0.6 of the time they take one after another. Smaller ones are mostly Python, and side by side take
 1.4 times as long; larger ones keep all threads busy by themselves."""
 
-Key: TypeAlias = tuple[int, str]
+Key: TypeAlias = tuple[int, CovarianceType]
 
 
 class _Data(NamedTuple):
@@ -86,13 +94,13 @@ class _UnfitError(Exception):
 
 
 def select(
-    X: object,
+    X: RowsLike,
     n_components: int | Iterable[int] = range(1, 11),
-    covariance_types: str | Iterable[str] = FORMS,
+    covariance_types: CovarianceType | Iterable[CovarianceType] = FORMS,
     *,
-    criterion: str = "bic",
+    criterion: SelectionCriterion = "bic",
     n_splits: int = 5,
-    sample_weight: object = None,
+    sample_weight: WeightLike = None,
     random_state: Seed = None,
     n_threads: int | None = None,
     progress: bool = False,
@@ -153,7 +161,7 @@ def select(
     (2, 'spherical')
     """
     keys = [(k, s) for k in _counts(n_components) for s in _structures(covariance_types)]
-    criterion = check_choice("criterion", criterion, CRITERIA)
+    check_choice("criterion", criterion, CRITERIA)
     models = _models(keys, {**DEFAULTS, **params, "random_state": _seed(random_state)})
     data = _data(X, sample_weight, models[0], criterion == "cv", n_splits)
     check_n_threads(n_threads)
@@ -179,7 +187,7 @@ def _counts(n_components: object) -> list[int]:
     return checked
 
 
-def _structures(covariance_types: object) -> list[str]:
+def _structures(covariance_types: object) -> list[CovarianceType]:
     names = [covariance_types] if isinstance(covariance_types, str) else covariance_types
     if not isinstance(names, Iterable):
         raise ParameterError(
@@ -188,7 +196,7 @@ def _structures(covariance_types: object) -> list[str]:
     checked = [check_choice("covariance_types", name, tuple(STRUCTURES)) for name in names]
     if not checked:
         raise ParameterError(f"covariance_types must not be empty, got {covariance_types!r}")
-    return list(dict.fromkeys(checked))
+    return cast(list[CovarianceType], list(dict.fromkeys(checked)))
 
 
 def _seed(random_state: Seed) -> int:
@@ -246,7 +254,7 @@ def _distinct(models: Sequence[GaussianMixture], n_features: int) -> dict[Key, G
 def _key(n_components: int, structure: str, n_features: int) -> Key:
     """Name a model: the same for structures that say the same in this case."""
     alike = structure_named(structure).representative(n_components, n_features)
-    return n_components, alike.name
+    return n_components, cast(CovarianceType, alike.name)
 
 
 def _row(fits: dict[Key, _Fit], key: Key, n_features: int) -> Candidate:
