@@ -121,11 +121,14 @@ def messages(code: str, folder: Path) -> dict[int, str]:
     script = folder / "user.py"
     script.write_text(code, encoding="utf-8")
     source = Path(gaussmix.__file__).parents[1]
+    search = (
+        {"MYPYPATH": str(source)} if source.name == "src" else {}
+    )  # mypy finds what is installed
     options = ["--strict", "--no-error-summary", "--ignore-missing-imports", "--no-pretty"]
     result = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "--follow-imports=silent", script.name],
         cwd=folder,
-        env={**os.environ, "MYPYPATH": str(source)},
+        env={**os.environ, **search},
         capture_output=True,
         text=True,
         timeout=600,

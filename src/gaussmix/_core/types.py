@@ -113,5 +113,8 @@ WeightLike: TypeAlias = (
 )
 """What estimators take for `sample_weight`."""
 
+CentersLike: TypeAlias = SupportsArray | Sequence[Sequence[SupportsFloat] | SupportsArray]
+"""A row of numbers for each cluster."""
+
 NumbersLike: TypeAlias = SupportsArray | Sequence[Any]
 """Numbers of any shape, if not a single one."""

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 from gaussmix._core.density import nearest_density
 from gaussmix._core.types import (
+    CentersLike,
     CentersMethod,
     DaskLike,
     FloatArray,
     KMeansAlgorithm,
     Labels,
-    NumbersLike,
     PathLike,
     Rows,
     RowsLike,
@@ -108,7 +108,7 @@ class KMeans(Transformer):
         self,
         n_clusters: int = 8,
         *,
-        init: CentersMethod | NumbersLike | Callable[..., ArrayLike] = "k-means++",
+        init: CentersMethod | CentersLike | Callable[..., ArrayLike] = "k-means++",
         n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,

@@ -5,7 +5,7 @@ from copy import copy
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -643,7 +643,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """
         model = GaussianMixture(
             parameters.n_components,
-            covariance_type=self.covariance_type,
+            covariance_type=cast(CovarianceType, parameters.structure.name),
             random_state=self.random_state,
             n_threads=self.n_threads,
         )
