@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture, load, save
 from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray, Structure
+from gaussmix._core.types import Acceleration, FloatArray, Structure
 from gaussmix.cli.main import main
 from gaussmix.data.base import InMemory
 from gaussmix.em.acceleration import METHODS, Accelerator, anderson, squarem, strategy_of
@@ -436,7 +436,7 @@ def test_squarem_is_em_where_em_overshoots() -> None:
 
 
 @each_method
-def test_the_estimator_gives_the_same_bits_for_any_number_of_threads(method: str) -> None:
+def test_the_estimator_gives_the_same_bits_for_any_number_of_threads(method: Acceleration) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 3)) + rng.integers(3, size=(20_000, 1))
     fits = [
@@ -450,7 +450,7 @@ def test_the_estimator_gives_the_same_bits_for_any_number_of_threads(method: str
 
 @each_method
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_estimator_counts_passes(method: str, dtype: type) -> None:
+def test_the_estimator_counts_passes(method: Acceleration, dtype: type) -> None:
     X: FloatArray = overlapping("full", 2).X.astype(dtype)
     fits = [
         GaussianMixture(3, accelerate=name, tol=1e-6, max_iter=1000, random_state=0).fit(X)
@@ -462,7 +462,7 @@ def test_the_estimator_counts_passes(method: str, dtype: type) -> None:
 
 
 @each_method
-def test_warm_starts_go_on(method: str) -> None:
+def test_warm_starts_go_on(method: Acceleration) -> None:
     X = overlapping("full", 2).X
     model = GaussianMixture(
         3, accelerate=method, tol=1e-9, max_iter=7, warm_start=True, random_state=0

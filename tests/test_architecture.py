@@ -27,14 +27,14 @@ ROOMS: dict[str, str] = {
     "reach statistics scoring m_step",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
-    "data": "subsample base scale streamed partitions dask dask_files inputs",
-    "kmeans": "nearest lloyd seeding",
+    "data": "subsample base scale sparse streamed partitions dask dask_files inputs",
+    "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto methods",
     "queries": "parallel features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "attributes base queries kmeans fitting mixture",
+    "estimators": "attributes routing base queries kmeans fitting mixture",
     "plotting": "",
     "storage": "",
     "selection": "candidates degenerate search",
@@ -55,6 +55,7 @@ FOREIGN = {
     ("io", "arrow"),
     ("data", "partitions"),
     ("data", "dask_files"),
+    ("estimators", "routing"),
     ("distributed", "__init__"),
     ("progress", "__init__"),
 }

@@ -58,7 +58,7 @@ def mixture(n_components: int = 3, **params: Any) -> GaussianMixture:
     return GaussianMixture(n_components, **{**defaults, **params})
 
 
-def fitted(model: GaussianMixture, X: object = X, sample_weight: object = None) -> GaussianMixture:
+def fitted(model: GaussianMixture, X: Any = X, sample_weight: Any = None) -> GaussianMixture:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, sample_weight=sample_weight)

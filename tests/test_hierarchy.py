@@ -16,7 +16,7 @@ from scipy.stats import norm
 
 from gaussmix import GaussianMixture, NotFittedError, scan
 from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix._core.types import FloatArray, MergeCriterion, Rows, Structure
 from gaussmix.data.base import Data, InMemory
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.queries import merging as merging_module
@@ -387,7 +387,7 @@ def test_components_without_weight_are_merged_too() -> None:
 
 
 @pytest.mark.parametrize("criterion", ["entropy", "bhattacharyya"])
-def test_memberships_sum_to_one_and_nest(criterion: str) -> None:
+def test_memberships_sum_to_one_and_nest(criterion: MergeCriterion) -> None:
     model = mixture()
     X = rows_of(model)
     hierarchy = model.hierarchy(X, criterion=criterion)
@@ -418,7 +418,7 @@ def test_labels_are_in_order_of_first_components() -> None:
 
 
 @pytest.mark.parametrize("criterion", ["entropy", "bhattacharyya"])
-def test_linkage_is_scipys(criterion: str) -> None:
+def test_linkage_is_scipys(criterion: MergeCriterion) -> None:
     model = mixture(n_components=9, seed=5)
     hierarchy = model.hierarchy(rows_of(model), criterion=criterion)
     linkage = hierarchy.linkage
@@ -433,7 +433,7 @@ def test_linkage_is_scipys(criterion: str) -> None:
 
 
 @pytest.mark.parametrize("criterion", ["entropy", "bhattacharyya"])
-def test_one_component(criterion: str) -> None:
+def test_one_component(criterion: MergeCriterion) -> None:
     model = mixture(n_components=1)
     X = rows_of(model, 20)
     hierarchy = model.hierarchy(X, criterion=criterion)
@@ -479,7 +479,7 @@ def test_shares_of_rows(isa: str) -> None:
 
 @pytest.mark.parametrize("criterion", ["entropy", "bhattacharyya"])
 @pytest.mark.parametrize("n_components", [1, 2, 7])
-def test_the_picture_has_every_merge(criterion: str, n_components: int) -> None:
+def test_the_picture_has_every_merge(criterion: MergeCriterion, n_components: int) -> None:
     figures = pytest.importorskip("matplotlib.figure")
     model = mixture(n_components=n_components)
     X = None if criterion == "bhattacharyya" else rows_of(model)

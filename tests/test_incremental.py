@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from gaussmix import GaussianMixture
 from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import Structure
+from gaussmix._core.types import Acceleration, Structure
 from gaussmix.data.base import InMemory, MakePass, R
 from gaussmix.em import incremental
 from gaussmix.em.incremental import rows_per_block, sweep
@@ -261,7 +261,7 @@ def test_blocks_are_whole_groups_and_few(n_samples: int, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("accelerate", [None, "anderson"])
-def test_the_estimator_sweeps_first(accelerate: str | None, X: Array) -> None:
+def test_the_estimator_sweeps_first(accelerate: Acceleration | None, X: Array) -> None:
     model = GaussianMixture(
         3, algorithm="incremental", accelerate=accelerate, tol=1e-8, max_iter=2000, random_state=0
     ).fit(X)
@@ -284,7 +284,7 @@ def test_sweeps_are_shown(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_algorithm_that_is_none(X: Array) -> None:
     with pytest.raises(ValueError, match="algorithm must be one of 'em', 'incremental', got 'sgd'"):
-        GaussianMixture(2, algorithm="sgd").fit(X)
+        GaussianMixture(2, algorithm="sgd").fit(X)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stop", [3, -1])  # in the sweeps, and before the last pass of EM

@@ -251,6 +251,18 @@ def test_a_fit_makes_no_copy_of_the_rows() -> None:
         assert peak < 0.5 * X.nbytes
 
 
+def test_elkan_is_lloyd_and_says_so_once() -> None:
+    X = groups(400, 2, 3)
+    with pytest.warns(UserWarning, match="'elkan' gives the same clusters as 'lloyd'") as warned:
+        model = KMeans(4, algorithm="elkan", n_init=3, random_state=0).fit(X)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    plain = KMeans(4, n_init=3, random_state=0).fit(X)
+    assert np.array_equal(model.cluster_centers_, plain.cluster_centers_)
+    assert np.array_equal(model.labels_, plain.labels_)
+    assert np.array_equal(model.predict(X), plain.predict(X))
+
+
 def test_inertia_is_printed_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     X = np.array([[0.0], [1.0], [4.0]])
     KMeans(2, init=[[0.0], [4.0]], verbose=1).fit(X)
@@ -286,7 +298,7 @@ def test_lloyd_stops_by_movement_relative_to_the_spread() -> None:
         ({"verbose": -1}, "verbose must be an integer of at least 0, got -1"),
         ({"verbose": "no"}, "verbose must be an integer of at least 0, got 'no'"),
         ({"verbose": None}, "verbose must be an integer of at least 0, got None"),
-        ({"algorithm": "elkan"}, "algorithm must be 'lloyd', got 'elkan'"),
+        ({"algorithm": "auto"}, "algorithm must be one of 'lloyd', 'elkan', got 'auto'"),
         ({"n_threads": 0}, "n_threads must be an integer of at least 1, got 0"),
         ({"n_init": 0}, "n_init must be an integer of at least 1, got 0"),
         ({"n_init": "best"}, "n_init must be 'auto', got 'best'"),

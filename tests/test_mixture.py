@@ -25,7 +25,7 @@ from gaussmix import (
     save,
 )
 from gaussmix._core.density import STRUCTURES, factors_shape
-from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix._core.types import FloatArray, InitMethod, Rows, Structure
 from gaussmix.estimators.attributes import SPREADS, parameters_of
 
 DATA = Path(__file__).parent / "data"
@@ -220,7 +220,7 @@ def test_weights_are_repeats(seed: int, structure: Structure) -> None:
 
 @few
 @given(seeds, structures, st.sampled_from(METHODS))
-def test_the_likelihood_never_falls(seed: int, structure: Structure, method: str) -> None:
+def test_the_likelihood_never_falls(seed: int, structure: Structure, method: InitMethod) -> None:
     X = overlapping(80, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -264,7 +264,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 @unconverged
 @collapsing
-def test_hostile_data_survives(name: str, method: str, structure: Structure) -> None:
+def test_hostile_data_survives(name: str, method: InitMethod, structure: Structure) -> None:
     X = HOSTILE[name]
     for reg_covar in (0.0, 1e-6):
         model = GaussianMixture(
@@ -516,7 +516,7 @@ def test_any_kind_of_number_is_a_number(kind: Any) -> None:
     ids=["X", "means_init"],
 )
 def test_squares_that_overflow_are_explained(
-    scale: float, means_init: Any, message: str, init_params: str
+    scale: float, means_init: Any, message: str, init_params: InitMethod
 ) -> None:
     model = GaussianMixture(2, init_params=init_params, means_init=means_init, random_state=0)
     with pytest.raises(ValueError, match=message):
@@ -649,7 +649,7 @@ def test_a_model_from_parameters_can_be_fitted_from_there() -> None:
     ],
 )
 def test_bad_parameters(
-    weights: Any, means: Any, covariances: Any, structure: str, message: str
+    weights: Any, means: Any, covariances: Any, structure: Any, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         GaussianMixture.from_parameters(weights, means, covariances, structure)

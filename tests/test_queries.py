@@ -320,3 +320,25 @@ def test_bad_arguments(
 def test_bad_points(method: str, value: Any, message: str) -> None:
     with pytest.raises(ParameterError if "must hold" not in message else ValueError, match=message):
         getattr(on_the_line(), method)(value)
+
+
+class Pinned(GaussianMixture):
+    """A subclass whose constructor has arguments of its own."""
+
+    def __init__(self, label: str, *, random_state: int | None = None) -> None:
+        super().__init__(2, covariance_type="diag", random_state=random_state)
+        self.label = label
+
+
+def test_marginals_and_conditionals_of_a_subclass_are_plain_mixtures() -> None:
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    model = Pinned("mine", random_state=0).fit(X)
+    plain = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X)
+    for found, expected in (
+        (model.marginal([0, 2]), plain.marginal([0, 2])),
+        (model.conditional(1, 0.5), plain.conditional(1, 0.5)),
+    ):
+        assert type(found) is GaussianMixture
+        assert found.get_params() == expected.get_params()
+        assert np.array_equal(found.means_, expected.means_)
+        assert np.array_equal(found.predict(X[:, :2]), expected.predict(X[:, :2]))

@@ -12,7 +12,7 @@ import pytest
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import FloatArray, SelectionCriterion, Structure
 from gaussmix.data.base import Data
 from gaussmix.estimators import fitting
 from gaussmix.estimators.attributes import parameters_of
@@ -105,7 +105,7 @@ def test_the_table_has_all_combinations_in_order(iris: Selection) -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_a_row_is_what_a_single_fit_gives(iris: Selection, structure: str) -> None:
+def test_a_row_is_what_a_single_fit_gives(iris: Selection, structure: Structure) -> None:
     X = read("iris.csv")
     settings = {**search.DEFAULTS, "init_params": search.START}
     model = GaussianMixture(3, covariance_type=structure, random_state=0, **settings).fit(X)
@@ -189,7 +189,7 @@ def test_weights_are_repetitions(groups: FloatArray) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_icl_is_bic_of_a_hard_assignment(
-    monkeypatch: pytest.MonkeyPatch, dtype: type, structure: str
+    monkeypatch: pytest.MonkeyPatch, dtype: type, structure: Structure
 ) -> None:
     monkeypatch.setattr("gaussmix.model.scoring.GROUP_ROWS", 40)  # several blocks, and a rest
     monkeypatch.setattr("gaussmix.model.scoring.BLOCK_VALUES", 150)
@@ -213,7 +213,7 @@ def test_icl_of_one_component_is_bic(groups: FloatArray) -> None:
 
 
 @pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
-def test_the_lowest_is_chosen(criterion: str) -> None:
+def test_the_lowest_is_chosen(criterion: SelectionCriterion) -> None:
     chosen = gaussmix.select(
         read("old_faithful.csv"), (2, 3), STRUCTURES[:2], criterion=criterion, random_state=0
     )
@@ -596,7 +596,9 @@ def test_seeds_repeat(groups: FloatArray) -> None:
 
 
 @pytest.mark.parametrize("criterion", ["icl", "cv"])
-def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, criterion: str) -> None:
+def test_threads_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, criterion: SelectionCriterion
+) -> None:
     X = read("iris.csv")
 
     def chosen(n_threads: int) -> Selection:

@@ -4,6 +4,8 @@ import pickle
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("sklearn", minversion="1.6")
 
+from sklearn import cluster, config_context
 from sklearn.base import clone, is_clusterer
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -31,9 +34,10 @@ def expected_failed_checks(estimator: object) -> dict[str, str]:
     """What scikit-learn expects of its own class: random starts draw from other rows."""
     if isinstance(estimator, KMeans):
         return {
-            "check_sample_weight_equivalence_on_dense_data": (
+            f"check_sample_weight_equivalence_on_{kind}_data": (
                 "sample_weight is not equivalent to removing/repeating samples."
             )
+            for kind in ("dense", "sparse")
         }
     return {}
 
@@ -55,6 +59,7 @@ def test_tags() -> None:
     assert mixture.transformer_tags is None
     assert is_clusterer(KMeans())
     assert kmeans.transformer_tags.preserves_dtype == ["float64", "float32"]
+    assert kmeans.input_tags.sparse
     assert not mixture.input_tags.sparse
     assert not mixture.target_tags.required
 
@@ -91,6 +96,81 @@ def test_weights_reach_the_last_step_of_a_pipeline(blobs: NDArray[np.float64]) -
     mean = pipeline.fit(blobs, gaussianmixture__sample_weight=weight)[-1].means_[0]
     expected = StandardScaler().fit_transform(blobs)[1::2].mean(axis=0)
     np.testing.assert_allclose(mean, expected, atol=1e-12)
+
+
+@pytest.fixture
+def routing() -> Iterator[None]:
+    with config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.usefixtures("routing")
+def test_requests_are_those_of_scikit_learns_own_classes() -> None:
+    ours, theirs = KMeans().get_metadata_routing(), cluster.KMeans().get_metadata_routing()
+    assert str(ours) == str(theirs)
+    asked = GaussianMixture().get_metadata_routing()
+    for method in ("fit", "partial_fit", "score"):
+        assert getattr(asked, method).requests == {"sample_weight": None}
+    assert asked.predict.requests == {}
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.parametrize("estimator", [GaussianMixture(2), KMeans(2)])
+def test_weights_are_routed_through_a_pipeline(estimator: Any, blobs: NDArray[np.float64]) -> None:
+    weight = (np.arange(len(blobs)) % 2).astype(float)
+    estimator = clone(estimator).set_params(random_state=0)
+    pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), estimator)
+    with pytest.raises(ValueError, match=r"sample_weight.*not explicitly set"):
+        pipeline.fit(blobs, sample_weight=weight)
+    assert estimator.set_fit_request(sample_weight=True) is estimator
+    estimator.set_score_request(sample_weight=True)
+    scaled = StandardScaler().fit_transform(blobs)
+    expected = clone(estimator).fit(scaled, sample_weight=weight)
+    assert np.array_equal(
+        pipeline.fit(blobs, sample_weight=weight).predict(blobs), expected.predict(scaled)
+    )
+    score = pipeline.score(blobs, sample_weight=weight)
+    assert score == expected.score(scaled, sample_weight=weight)
+    assert score != expected.score(scaled)
+
+
+@pytest.mark.usefixtures("routing")
+def test_weights_are_routed_through_a_grid_search(blobs: NDArray[np.float64]) -> None:
+    X, weight = blobs[:600], np.arange(1.0, 601)
+    mixture = GaussianMixture(2, random_state=0)
+    mixture.set_fit_request(sample_weight="mass").set_score_request(sample_weight="mass")
+    search = GridSearchCV(mixture, {"n_components": [2]}, cv=2).fit(X, mass=weight)
+    halves = (slice(0, 300), slice(300, 600))
+    scores = [
+        GaussianMixture(2, random_state=0)
+        .fit(X[other], sample_weight=weight[other])
+        .score(X[half], sample_weight=weight[half])
+        for half, other in (halves, halves[::-1])
+    ]
+    assert search.best_score_ == pytest.approx(np.mean(scores), rel=1e-12)
+    whole = GaussianMixture(2, random_state=0).fit(X, sample_weight=weight)
+    assert np.array_equal(search.best_estimator_.means_, whole.means_)
+
+
+@pytest.mark.usefixtures("routing")
+def test_requests_are_kept_and_can_be_changed() -> None:
+    mixture = GaussianMixture().set_fit_request(sample_weight=True)
+    mixture.set_partial_fit_request(sample_weight=False).set_score_request()
+    for copy in (clone(mixture), pickle.loads(pickle.dumps(mixture)), deepcopy(mixture)):
+        asked = copy.get_metadata_routing()
+        assert asked.fit.requests == {"sample_weight": True}
+        assert asked.partial_fit.requests == {"sample_weight": False}
+        assert asked.score.requests == {"sample_weight": None}
+    clone(mixture).set_fit_request(sample_weight=None)
+    assert mixture.get_metadata_routing().fit.requests == {"sample_weight": True}
+    with pytest.raises(ValueError, match="should be either a valid identifier or one of"):
+        mixture.set_fit_request(sample_weight="no name")
+    assert mixture.get_metadata_routing().fit.requests == {"sample_weight": True}
+
+
+def test_requests_need_routing() -> None:
+    with pytest.raises(RuntimeError, match=r"set_fit_request is only .*enable_metadata_routing"):
+        KMeans().set_fit_request(sample_weight=True)
 
 
 def test_kmeans_in_the_middle_of_a_pipeline_makes_frames(blobs: NDArray[np.float64]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture
 from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray, Labels, Rows, Structure
+from gaussmix._core.types import FloatArray, InitMethod, Labels, Rows, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import START_ROWS, Sample
 from gaussmix.model.checks import check_matrices, check_means, check_weights
@@ -154,7 +154,7 @@ def test_rows_without_weight_may_hold_anything(structure: Structure, garbage: fl
 
 @pytest.mark.parametrize("garbage", [1e18, 1e300])
 @each_method
-def test_no_start_is_put_off_by_rows_without_weight(method: str, garbage: float) -> None:
+def test_no_start_is_put_off_by_rows_without_weight(method: InitMethod, garbage: float) -> None:
     X = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[0.0], [9]], 100, axis=0)
     weight = np.ones(200)
     X[::20], weight[::20] = garbage, 0

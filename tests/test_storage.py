@@ -17,7 +17,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import GaussianMixture, KMeans, ModelFileError, NotFittedError, load, save
+from gaussmix import (
+    GaussianMixture,
+    KMeans,
+    ModelFileError,
+    NotFittedError,
+    ParameterError,
+    load,
+    save,
+)
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.io.atomic import replacing
 from gaussmix.io.readers import DataError
@@ -73,6 +81,22 @@ def test_kmeans_round_trip(X: FloatArray, tmp_path: Path) -> None:
     assert vars(model).keys() - vars(back).keys() == {"labels_"}
     np.testing.assert_array_equal(back.transform(X), model.transform(X))
     assert list(back.get_feature_names_out()) == list(model.get_feature_names_out())
+
+
+def test_the_class_that_is_wanted(saved: Path, X: FloatArray, tmp_path: Path) -> None:
+    mixture = load(saved, GaussianMixture)
+    assert np.array_equal(mixture.predict(X), load(saved, kind=GaussianMixture).predict(X))
+    path = tmp_path / "kmeans.npz"
+    save(KMeans(2, random_state=0).fit(X), path)
+    assert load(path, KMeans).cluster_centers_.shape == (2, X.shape[1])
+    with pytest.raises(ModelFileError, match=r"kmeans\.npz: a GaussianMixture is wanted, got a KM"):
+        load(path, GaussianMixture)
+    with pytest.raises(ModelFileError, match=r"a KMeans is wanted, got a GaussianMixture"):
+        load(saved, kind=KMeans)
+    kind: Any
+    for kind in (int, "KMeans", mixture):
+        with pytest.raises(ParameterError, match="kind must be GaussianMixture or KMeans, got"):
+            load(saved, kind)
 
 
 def test_feature_names_survive(X: FloatArray, tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_what_needs_rows_in_memory_says_so() -> None:
 def test_out_must_be_a_path_that_can_be_written(tmp_path: Path) -> None:
     model = mixture().fit(X)
     with pytest.raises(ParameterError, match="out must be a str or path-like, got array"):
-        model.predict(X, out=np.empty(3))  # type: ignore[arg-type]
+        model.predict(X, out=np.empty(3))  # type: ignore[call-overload]
     with pytest.raises(ValueError, match=r"got '\.txt'"):
         model.predict(X, out=tmp_path / "out.txt")
     with pytest.raises(OSError, match="there is no folder"):

@@ -244,8 +244,7 @@ def frame_of(values: object) -> Frame | None:
 def _as_array(values: object, name: str) -> Array:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise TypeError(
-            f"Sparse data was passed for {name}, but dense data is required. "
-            "Use '.toarray()' to convert to a dense numpy array."
+            f"Sparse data was passed for {name}, but dense data is required. {_way_out(name)}"
         )
     if isinstance(values, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in values):
         values = [_unmasked(value) for value in values]  # NumPy would forget their masks
@@ -297,3 +296,13 @@ def _check_object(value: object, where: str) -> None:
         raise TypeError(
             f"argument must be a real number (a string is not a number): {where} is {value!r}"
         ) from None
+
+
+def _way_out(name: str) -> str:
+    """Say what to do with sparse data of this name."""
+    if name != "X":
+        return "Use '.toarray()' to convert it to an array."
+    return (
+        "Only KMeans takes sparse rows, in one matrix of SciPy. Use '.toarray()' to convert them "
+        "to an array, or TruncatedSVD of scikit-learn to reduce many features to few."
+    )

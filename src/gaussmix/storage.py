@@ -4,13 +4,13 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.types import PathLike
-from gaussmix.errors import ModelFileError
+from gaussmix.errors import ModelFileError, ParameterError
 from gaussmix.estimators.attributes import parameters_of, set_parameters
 from gaussmix.estimators.fitting import settings_of
 from gaussmix.estimators.kmeans import KMeans
@@ -26,6 +26,7 @@ from gaussmix.validation import check_random_state
 FORMAT_VERSION = 1
 
 Model: TypeAlias = GaussianMixture | KMeans
+M = TypeVar("M", GaussianMixture, KMeans)
 
 # how a fit went: attributes, and what they are: kind of dtype, number of axes, least value
 HISTORY: dict[type, dict[str, tuple[str, int, float]]] = {
@@ -85,12 +86,18 @@ def save(model: Model, path: PathLike) -> None:
         file.write(content.getbuffer())
 
 
-def load(path: PathLike) -> Model:
+@overload
+def load(path: PathLike) -> Model: ...
+@overload
+def load(path: PathLike, kind: type[M]) -> M: ...
+def load(path: PathLike, kind: type[Any] | None = None) -> Model:
     """Load a model that `save` has written.
 
     Parameters
     ----------
     path : str or path-like
+    kind : GaussianMixture or KMeans, optional
+        The class that the model must be of.
 
     Returns
     -------
@@ -99,21 +106,28 @@ def load(path: PathLike) -> Model:
     Raises
     ------
     ModelFileError
-        If the file is not a whole, sound model of a version that this gaussmix reads. Arrays
-        that a model does not have are not looked at.
+        If the file is not a whole, sound model of a version that this gaussmix reads, or a model of
+        another class than `kind`. Arrays that a model does not have are not looked at.
     TypeError
-        If `path` is not a path.
+        If `path` is not a path, or `kind` not one of the classes.
     OSError
         If the file cannot be opened.
     """
+    if kind is not None and kind not in HISTORY:
+        wanted = " or ".join(cls.__name__ for cls in HISTORY)
+        raise ParameterError(f"kind must be {wanted}, got {kind!r}")
     target = _as_path(path)
     if not archive.may_open(target):
         raise ModelFileError(f"{target}: a file is wanted, not a pipe or a device")
     with target.open("rb") as file:
         try:
-            return _model(Archive(file, "model", FORMAT_VERSION))
+            model = _model(Archive(file, "model", FORMAT_VERSION))
         except Exception as error:  # on damaged bytes the parsers raise errors of many kinds
             raise ModelFileError(f"{target}: {archive.reason(error)}") from None
+    if kind is not None and type(model) is not kind:
+        found = type(model).__name__
+        raise ModelFileError(f"{target}: a {kind.__name__} is wanted, got a {found}")
+    return model
 
 
 def check_ending(path: PathLike) -> None:

@@ -67,6 +67,30 @@ def check_rows(
     return array
 
 
+def check_csr(X: Any, *, n_features: int | None = None, estimator: str = "") -> Any:
+    """Return a SciPy sparse matrix as finite rows in CSR form, float32 or float64.
+
+    Rows that are so, and hold no place twice, are returned as they are. Other formats and numbers
+    are converted, as by `check_rows`.
+
+    Raises
+    ------
+    ValueError
+        If X is not a table, is too small, or holds complex numbers, NaN or infinity.
+    """
+    _check_shape(X, X, "X", n_features, estimator)
+    rows = X.tocsr()
+    values = _contiguous(check_numbers(rows.data, "X"))
+    if values is not rows.data:
+        rows = type(rows)((values, rows.indices, rows.indptr), shape=rows.shape)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    if not math.isfinite(_sum(rows.data)):
+        _check_finite_entries(rows)
+    return rows
+
+
 def check_n_features(found: int, wanted: int, name: str, estimator: str = "") -> None:
     """Raise ValueError unless rows have as many features as the model."""
     if found != wanted:
@@ -258,7 +282,7 @@ def _check_shape(
     if array.ndim != 2:
         raise ValueError(_dimension_message(array, X, name))
     by = f" by {estimator}" if estimator else ""
-    if len(array) < 1:
+    if array.shape[0] < 1:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is "
             f"required{by}."
@@ -308,9 +332,8 @@ def _check_finite(
     allow_nan: bool = False,
 ) -> None:
     """Raise at the first NaN or infinity. A finite sum has neither, so most data is only added."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(array.sum()):
-            return
+    if math.isfinite(_sum(array)):
+        return
     for start, block in _blocks(array.reshape(-1)):
         bad = np.flatnonzero(np.isinf(block) if allow_nan else ~np.isfinite(block))
         if len(bad):
@@ -324,6 +347,22 @@ def _place_in(X: object) -> Place:
     frame = frame_of(X)
     names = None if frame is None else frame.names
     return lambda row, column: place(row, column, names)
+
+
+def _check_finite_entries(rows: Any) -> None:
+    """Raise at the first NaN or infinity of a CSR matrix."""
+    for start, block in _blocks(rows.data):
+        bad = np.flatnonzero(~np.isfinite(block))
+        if len(bad):
+            entry = start + bad[0]
+            row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
+            found = place(row, int(rows.indices[entry]))
+            raise ValueError(_not_finite_message(block[bad[0]], "X", found))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _sum(values: Rows) -> float:
+    return float(values.sum())
 
 
 def _not_finite_message(value: np.floating, name: str, found: str) -> str:

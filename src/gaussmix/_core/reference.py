@@ -13,7 +13,7 @@ sufficient statistics are weighted sums about the component's present mean:
 Rows are read in blocks, so no array of size N x K is made here either.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -287,20 +287,32 @@ def plus_plus(
     weight alone if all of these are 0.
     """
     require_seeding(X, sample_weight, uniforms, chosen, n_trials, n_threads)
-    weight = np.ones(len(X)) if sample_weight is None else sample_weight
-
-    def drawn(chances: FloatArray, levels: FloatArray) -> NDArray[np.intp]:
-        cumulated = chances.cumsum()
-        if not cumulated[-1] > 0:  # every row of any weight is a centre
-            cumulated = weight.cumsum()
-        rows: NDArray[np.intp] = cumulated.searchsorted(levels * cumulated[-1])
-        return np.minimum(rows, len(X) - 1, out=rows)
 
     def closeness(rows: NDArray[np.intp]) -> Rows:
         density = nearest_density(X[rows].astype(np.float64), X.dtype)
         out = np.empty((len(X), len(rows)), dtype=X.dtype)
         log_density(X, density, out)
         return out
+
+    weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    greedy_plus_plus(weight, uniforms, chosen, n_trials, closeness)
+
+
+def greedy_plus_plus(
+    weight: FloatArray,
+    uniforms: FloatArray,
+    chosen: NDArray[np.int64],
+    n_trials: int,
+    closeness: Callable[[NDArray[np.intp]], Rows],
+) -> None:
+    """Choose as `plus_plus`, from -1/2 the squared distances of all rows from some: (N, n)."""
+
+    def drawn(chances: FloatArray, levels: FloatArray) -> NDArray[np.intp]:
+        cumulated = chances.cumsum()
+        if not cumulated[-1] > 0:  # every row of any weight is a centre
+            cumulated = weight.cumsum()
+        rows: NDArray[np.intp] = cumulated.searchsorted(levels * cumulated[-1])
+        return np.minimum(rows, len(weight) - 1, out=rows)
 
     chosen[:1] = drawn(weight, uniforms[:1])
     closest = closeness(chosen[:1])[:, 0]

@@ -40,7 +40,8 @@ def predict(arguments: argparse.Namespace) -> int:
     _check_answers(arguments)
     path = arguments.model
     model = load_mixture(path, "--proba") if arguments.proba else storage.load(path)
-    method, names = model.predict, ["component"]
+    method: Callable[[Any], Any] = model.predict
+    names = ["component"]
     if isinstance(model, GaussianMixture) and arguments.proba:
         method = model.predict_proba
         names = [f"component {k}" for k in range(len(model.weights_))]

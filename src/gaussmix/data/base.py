@@ -139,7 +139,8 @@ class InMemory:
         self, function: ByRow, path: PathLike, names: Sequence[str] | None = None
     ) -> Path:
         """Write what a function says of each row to a file, block by block."""
-        step = block_rows(self.n_features, self.rows.itemsize)
+        # sparse rows have fewer values than features
+        step = block_rows(max(1, self.rows.size // self.n_samples), self.rows.itemsize)
         blocks = (self.rows[start : start + step] for start in range(0, self.n_samples, step))
         sinks.write(path, (function(block, self.n_threads) for block in blocks), names)
         return Path(path)

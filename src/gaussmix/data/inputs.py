@@ -7,6 +7,7 @@ import numpy as np
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.dask import DaskData
 from gaussmix.data.partitions import is_dask
+from gaussmix.data.sparse import check_sparse, is_sparse
 from gaussmix.data.streamed import Streamed
 from gaussmix.io.sources import Scan, Table, scan, streams
 from gaussmix.validation import (
@@ -31,6 +32,7 @@ def route(
     estimator: str = "",
     n_features: int | None = None,
     allow_nan: bool = False,
+    sparse: bool = False,
 ) -> Data:
     """Return rows and weights, wherever they lie: `InMemory`, `Streamed` or `DaskData`.
 
@@ -46,6 +48,8 @@ def route(
         Number of columns that X must have.
     allow_nan : bool
         Whether values may be missing; they are NaN then.
+    sparse : bool
+        Whether X may be a SciPy sparse matrix, of which the rows are `SparseRows` in memory.
 
     Raises
     ------
@@ -56,6 +60,9 @@ def route(
     count = check_n_threads(n_threads)
     X = opened(X)
     if not (isinstance(X, Scan) or is_dask(X)):
+        if sparse and is_sparse(X):
+            rows: Any = check_sparse(X, n_features=n_features, estimator=estimator)
+            return InMemory(rows, check_sample_weight(sample_weight, len(rows)), count)
         return _in_memory(X, sample_weight, count, estimator, n_features, allow_nan)
     elsewhere = Streamed if isinstance(X, Scan) else DaskData
     data: Data = elsewhere(X, sample_weight, count, allow_nan=allow_nan)

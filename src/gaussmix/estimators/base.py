@@ -18,6 +18,7 @@ from gaussmix.config import version
 from gaussmix.data.base import ByRow, Data
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError, not_fitted, warn
+from gaussmix.estimators.routing import MetadataRequester
 from gaussmix.io import sinks
 from gaussmix.io.atomic import check_target
 from gaussmix.validation import check_choice, check_path
@@ -28,7 +29,7 @@ SHOWN_VALUES = 12  # elements of an array parameter that are shown in full
 Names = NDArray[np.object_]
 
 
-class Estimator:
+class Estimator(MetadataRequester):
     """Base of the estimators.
 
     The constructor of a subclass stores its arguments under their own names and does nothing else;
@@ -39,6 +40,7 @@ class Estimator:
     n_features_in_: int
     feature_names_in_: Names
     _estimator_type: ClassVar[str | None] = None  # as scikit-learn's tag of that name
+    _takes_sparse: ClassVar[bool] = False
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments and their present values.
@@ -129,7 +131,7 @@ class Estimator:
         return Tags(
             estimator_type=self._estimator_type,
             target_tags=TargetTags(required=False),
-            input_tags=InputTags(),
+            input_tags=InputTags(sparse=self._takes_sparse),
         )
 
     def _check_fitted(self) -> None:
@@ -142,7 +144,9 @@ class Estimator:
     ) -> tuple[Data, Names | None]:
         """Check the rows to fit, their weights, and the names of their features."""
         X = opened(X)
-        data = route(X, sample_weight, n_threads, estimator=type(self).__name__)
+        data = route(
+            X, sample_weight, n_threads, estimator=type(self).__name__, sparse=self._takes_sparse
+        )
         return data, feature_names(X)
 
     def _data(
@@ -159,6 +163,7 @@ class Estimator:
             estimator=type(self).__name__,
             n_features=self.n_features_in_,
             allow_nan=allow_nan,
+            sparse=self._takes_sparse,
         )
 
     def _each_row(

@@ -2,15 +2,30 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gaussmix._core.density import nearest_density
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
+from gaussmix._core.types import (
+    CentersLike,
+    CentersMethod,
+    DaskLike,
+    FloatArray,
+    KMeansAlgorithm,
+    Labels,
+    PathLike,
+    Rows,
+    RowsLike,
+    Seed,
+    SupportsSparse,
+    WeightLike,
+)
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.scale import require_centers_to_scale
+from gaussmix.data.sparse import SparseRows
 from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
@@ -27,6 +42,8 @@ from gaussmix.validation import (
     check_rows,
     check_verbose,
 )
+
+ALGORITHMS = ("lloyd", "elkan")
 
 
 class KMeans(Transformer):
@@ -53,8 +70,9 @@ class KMeans(Transformer):
         Source of the starts.
     copy_x : bool, default=True
         Has no effect: X is never copied nor changed. Accepted since scikit-learn has it.
-    algorithm : {"lloyd"}, default="lloyd"
-        The only one there is. Accepted since scikit-learn has it.
+    algorithm : {"lloyd", "elkan"}, default="lloyd"
+        "lloyd" runs in either case, as a warning says for "elkan": from the same start both end at
+        the same clusters. Accepted since scikit-learn has it.
     n_threads : int, optional
         Number of threads; by default as many as `gaussmix.show_config` shows.
 
@@ -86,19 +104,20 @@ class KMeans(Transformer):
     """
 
     _estimator_type = "clusterer"
+    _takes_sparse = True
 
     def __init__(
         self,
         n_clusters: int = 8,
         *,
-        init: str | ArrayLike | Callable[..., ArrayLike] = "k-means++",
-        n_init: int | str = "auto",
+        init: CentersMethod | CentersLike | Callable[..., ArrayLike] = "k-means++",
+        n_init: int | Literal["auto"] = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
         verbose: int = 0,
         random_state: Seed = None,
         copy_x: bool = True,
-        algorithm: str = "lloyd",
+        algorithm: KMeansAlgorithm = "lloyd",
         n_threads: int | None = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -112,13 +131,19 @@ class KMeans(Transformer):
         self.algorithm = algorithm
         self.n_threads = n_threads
 
-    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+    def fit(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> Self:
         """Find the clusters of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            C-contiguous float32 and float64 arrays are used in place.
+        X : array-like or SciPy sparse matrix of shape (n_samples, n_features)
+            C-contiguous float32 and float64 arrays are used in place, and so are CSR matrices of
+            these dtypes. Sparse rows are never made dense.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
@@ -138,6 +163,8 @@ class KMeans(Transformer):
         -----
         ConvergenceWarning
             If fewer clusters than `n_clusters` have any rows.
+        UserWarning
+            If `algorithm` is "elkan".
         """
         self._check_parameters()
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)
@@ -145,20 +172,58 @@ class KMeans(Transformer):
             raise ValueError(
                 f"n_samples={data.n_samples} should be >= n_clusters={self.n_clusters}."
             )
+        if self.algorithm == "elkan":
+            warn(
+                "algorithm='elkan' gives the same clusters as 'lloyd', and 'lloyd' is what runs: "
+                "choose 'lloyd' to be without this warning.",
+                UserWarning,
+            )
         self._keep(self._best_run(data))
         remember_features(self, data.n_features, names)
         return self
 
-    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Any:
+    @overload
+    def fit_predict(
+        self, X: DaskLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Any: ...
+    @overload
+    def fit_predict(
+        self, X: RowsLike | SupportsSparse, y: object = None, sample_weight: WeightLike = None
+    ) -> Labels: ...
+    def fit_predict(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> Any:
         """Find the clusters of X and return the cluster of each row, shape (n_samples,)."""
         self.fit(X, sample_weight=sample_weight)
         return self.labels_ if hasattr(self, "labels_") else self.predict(X)
 
-    def fit_transform(self, X: object, y: object = None, sample_weight: object = None) -> Any:
+    @overload
+    def fit_transform(
+        self, X: DaskLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Any: ...
+    @overload
+    def fit_transform(
+        self, X: RowsLike | SupportsSparse, y: object = None, sample_weight: WeightLike = None
+    ) -> Rows: ...
+    def fit_transform(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> Any:
         """Find the clusters of X and return distances, as `transform` does."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
-    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict(self, X: RowsLike | SupportsSparse, *, out: None = None) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike | SupportsSparse, *, out: PathLike) -> Path: ...
+    def predict(self, X: RowsLike | SupportsSparse, *, out: PathLike | None = None) -> Any:
         """Return the index of the nearest centre of each row.
 
         Parameters
@@ -174,7 +239,11 @@ class KMeans(Transformer):
         """
         return self._each_row(partial(_nearest, self._centers()), X, out, ["cluster"])
 
-    def transform(self, X: object) -> Any:
+    @overload
+    def transform(self, X: DaskLike) -> Any: ...
+    @overload
+    def transform(self, X: RowsLike | SupportsSparse) -> Rows: ...
+    def transform(self, X: RowsLike | SupportsSparse) -> Any:
         """Return the distance of each row from each centre, (n_samples, n_clusters).
 
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
@@ -182,7 +251,12 @@ class KMeans(Transformer):
         distances = self._each_row(partial(_distances, self._centers()), X)
         return self._wrapped(distances, X)
 
-    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+    def score(
+        self,
+        X: RowsLike | SupportsSparse,
+        y: object = None,
+        sample_weight: WeightLike = None,
+    ) -> float:
         """Return minus the inertia of X: the weighted sum of squared distances, negated."""
         data = self._data(X, sample_weight, self.n_threads)
         centers = self._centers()
@@ -197,7 +271,7 @@ class KMeans(Transformer):
         check_integer("max_iter", self.max_iter, 1)
         check_real("tol", self.tol, 0)
         check_verbose(self.verbose)
-        check_choice("algorithm", self.algorithm, ("lloyd",))
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
         check_n_threads(self.n_threads)
         if isinstance(self.n_init, str):
             check_choice("n_init", self.n_init, ("auto",))
@@ -250,7 +324,7 @@ class KMeans(Transformer):
                 f"clusters {n_clusters} and the number of features of the data {data.n_features}."
             )
         with np.errstate(over="ignore"):
-            squares = float(((centers - data.head()[0]) ** 2).sum())
+            squares = float(((centers - data.head().take([0], axis=0)) ** 2).sum())
         what = "Squared distances of init from the first row add up to"
         check_squares(squares, data.dtype, what)
         return centers
@@ -265,7 +339,7 @@ class KMeans(Transformer):
 
     def _array(self, data: Data) -> Rows:
         if isinstance(data, InMemory):
-            return data.rows
+            return data.rows.matrix if isinstance(data.rows, SparseRows) else data.rows
         raise ParameterError(f"init may be a function only where X is an array, got {self.init!r}")
 
     def _keep(self, best: LloydResult) -> None:

@@ -4,13 +4,28 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from numbers import Integral
-from typing import Any, Self, cast
+from pathlib import Path
+from typing import Any, Self, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, Seed
+from gaussmix._core.types import (
+    Acceleration,
+    Algorithm,
+    CovarianceType,
+    DaskLike,
+    FloatArray,
+    InitMethod,
+    Labels,
+    MergeCriterion,
+    PathLike,
+    Rows,
+    RowsLike,
+    Seed,
+    WeightLike,
+)
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.em.loop import EMResult
@@ -32,6 +47,7 @@ from gaussmix.estimators.attributes import (
 from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
+from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
@@ -45,6 +61,7 @@ from gaussmix.model.scoring import (
     responsibilities,
 )
 from gaussmix.model.statistics import StatisticsPass
+from gaussmix.queries.features import Indices
 from gaussmix.queries.hierarchy import CRITERIA, Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import (
@@ -59,7 +76,7 @@ from gaussmix.validation import (
 NAMED_COMPONENTS = 10  # collapsed components that a warning lists
 
 
-class GaussianMixture(Queries, Estimator):
+class GaussianMixture(Queries["GaussianMixture"], Estimator):
     r"""Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is :math:`p(x) = \sum_k weights_k N(x \mid means_k, covariances_k)` (Bishop, PRML,
@@ -186,6 +203,7 @@ class GaussianMixture(Queries, Estimator):
     """
 
     _estimator_type = "density_estimator"
+    _weighted = ("fit", "partial_fit", "score")
 
     weights_: FloatArray
     means_: FloatArray
@@ -198,14 +216,14 @@ class GaussianMixture(Queries, Estimator):
         self,
         n_components: int = 1,
         *,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType = "full",
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
-        accelerate: str | None = None,
-        algorithm: str = "em",
+        accelerate: Acceleration | None = None,
+        algorithm: Algorithm = "em",
         n_init: int = 1,
-        init_params: str = "auto",
+        init_params: InitMethod = "auto",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
@@ -247,7 +265,7 @@ class GaussianMixture(Queries, Estimator):
         weights: ArrayLike,
         means: ArrayLike,
         covariances: ArrayLike,
-        covariance_type: str = "full",
+        covariance_type: CovarianceType = "full",
         *,
         project: bool = False,
         **params: Any,
@@ -294,7 +312,7 @@ class GaussianMixture(Queries, Estimator):
         set_parameters(model, Parameters.from_covariances(structure, shares, centers, spread))
         return model
 
-    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+    def fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Fit the mixture to X by EM from `n_init` starts.
 
         Parameters
@@ -334,15 +352,23 @@ class GaussianMixture(Queries, Estimator):
         self._fit(X, sample_weight)
         return self
 
-    def fit_predict(self, X: object, y: object = None, sample_weight: object = None) -> Labels:
+    @overload
+    def fit_predict(
+        self, X: DaskLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Any: ...
+    @overload
+    def fit_predict(
+        self, X: RowsLike, y: object = None, sample_weight: WeightLike = None
+    ) -> Labels: ...
+    def fit_predict(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Any:
         """Fit the mixture to X and return the most probable component of each row, as `predict`.
 
         The parameters are those of `fit`.
         """
         data = self._fit(X, sample_weight)
-        return cast(Labels, data.by_row(partial(assign, parameters_of(self))))
+        return data.by_row(partial(assign, parameters_of(self)))
 
-    def partial_fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+    def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         r"""Move the parameters by one step of online EM towards a batch of rows.
 
         The averages over rows that the parameters maximise become
@@ -419,7 +445,13 @@ class GaussianMixture(Queries, Estimator):
             remember_features(self, data.n_features, names)
         return self
 
-    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: None = None) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: PathLike) -> Path: ...
+    def predict(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the most probable component of each row of X.
 
         Parameters
@@ -435,7 +467,13 @@ class GaussianMixture(Queries, Estimator):
         """
         return self._by_row(assign, X, out, ["component"])
 
-    def predict_proba(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def predict_proba(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict_proba(self, X: RowsLike, *, out: None = None) -> Rows: ...
+    @overload
+    def predict_proba(self, X: RowsLike, *, out: PathLike) -> Path: ...
+    def predict_proba(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the posterior probability of each component given each row of X.
 
         Parameters
@@ -454,7 +492,10 @@ class GaussianMixture(Queries, Estimator):
         return self._by_row(responsibilities, X, out, names)
 
     def hierarchy(
-        self, X: object = None, sample_weight: object = None, criterion: str = "entropy"
+        self,
+        X: RowsLike | None = None,
+        sample_weight: WeightLike = None,
+        criterion: MergeCriterion = "entropy",
     ) -> Hierarchy:
         """Merge the components two at a time, into soft clusters that nest.
 
@@ -513,7 +554,13 @@ class GaussianMixture(Queries, Estimator):
         data = None if X is None else frozen._data(X, sample_weight, self.n_threads)
         return nest(parameters, data, frozen._each_row, criterion)
 
-    def score_samples(self, X: object, *, out: PathLike | None = None) -> Any:
+    @overload
+    def score_samples(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def score_samples(self, X: RowsLike, *, out: None = None) -> Rows: ...
+    @overload
+    def score_samples(self, X: RowsLike, *, out: PathLike) -> Path: ...
+    def score_samples(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the log-likelihood of each row of X.
 
         Parameters
@@ -530,7 +577,7 @@ class GaussianMixture(Queries, Estimator):
         """
         return self._by_row(log_likelihoods, X, out, ["log-likelihood"])
 
-    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
+    def score(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> float:
         """Return the mean log-likelihood of the rows of X.
 
         Parameters
@@ -569,7 +616,7 @@ class GaussianMixture(Queries, Estimator):
         count = threads.resolve(check_n_threads(self.n_threads)).number
         return draw(parameters_of(self), n_samples, check_random_state(source), count)
 
-    def aic(self, X: object, sample_weight: object = None) -> float:
+    def aic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         """Return Akaike's information criterion on X, lower being better.
 
         It is -2 log-likelihood + 2 p, with p free parameters (Akaike, 1974).
@@ -582,7 +629,7 @@ class GaussianMixture(Queries, Estimator):
         """
         return total_score(self, X, sample_weight).aic(parameters_of(self).n_free())
 
-    def bic(self, X: object, sample_weight: object = None) -> float:
+    def bic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         """Return the Bayesian information criterion on X, lower being better.
 
         It is -2 log-likelihood + p log n, with p free parameters and n rows (Schwarz, 1978).
@@ -595,7 +642,7 @@ class GaussianMixture(Queries, Estimator):
         """
         return total_score(self, X, sample_weight).bic(parameters_of(self).n_free())
 
-    def icl(self, X: object, sample_weight: object = None) -> float:
+    def icl(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         r"""Return the integrated completed likelihood criterion on X, lower being better.
 
         It is the BIC of a model that gives every row wholly to its most probable component,
@@ -613,6 +660,30 @@ class GaussianMixture(Queries, Estimator):
         score = data.total(partial(LikelihoodPass, parameters))
         uncertainty = data.total(partial(UncertaintyPass, parameters)).total
         return score.bic(parameters.n_free()) + 2 * uncertainty
+
+    def set_partial_fit_request(self, *, sample_weight: Request = UNCHANGED) -> Self:
+        """Say whether a meta-estimator of scikit-learn is to pass `sample_weight` to `partial_fit`.
+
+        The parameter is that of `set_fit_request`.
+        """
+        return self._set_request("partial_fit", sample_weight)
+
+    def _plain(self, parameters: Parameters, features: Indices) -> "GaussianMixture":
+        """Return a mixture of these features of the present ones.
+
+        It is no subclass, whose constructor may want other arguments.
+        """
+        model = GaussianMixture(
+            parameters.n_components,
+            covariance_type=cast(CovarianceType, parameters.structure.name),
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+        )
+        model.n_features_in_ = parameters.n_features
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_[features]
+        set_parameters(model, parameters)
+        return model
 
     def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)

@@ -1,17 +1,18 @@
 """What can be asked of a mixture once it is fitted: methods of `GaussianMixture`."""
 
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import Any, Self, cast
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, PathLike, Rows, Seed
+from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, PathLike, Rows, Seed
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.attributes import parameters_of, set_parameters
+from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.base import Estimator, by_row, check_output, feature_names
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import log_likelihoods
@@ -29,17 +30,22 @@ from gaussmix.validation import (
     check_rows,
 )
 
+M = TypeVar("M")
 
-class Queries(Estimator):
+
+class Queries(Estimator, Generic[M]):
     """Marginals, conditionals, regression, missing values, quantiles, levels and distances.
 
-    A mixin: the estimator has the parameters of a mixture.
+    A mixin: the estimator has the parameters of a mixture, and `M` is the class of a plain one.
     """
 
     n_threads: int | None
     random_state: Seed
+    score_samples: Callable[[Any], Rows]
+    _plain: Callable[[Parameters, Indices], M]
+    """Returns a mixture of some features of this one, of class `M`."""
 
-    def marginal(self, features: object) -> Self:
+    def marginal(self, features: object) -> M:
         """Return the mixture of some of the features, whatever the others are.
 
         Parameters
@@ -50,12 +56,13 @@ class Queries(Estimator):
         Returns
         -------
         GaussianMixture
+            A plain one, also from a subclass.
         """
         parameters = parameters_of(self)
         chosen = check_features("features", features, parameters.n_features, self._names())
-        return self._sibling(conditioning.marginal(parameters, chosen), chosen)
+        return self._plain(conditioning.marginal(parameters, chosen), chosen)
 
-    def conditional(self, features: object, values: object) -> Self:
+    def conditional(self, features: object, values: object) -> M:
         """Return the mixture of the other features in a row of which some are known.
 
         Parameters
@@ -69,7 +76,8 @@ class Queries(Estimator):
         -------
         GaussianMixture
             Of the other features, in the order they have here (Bishop, PRML, section 2.3). Its
-            weights are the responsibilities of the components for the known values.
+            weights are the responsibilities of the components for the known values. It is a plain
+            mixture, also from a subclass.
 
         Raises
         ------
@@ -85,7 +93,7 @@ class Queries(Estimator):
             "features", features, parameters.n_features, self._names()
         )
         row = _check_values(values, len(given))
-        return self._sibling(conditioning.conditional(parameters, given, others, row), others)
+        return self._plain(conditioning.conditional(parameters, given, others, row), others)
 
     def regress(
         self,
@@ -193,7 +201,11 @@ class Queries(Estimator):
         found = by_row(data, partial(imputation.filled, parameters, return_std), out, columns)
         return found if out is not None else _split(found, len(features), False, False)
 
-    def cdf(self, x: object) -> Any:
+    @overload
+    def cdf(self, x: float) -> np.float64: ...
+    @overload
+    def cdf(self, x: NumbersLike) -> FloatArray: ...
+    def cdf(self, x: float | NumbersLike) -> Any:
         """Return the probability of values up to x, for a mixture of one feature.
 
         Parameters
@@ -211,7 +223,11 @@ class Queries(Estimator):
             raise ParameterError("x must not be NaN")
         return univariate.cdf(mixture, points)[()]
 
-    def quantile(self, p: object) -> Any:
+    @overload
+    def quantile(self, p: float) -> np.float64: ...
+    @overload
+    def quantile(self, p: NumbersLike) -> FloatArray: ...
+    def quantile(self, p: float | NumbersLike) -> Any:
         """Return the value up to which lies the probability p, for a mixture of one feature.
 
         Parameters
@@ -226,8 +242,16 @@ class Queries(Estimator):
         mixture = self._line("quantile")
         return univariate.quantile(mixture, _check_probabilities(p))[()]
 
+    @overload
     def hdr_level(
-        self, p: object, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
+        self, p: float, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
+    ) -> np.float64: ...
+    @overload
+    def hdr_level(
+        self, p: NumbersLike, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
+    ) -> FloatArray: ...
+    def hdr_level(
+        self, p: float | NumbersLike, *, n_samples: int = LEVEL_SAMPLES, random_state: Seed = 0
     ) -> Any:
         """Return the log-density above which lies the smallest region of probability p.
 
@@ -290,7 +314,7 @@ class Queries(Estimator):
         level = self.hdr_level(p, random_state=random_state)
         return self._each_row(partial(_is_below, parameters_of(self), level), X, out, ["outlier"])
 
-    def component_distances(self, kind: str = "bhattacharyya") -> FloatArray:
+    def component_distances(self, kind: DistanceKind = "bhattacharyya") -> FloatArray:
         """Return how far apart the components are, every pair in closed form.
 
         Parameters
@@ -318,21 +342,6 @@ class Queries(Estimator):
                 f"{parameters.n_features}: take the `marginal` of one first"
             )
         return univariate.line(parameters)
-
-    def _sibling(self, parameters: Parameters, features: Indices) -> Self:
-        """Return a mixture of these features of the present ones."""
-        kind: Any = type(self)
-        model = kind(
-            parameters.n_components,
-            covariance_type=parameters.structure.name,
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-        )
-        model.n_features_in_ = parameters.n_features
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_[features]
-        set_parameters(model, parameters)
-        return cast(Self, model)
 
 
 def _check_values(values: object, n_known: int) -> FloatArray:

@@ -10,7 +10,9 @@ from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.scale import require_rows_to_scale, smallest_spread
+from gaussmix.data.sparse import SparseRows
 from gaussmix.kmeans.nearest import FarthestPass, HardPass, HardSums, check_squares, improve
+from gaussmix.kmeans.sparse import squared_deviations
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import StatisticsPass
 from gaussmix.model.structures import SPHERICAL
@@ -54,7 +56,7 @@ def lloyd(
     digest, done = b"", 0
     if isinstance(data, InMemory):
         labels = np.full(data.n_samples, -1, dtype=np.int32)
-        if not verbose:
+        if not (verbose or isinstance(data.rows, SparseRows)):
             centers = centers.copy()
             done, n_k, inertia = improve(
                 data.rows,
@@ -67,7 +69,7 @@ def lloyd(
             )
             if inertia is not None:
                 return LloydResult(centers, labels, n_k, inertia, done)
-    # Rows that are elsewhere, or a cluster that waits for a row.
+    # Rows that are elsewhere or sparse, or a cluster that waits for a row.
     for n_iter in range(done + 1, max_iter + 1):
         previous, previous_digest = labels if labels is None else labels.copy(), digest
         sums = data.total(partial(HardPass, centers, labels=labels))
@@ -122,10 +124,15 @@ def mean_variance(data: Data) -> float:
     Raises ValueError if rows are so far apart, or so close, that the kernels cannot compare their
     distances.
     """
+    what = "Squared deviations of X from its mean add up to"
+    if isinstance(data, InMemory) and isinstance(data.rows, SparseRows):
+        total = squared_deviations(data.rows)
+        check_squares(total, data.dtype, what)
+        return total / data.n_samples / data.n_features
     shift = data.head().mean(axis=0, dtype=np.float64)
     sums = data.total(partial(_MomentsPass, shift))
     second, first = float(sums.second[0]), sums.first / sums.n_samples
-    check_squares(second, data.dtype, "Squared deviations of X from its mean add up to")
+    check_squares(second, data.dtype, what)
     if second < sums.n_samples * smallest_spread(data.dtype) ** 2:
         require_rows_to_scale(data)
     squares = second / sums.n_samples - float((first**2).sum())

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.density import LOG_LOWEST, Density, nearest_density
+from gaussmix._core.interface import Kernels
 from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix.data.sparse import SparseRows
+from gaussmix.kmeans import sparse
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class HardPass:
         else:
             labels = self._labels[start : self._n_samples]
         count = thread_count(rows, len(self._centers), self._n_threads)
-        dispatch.kernels(rows).accumulate_hard(
+        kernels(rows).accumulate_hard(
             rows, weight, self._density, labels, self._n_k, self._first, self._totals, count
         )
         if self._labels is None:
@@ -121,7 +124,7 @@ class FarthestPass:
         found = Farthest(
             best[chosen],
             self._n_samples + chosen,
-            rows[chosen],
+            rows.take(chosen, axis=0),
             weights[chosen],
             labels[chosen],
         )
@@ -169,12 +172,17 @@ def check_squares(squares: float, dtype: np.dtype[np.floating], what: str) -> No
         )
 
 
+def kernels(X: Rows | SparseRows) -> Kernels:
+    """Return the kernels for an array, or those for sparse rows, which are K-means' alone."""
+    return cast(Kernels, sparse) if isinstance(X, SparseRows) else dispatch.kernels(X)
+
+
 def assign(
     X: Rows, density: Density, labels: Labels, best: Rows | None, n_threads: int | None
 ) -> None:
     """Write the nearest centre of each row, and -1/2 its squared distance if wanted."""
     count = thread_count(X, len(density.means), n_threads)
-    dispatch.kernels(X).assign(X, density, labels, best, count)
+    kernels(X).assign(X, density, labels, best, count)
 
 
 def improve(
@@ -204,7 +212,7 @@ def closeness(X: Rows, centers: FloatArray, n_threads: int | None) -> Rows:
     """Return -1/2 the squared distances of rows from centres, (N, K), of X's dtype."""
     out = np.empty((len(X), len(centers)), dtype=X.dtype)
     count = thread_count(X, len(centers), n_threads)
-    dispatch.kernels(X).log_density(X, nearest_density(centers, X.dtype), out, count)
+    kernels(X).log_density(X, nearest_density(centers, X.dtype), out, count)
     return out
 
 

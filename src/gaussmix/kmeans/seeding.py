@@ -5,10 +5,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import dispatch
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.subsample import Sample
-from gaussmix.kmeans.nearest import thread_count
+from gaussmix.kmeans.nearest import kernels, thread_count
 
 
 def plus_plus(
@@ -29,7 +28,7 @@ def plus_plus(
     uniforms = random_state.random_sample(1 + (n_clusters - 1) * n_trials)
     chosen = np.empty(n_clusters, dtype=np.int64)
     count = thread_count(rows, n_trials, n_threads)
-    dispatch.kernels(rows).plus_plus(rows, weight, uniforms, chosen, n_trials, count)
+    kernels(rows).plus_plus(rows, weight, uniforms, chosen, n_trials, count)
     return _centers(rows, chosen)
 
 

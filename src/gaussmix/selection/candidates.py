@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gaussmix._core.types import PathLike
+from gaussmix._core.types import CovarianceType, PathLike, RowsLike
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.validation import check_choice
 
@@ -30,7 +30,7 @@ class Candidate(NamedTuple):
     """One mixture that was tried. If it failed, its numbers are NaN and `problem` says why."""
 
     n_components: int
-    covariance_type: str
+    covariance_type: CovarianceType
     n_parameters: int
     log_likelihood: float = math.nan
     bic: float = math.nan
@@ -103,7 +103,7 @@ class Selection:
         """
         return bool(self._edge())
 
-    def predict(self, X: object, *, out: PathLike | None = None) -> Any:
+    def predict(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the most probable component of each row of X under the best model.
 
         Parameters
@@ -122,7 +122,8 @@ class Selection:
         ValueError
             If no mixture could be fitted.
         """
-        return self.best_model.predict(X, out=out)
+        predict: Any = self.best_model.predict
+        return predict(X, out=out)
 
     def ranked(self, criterion: str | None = None) -> list[Candidate]:
         """Return the candidates that did not fail, the best first.
@@ -179,7 +180,7 @@ class Selection:
         criterion = self._criterion(criterion)
         counts = sorted({row.n_components for row in self.table})
         values = {row[:2]: getattr(row, criterion) for row in self.table}
-        lines = {
+        lines: dict[str, list[Any]] = {
             structure: [values[count, structure] for count in counts]
             for structure in self._structures()
         }
@@ -211,7 +212,7 @@ class Selection:
     def _has_cv(self) -> bool:
         return self.criterion == "cv"
 
-    def _structures(self) -> list[str]:
+    def _structures(self) -> list[CovarianceType]:
         return list(dict.fromkeys(row.covariance_type for row in self.table))
 
     def _matrix(self) -> str:

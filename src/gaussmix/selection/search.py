@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 from time import perf_counter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from gaussmix import progress as progress_bar
 from gaussmix._core import threads
 from gaussmix._core.density import STRUCTURES as FORMS
-from gaussmix._core.types import Seed
+from gaussmix._core.types import (
+    CovarianceType,
+    RowsLike,
+    Seed,
+    SelectionCriterion,
+    WeightLike,
+)
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.inputs import opened, route
 from gaussmix.data.subsample import most_rows
@@ -70,7 +76,7 @@ COLLAPSED = (
     "direction"
 )
 
-Key: TypeAlias = tuple[int, str]
+Key: TypeAlias = tuple[int, CovarianceType]
 
 
 class _Task(NamedTuple):
@@ -99,13 +105,13 @@ class _UnfitError(Exception):
 
 
 def select(
-    X: object,
+    X: RowsLike,
     n_components: int | Iterable[int] = range(1, 11),
-    covariance_types: str | Iterable[str] = FORMS,
+    covariance_types: CovarianceType | Iterable[CovarianceType] = FORMS,
     *,
-    criterion: str = "bic",
+    criterion: SelectionCriterion = "bic",
     n_splits: int = 5,
-    sample_weight: object = None,
+    sample_weight: WeightLike = None,
     random_state: Seed = None,
     n_threads: int | None = None,
     progress: bool = False,
@@ -171,7 +177,7 @@ def select(
     (2, 'spherical')
     """
     keys = [(k, s) for k in _counts(n_components) for s in _structures(covariance_types)]
-    criterion = check_choice("criterion", criterion, CRITERIA)
+    check_choice("criterion", criterion, CRITERIA)
     settings = {**DEFAULTS, **params, "random_state": _seed(random_state)}
     candidates = _models(keys, settings)
     X = opened(X)
@@ -205,7 +211,7 @@ def _counts(n_components: object) -> list[int]:
     return checked
 
 
-def _structures(covariance_types: object) -> list[str]:
+def _structures(covariance_types: object) -> list[CovarianceType]:
     names = covariance_types
     if isinstance(covariance_types, str):
         names = CODES if covariance_types == ALL else [covariance_types]
@@ -217,7 +223,7 @@ def _structures(covariance_types: object) -> list[str]:
     checked = [check_choice("covariance_types", name, choices) for name in names]
     if not checked:
         raise ParameterError(f"covariance_types must not be empty, got {covariance_types!r}")
-    return list(dict.fromkeys(checked))
+    return cast(list[CovarianceType], list(dict.fromkeys(checked)))
 
 
 def _seed(random_state: Seed) -> int:
@@ -296,7 +302,7 @@ def _distinct(models: Sequence[GaussianMixture], n_features: int) -> dict[Key, G
 def _key(n_components: int, structure: str, n_features: int) -> Key:
     """Name a model: the same for structures that say the same in this case."""
     alike = structure_named(structure).representative(n_components, n_features)
-    return n_components, alike.name
+    return n_components, cast(CovarianceType, alike.name)
 
 
 def _row(fits: dict[Key, _Fit], key: Key, n_features: int) -> Candidate:
