@@ -391,7 +391,7 @@ def _distances(centers: FloatArray, rows: Rows, n_threads: int | None) -> Rows:
     require_centers_to_scale(centers, rows.dtype)
     distances = closeness(rows, centers, n_threads)
     density = nearest_density(centers, rows.dtype)
-    require_reach(distances.min(axis=1), rows, density, what="center")  # the farthest of each row's
+    require_reach(distances, rows, density, what="center")
     np.multiply(distances, -2, out=distances)
     np.maximum(distances, 0, out=distances)  # no root of -0
     return np.sqrt(distances, out=distances)

@@ -11,7 +11,7 @@ from gaussmix.model.covariance import CovarianceStructure, Flags
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
 from gaussmix.model.structures import FULL, Variances
-from gaussmix.validation import check_real
+from gaussmix.validation import aligned, check_real
 
 RIDGE = 1e-6
 """First part of the pooled variance that is added to a singular covariance: what scikit-learn's
@@ -81,10 +81,10 @@ def m_step(
     row_weight = statistics.weight / statistics.n_samples
     sound = dispatch.estimates().maximise(
         found.structure.form,
-        np.ascontiguousarray(statistics.shift),
-        np.ascontiguousarray(statistics.n_k),
-        np.ascontiguousarray(statistics.first),
-        np.ascontiguousarray(statistics.second),
+        aligned(np.ascontiguousarray(statistics.shift)),
+        aligned(np.ascontiguousarray(statistics.n_k)),
+        aligned(np.ascontiguousarray(statistics.first)),
+        aligned(np.ascontiguousarray(statistics.second)),
         row_weight,
         reg_covar,
         found.weights,

@@ -66,9 +66,9 @@ def responsibilities_within_reach(
 def require_reach(
     log_densities: Rows, rows: Rows, density: Density, first_row: int = 0, what: str = "component"
 ) -> None:
-    """Raise ValueError if the log-density of a row lies at the floor, (N,)."""
+    """Raise ValueError if a log-density of a row lies at the floor, (N,) or (N, K)."""
     if len(log_densities) and log_densities.min() <= _floor(rows):
-        row = int(log_densities.argmin())
+        row = int(np.unravel_index(log_densities.argmin(), log_densities.shape)[0])
         _refuse(rows[row], first_row + row, density, what)
 
 

@@ -23,6 +23,7 @@ from gaussmix.model.covariance import (
     CovarianceStructure,
     NotPositiveDefiniteError,
 )
+from gaussmix.validation import aligned
 
 SYMMETRY = 1e-8  # by how much of its largest entry a given matrix may differ from its transpose
 
@@ -41,7 +42,8 @@ class Matrices(CovarianceStructure):
         return np.broadcast_to(arrays, (n_components, n_features, n_features)).copy()
 
     def factors_where_definite(self, covariances: FloatArray) -> FloatArray:
-        matrices = np.ascontiguousarray(covariances).reshape(-1, *covariances.shape[-2:])
+        matrices = aligned(np.ascontiguousarray(covariances))
+        matrices = matrices.reshape(-1, *covariances.shape[-2:])
         factors = np.empty(matrices.shape)
         dispatch.estimates().precision_factors(matrices, factors)
         return factors.reshape(covariances.shape)
