@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix import config, distributed, progress, storage
 from gaussmix._core import dispatch
+from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture, total_score
@@ -21,6 +24,8 @@ from gaussmix.selection import search
 
 OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
 """Parameters of a fit that a saved model does not keep."""
+STREAM = Path("-")
+"""Standard input, or output."""
 WRITTEN_ROWS = 1 << 17  # of a sample, at a time
 
 
@@ -99,7 +104,9 @@ def _fit_on_cluster(model: GaussianMixture, arguments: argparse.Namespace) -> No
     from gaussmix.data import dask_files
 
     with distributed.connect(arguments.scheduler) as client:
-        rows, weight = dask_files.collection(arguments.file, arguments.columns, arguments.weights)
+        rows, weight = dask_files.collection(
+            arguments.file, arguments.columns, arguments.weights, **_text_format(arguments)
+        )
         distributed.fit(model, rows, weight, client)
 
 
@@ -167,7 +174,7 @@ def predict(arguments: argparse.Namespace) -> int:
         method = model.predict_proba
         names = [f"component {k}" for k in range(len(model.weights_))]
     with progress.bar("predicting", "rows") as tell:
-        sinks.write(arguments.output, _by_block(method, source, tell), names)
+        _write(arguments.output, _by_block(method, source, tell), names)
     return 0
 
 
@@ -202,7 +209,7 @@ def sample(arguments: argparse.Namespace) -> int:
     random_state.shuffle(rows)
     names = getattr(model, "feature_names_in_", None)
     blocks = (rows[start : start + WRITTEN_ROWS] for start in range(0, len(rows), WRITTEN_ROWS))
-    sinks.write(arguments.output, blocks, names)
+    _write(arguments.output, blocks, names)
     return 0
 
 
@@ -238,6 +245,8 @@ def _check_output(
     output: Path, check_ending: Callable[[Path], object], *inputs: str | int | Path | None
 ) -> None:
     """Raise what writing would raise, before the work."""
+    if output == STREAM and check_ending is sinks.check_ending:
+        return
     check_ending(output)
     atomic.check_target(output)
     for path in map(str, filter(None, inputs)):
@@ -287,16 +296,49 @@ def _load_mixture(path: Path, purpose: str) -> GaussianMixture:
     return model
 
 
-def _scan(arguments: argparse.Namespace) -> sources.Scan:
-    """Return the chosen columns of the file."""
+def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> sources.Scan:
+    """Return the chosen columns of the file, or of the text that comes from standard input."""
     weights = getattr(arguments, "weights", None)
-    return sources.scan(arguments.file, arguments.columns, weights)
+    path = arguments.file
+    if path == STREAM:
+        path = arguments.file = _spooled(arguments)
+    chosen = arguments.columns if columns is None else columns
+    return sources.scan(path, chosen, weights, **_text_format(arguments))
+
+
+def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the arguments say of a text file: nothing by default."""
+    given = {"delimiter": arguments.delimiter, "decimal": arguments.decimal}
+    return {name: value for name, value in given.items() if value not in (None, ".")}
+
+
+def _spooled(arguments: argparse.Namespace) -> Path:
+    """Return a file with what standard input has: a fit reads it many times.
+
+    The file is there as long as the arguments are.
+    """
+    arguments.folder = tempfile.TemporaryDirectory(prefix="gaussmix-")
+    path = Path(arguments.folder.name) / "stdin.csv"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
+
+
+def _write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | None) -> None:
+    if output == STREAM:
+        sinks.write_text(sys.stdout.buffer, blocks, names)
+    else:
+        sinks.write(output, blocks, names)
 
 
 def _scan_for(model: storage.Model, arguments: argparse.Namespace) -> sources.Scan:
     """Return the file's columns that the model knows, if none are chosen and it has more."""
-    source = _scan(arguments)
     wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
-    if arguments.columns is None and wanted and {*wanted} < {*(source.columns or ())}:
-        return sources.scan(arguments.file, wanted)
-    return source
+    if arguments.columns is None and wanted:
+        try:
+            source = _scan(arguments, wanted)
+        except ParameterError:  # some are not there: the model says which it wants
+            return _scan(arguments)
+        if {*wanted} < {*(source.all_columns or ())}:
+            return source
+    return _scan(arguments)
