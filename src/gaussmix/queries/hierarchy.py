@@ -226,9 +226,7 @@ class Hierarchy:
         return [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
 
 
-def nest(
-    parameters: Parameters, data: Data | None, each_row: EachRow, criterion: str
-) -> Hierarchy:
+def nest(parameters: Parameters, data: Data | None, each_row: EachRow, criterion: str) -> Hierarchy:
     """Merge the components of a mixture, by the rows if there are any.
 
     `each_row` returns or writes what a function says of each row, for `Hierarchy.predict`.

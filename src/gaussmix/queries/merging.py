@@ -229,9 +229,7 @@ def _in_order(
 
     So sums of them do not depend on the number of threads.
     """
-    blocks = (
-        slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)
-    )
+    blocks = (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
     with ThreadPoolExecutor(n_threads) as pool:
         while window := list(islice(blocks, 4 * n_threads)):  # not all, to bound what waits
             yield from pool.map(function, window)
