@@ -167,6 +167,11 @@ class SourceReader(Reader):
         self.n_samples = source.n_samples
         self._source = source
 
+    def place(self, row: int, column: int) -> str:
+        """Return what errors call the place of a value, if the source has its own word for it."""
+        own = getattr(self._source, "place", None)
+        return super().place(row, column) if own is None else str(own(row, column))
+
     def dtype(self, _column: int) -> np.dtype[np.floating]:
         """Return the precision, that of all columns."""
         return self._source.dtype
