@@ -1,6 +1,8 @@
 """What `gaussmix` says of saved models, and what they say of rows: show, predict, score, ..."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +228,22 @@ def test_score_writes_a_value_for_each_row(
     values = np.array([float(value) for (value,) in read(tmp_path / "s.csv")[1:]])
     assert np.flatnonzero(np.isnan(values)).tolist() == GAPS
     np.testing.assert_array_equal(complete(values), fitted.score_samples(frame(complete(X))))
+
+
+def test_values_go_to_standard_output_and_the_report_beside_it(
+    fitted: GaussianMixture, X: FloatArray, model: Path, data: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gaussmix", "score", str(model), "-", "-o", "-"],
+        input=data.read_text(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr.startswith("rows                 400\n")
+    header, *values = done.stdout.splitlines()
+    assert header == "log-likelihood"
+    np.testing.assert_array_equal([*map(float, values)], fitted.score_samples(frame(X)))
 
 
 def test_outliers_are_counted_and_marked(

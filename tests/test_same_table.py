@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, scan
+from gaussmix import DataError, GaussianMixture, scan
 from gaussmix._core.types import FloatArray
 
 pd = pytest.importorskip("pandas")
@@ -193,3 +193,127 @@ def mixture_dtype(X: Any) -> np.dtype[Any]:
     model = GaussianMixture.from_parameters([1.0], np.zeros((1, 3)), np.eye(3)[None])
     model.feature_names_in_ = np.array(NAMES, dtype=object)
     return model.score_samples(X).dtype  # type: ignore[no-any-return]
+
+
+def test_sparse_columns_and_categories_of_numbers(expected: GaussianMixture) -> None:
+    frame = plain(ROWS)
+    others = frame.astype({"a": pd.SparseDtype("float64"), "b": "category"})
+    wanted = expected.predict_proba(frame)
+    for X in (others, scan(others)):
+        np.testing.assert_array_equal(expected.predict_proba(X), wanted)
+
+
+@each_frame
+@each_way
+def test_queries_take_it_too(
+    frame: Any, way: Make, tmp_path: Path, expected: GaussianMixture
+) -> None:
+    data, whole = way(frame(ROWS), tmp_path), plain(ROWS)
+    found = np.asarray(expected.is_outlier(data, 0.9))
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, expected.is_outlier(whole, 0.9))
+    known = way(frame(ROWS)[["c", "a"]] if way not in BY_COLUMN else frame(ROWS), tmp_path)
+    if way in BY_COLUMN:
+        known = scan(known, columns=["c", "a"])
+    mean, cov = (
+        np.asarray(part) for part in expected.regress(["c", "a"], known, return_cov=True)
+    )
+    expected_mean, expected_cov = expected.regress(["c", "a"], whole[["c", "a"]], return_cov=True)
+    np.testing.assert_allclose(mean, expected_mean, rtol=1e-13)
+    np.testing.assert_allclose(cov, expected_cov, rtol=1e-13)
+
+
+BY_COLUMN = (arrow_table, parquet_file, csv_file)  # made of all columns
+
+
+def test_results_are_written_block_by_block(
+    tmp_path: Path, expected: GaussianMixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)
+    frame = plain(np.where(GAPS, np.nan, ROWS))
+    frame.to_csv(tmp_path / "gaps.csv", index=False)
+    out = tmp_path / "out.csv"
+    assert expected.predict_missing(tmp_path / "gaps.csv", out=out) == out
+    pd.testing.assert_frame_equal(
+        pd.read_csv(out), pd.DataFrame(expected.predict_missing(frame), columns=NAMES)
+    )
+    expected.predict_missing(frame, return_std=True, out=out)
+    assert list(pd.read_csv(out).columns) == [*NAMES, "std of a", "std of b", "std of c"]
+    known = scan(plain(ROWS), columns="b")
+    expected.regress("b", known, return_cov=True, out=out)
+    table, covariance = pd.read_csv(out), "covariance of {} and {}".format
+    assert list(table.columns) == ["a", "c", *(covariance(i, j) for i in "ac" for j in "ac")]
+    mean, cov = expected.regress("b", plain(ROWS)[["b"]], return_cov=True)
+    np.testing.assert_allclose(table.to_numpy()[:, :2], mean, rtol=1e-13)
+    np.testing.assert_allclose(table.to_numpy()[:, 2:], cov.reshape(-1, 4), rtol=1e-13)
+    expected.is_outlier(plain(ROWS), out=tmp_path / "out.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected.is_outlier(plain(ROWS)))
+
+
+def test_partitions_on_dask(expected: GaussianMixture) -> None:
+    """Many of them, whose lengths are not known: results by row have the bits all the same."""
+    frame, rows = nullable(np.where(GAPS, np.nan, ROWS)), plain(ROWS)
+    gaps = dd.from_pandas(frame, npartitions=3)
+    for found, wanted in zip(
+        expected.predict_missing(gaps, return_std=True),
+        expected.predict_missing(frame, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found.compute(), wanted)
+    on_workers = dd.from_pandas(rows, npartitions=3)[["a"]]
+    for found, wanted in zip(
+        expected.regress("a", on_workers, targets="b", return_std=True),
+        expected.regress("a", rows[["a"]], targets="b", return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found.compute(), wanted, rtol=1e-13)
+    rows.loc[2500, "b"] = np.nan
+    spoilt = dd.from_pandas(rows, npartitions=3)
+    for method in (mixture, lambda X: expected.predict(X).compute()):
+        with pytest.raises(ValueError, match="X of partition 2 contains NaN, .* row 500, col.* 'b'"):
+            method(spoilt)
+
+
+# folders and lazy frames
+
+
+def test_partitions_of_hive(tmp_path: Path, expected: GaussianMixture) -> None:
+    frame = plain(ROWS).assign(year=np.arange(3000) // 1000 + 2020)
+    frame.to_parquet(tmp_path / "table", partition_cols=["year"])
+    (tmp_path / "table" / "_delta_log").mkdir()
+    (tmp_path / "table" / "_delta_log" / "checkpoint.parquet").touch()
+    source = scan(tmp_path / "table", columns=NAMES)
+    assert source.n_samples == 3000
+    found = mixture_quietly(source)
+    assert np.array_equal(found.means_, expected.means_)
+    years = [block.weight for block in scan(tmp_path / "table", NAMES, "year").blocks()]
+    np.testing.assert_array_equal(np.concatenate(years), frame["year"])  # type: ignore[arg-type]
+    some = next((tmp_path / "table" / "year=2021").glob("*.parquet"))
+    some.write_bytes(some.read_bytes()[:99])
+    with pytest.raises(DataError, match="table: not a folder of Parquet files"):
+        scan(tmp_path / "table")
+
+
+def test_lazy_frames_of_polars(
+    tmp_path: Path, expected: GaussianMixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)
+    of_polars(ROWS).write_parquet(tmp_path / "rows.parquet")
+    lazy = pl.scan_parquet(tmp_path / "rows.parquet")
+    for data in (lazy, scan(lazy), [lazy.head(1000), lazy.tail(2000)]):
+        found = mixture_quietly(data)
+        assert np.array_equal(found.means_, expected.means_)
+        assert found.feature_names_in_.tolist() == NAMES
+    source = scan(lazy.with_columns(word=pl.lit("w")), columns=["c", "a"], weights="b")
+    np.testing.assert_array_equal(np.concatenate([b.rows for b in source.blocks()]), ROWS[:, [2, 0]])
+    assert max(len(block.rows) for block in source.blocks()) <= 1024
+    with pytest.raises(DataError, match="polars lazy frame, column 'word': real numbers are wanted"):
+        scan(lazy.with_columns(word=pl.lit("w")))
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="polars lazy frame"):
+        scan(pl.scan_parquet(tmp_path / "rows.parquet"))
+
+
+def mixture_quietly(X: Any) -> GaussianMixture:
+    with pytest.warns(UserWarning, match="did not converge"):
+        return mixture(X)

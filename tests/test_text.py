@@ -33,7 +33,7 @@ def test_columns_that_are_not_asked_for(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows(path, columns=["y", "x"]), [[2, 1], [4, 3]])
     with pytest.raises(DataError, match=r"column 1: .* no name; .* --columns x,y, if it is a row"):
         scan(path)
-    with pytest.raises(ParameterError, match="2 columns named 'note'; choose one .* its number"):
+    with pytest.raises(ParameterError, match=r"2 columns named 'note'; choose one .* its number"):
         scan(path, columns="note")
     with pytest.raises(DataError, match=r"column 4: the name 'note' occurs twice"):
         scan(path, columns=[1, 3])
@@ -43,7 +43,7 @@ def test_an_index_of_pandas(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     X = np.random.default_rng(0).normal(size=(9, 3))
     pandas.DataFrame(X).to_csv(tmp_path / "a.csv")
-    with pytest.raises(DataError, match="the column has no name.*--columns 0,1,2"):
+    with pytest.raises(DataError, match=r"the column has no name.*--columns 0,1,2"):
         scan(tmp_path / "a.csv")
     np.testing.assert_array_equal(rows(tmp_path / "a.csv", columns=["0", "1", "2"]), X)
 
@@ -70,7 +70,7 @@ def test_long_fields(tmp_path: Path) -> None:
 def test_a_quote_that_is_never_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_module, "MOST_RECORD", 100)
     path = file(tmp_path, "x,y\n" + "1,2\n" * 9 + '3,"4\n' + "5,6\n" * 99)
-    with pytest.raises(DataError, match="line 11: a quote is opened and not closed .* 100 char"):
+    with pytest.raises(DataError, match=r"line 11: a quote is opened and not closed .* 100 char"):
         list(scan(path).blocks())
 
 
@@ -117,7 +117,7 @@ def test_marks_of_missing_values(tmp_path: Path) -> None:
 def test_formats_that_cannot_be(tmp_path: Path, options: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         scan(file(tmp_path, "1,2\n"), **options)
-    with pytest.raises(ParameterError, match="are for text files .*, but data is a ndarray"):
+    with pytest.raises(ParameterError, match=r"are for text files .*, but data is a ndarray"):
         scan(np.eye(2), delimiter=";")
 
 

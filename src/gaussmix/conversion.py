@@ -174,6 +174,7 @@ class PandasFrame(Frame):
     def precision(self, column: int) -> np.dtype[np.floating] | None:
         """Return float32 for a column that has it, float64 for other numbers and for objects."""
         kind = self.kind(column)
+        kind = getattr(kind, "subtype", kind)  # of a sparse column, and not of an interval
         # text has the kind of objects too, and so have categories and decimals of Arrow
         is_text = not isinstance(kind, np.dtype) and issubclass(kind.type, str)
         return precision(kind) if kind.kind in NUMBERS + "O" and not is_text else None
@@ -266,13 +267,13 @@ def _unmasked(values: Any) -> Any:
         return values
     if values.dtype.kind == "O":
         return values.filled(None)
-    kept = values.dtype.kind in "fc"
-    return (values if kept else values.astype(np.float64)).filled(np.nan)
+    floats: Any = values if values.dtype.kind in "fc" else values.astype(np.float64)
+    return floats.filled(np.nan)
 
 
 def _places(index: Sequence[int]) -> list[str]:
     """Return what errors call an index of an array, in no words or in one."""
-    return [place(*index[:2])] if index else []
+    return [place(index[0], index[1] if len(index) > 1 else None)] if index else []
 
 
 def _check_objects(array: Array, where: Callable[..., str]) -> None:

@@ -1,6 +1,7 @@
 """What the command says of a saved model, and what a model says of rows."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from gaussmix import progress, storage
 from gaussmix._core.types import FloatArray
-from gaussmix.cli.commands import check_output, complete, load_mixture, scan_for
+from gaussmix.cli.commands import STREAM, check_output, complete, load_mixture, scan_for, write
 from gaussmix.cli.reading import Answer, Watched, in_place
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
@@ -62,10 +63,11 @@ def score(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         _write_answers(model, arguments, model.score_samples, ["log-likelihood"])
     n_free = parameters_of(model).n_free()
-    print(f"rows                 {scored.weight:.0f}")
-    print(f"mean log-likelihood  {scored.mean:.10g}")
-    print(f"BIC                  {scored.bic(n_free):.10g}")
-    print(f"AIC                  {scored.aic(n_free):.10g}")
+    say = _reporter(arguments)
+    say(f"rows                 {scored.weight:.0f}")
+    say(f"mean log-likelihood  {scored.mean:.10g}")
+    say(f"BIC                  {scored.bic(n_free):.10g}")
+    say(f"AIC                  {scored.aic(n_free):.10g}")
     return 0
 
 
@@ -91,10 +93,10 @@ def outliers(arguments: argparse.Namespace) -> int:
     else:
         for _ in counted(_answers(model, arguments, outside)):
             pass
-    share = n_outside / max(n_rows, 1)
-    print(f"rows      {n_rows}")
-    print(f"outliers  {n_outside} ({share:.2%}), where {1 - arguments.p:.2%} are expected")
-    print(f"level     {level:.10g}, the least log-density inside")
+    share, say = n_outside / max(n_rows, 1), _reporter(arguments)
+    say(f"rows      {n_rows}")
+    say(f"outliers  {n_outside} ({share:.2%}), where {1 - arguments.p:.2%} are expected")
+    say(f"level     {level:.10g}, the least log-density inside")
     return 0
 
 
@@ -109,7 +111,7 @@ def hierarchy(arguments: argparse.Namespace) -> int:
     ):
         found = model.hierarchy(Watched(source, tell), criterion=arguments.criterion)
     n_clusters = arguments.clusters or found.n_clusters
-    print(_levels(found, n_clusters))
+    _reporter(arguments)(_levels(found, n_clusters))
     if arguments.output is not None:
         method = found.predict_proba if arguments.proba else found.predict
         names = [f"cluster {k}" for k in range(n_clusters)] if arguments.proba else ["cluster"]
@@ -185,6 +187,11 @@ def _levels(found: Hierarchy, n_clusters: int) -> str:
     return "\n".join([_table(columns), suggested, *lines])
 
 
+def _reporter(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """Return what prints a report: to standard error where the answers go to standard output."""
+    return partial(print, file=sys.stderr if arguments.output == STREAM else sys.stdout)
+
+
 def _check_answers(arguments: argparse.Namespace) -> None:
     """Raise what writing answers would raise, before the work."""
     check_output(arguments.output, sinks.check_ending, arguments.model, arguments.file)
@@ -203,7 +210,7 @@ def _write_answers(
     blocks = through(_answers(model, arguments, method))
     output: Path = arguments.output
     if arguments.keep is None:
-        sinks.write(output, blocks, names)
+        write(output, blocks, names)
     else:
         kept = Kept(*scan_for(model, arguments).values(arguments.keep))
         write_beside(output, kept, blocks, names)

@@ -2,14 +2,17 @@
 
 import argparse
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix import config, distributed, progress, storage
 from gaussmix._core import dispatch
@@ -23,6 +26,8 @@ from gaussmix.selection import search
 
 OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
 """Parameters of a fit that a saved model does not keep."""
+STREAM = Path("-")
+"""Standard input, or output."""
 WRITTEN_ROWS = 1 << 17  # of a sample, at a time
 
 
@@ -100,7 +105,9 @@ def _fit_on_cluster(model: GaussianMixture, arguments: argparse.Namespace) -> st
     if arguments.missing != "error":
         raise ValueError("--missing drop has no use with --scheduler: leave out the rows before")
     with progress.last_line("fitting"), distributed.connect(arguments.scheduler) as client:
-        rows, weight = dask_files.collection(arguments.file, arguments.columns, arguments.weights)
+        rows, weight = dask_files.collection(
+            arguments.file, arguments.columns, arguments.weights, **_text_format(arguments)
+        )
         distributed.fit(model, rows, weight, client)
     return _outcome(model)
 
@@ -174,7 +181,7 @@ def sample(arguments: argparse.Namespace) -> int:
     random_state.shuffle(rows)
     names = getattr(model, "feature_names_in_", None)
     blocks = (rows[start : start + WRITTEN_ROWS] for start in range(0, len(rows), WRITTEN_ROWS))
-    sinks.write(arguments.output, blocks, names)
+    write(arguments.output, blocks, names)
     return 0
 
 
@@ -210,6 +217,8 @@ def check_output(
     output: Path, check_ending: Callable[[Path], object], *inputs: str | int | Path | None
 ) -> None:
     """Raise what writing would raise, before the work."""
+    if output == STREAM and check_ending is sinks.check_ending:
+        return
     check_ending(output)
     atomic.check_target(output)
     for path in map(str, filter(None, inputs)):
@@ -261,10 +270,39 @@ def load_mixture(path: Path, purpose: str) -> GaussianMixture:
 
 
 def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> sources.Scan:
-    """Return the chosen columns of the file."""
+    """Return the chosen columns of the file, or of the text that comes from standard input."""
     weights = getattr(arguments, "weights", None)
+    path = arguments.file
+    if path == STREAM:
+        path = arguments.file = _spooled(arguments)
     chosen = arguments.columns if columns is None else columns
-    return sources.scan(arguments.file, chosen, weights)
+    return sources.scan(path, chosen, weights, **_text_format(arguments))
+
+
+def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the arguments say of a text file: nothing by default."""
+    given = {"delimiter": arguments.delimiter, "decimal": arguments.decimal}
+    return {name: value for name, value in given.items() if value not in (None, ".")}
+
+
+def _spooled(arguments: argparse.Namespace) -> Path:
+    """Return a file with what standard input has: a fit reads it many times.
+
+    The file is there as long as the arguments are.
+    """
+    arguments.folder = tempfile.TemporaryDirectory(prefix="gaussmix-")
+    path = Path(arguments.folder.name) / "stdin.csv"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
+
+
+def write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | None) -> None:
+    """Write answers to a file, or as text to standard output."""
+    if output == STREAM:
+        sinks.write_text(sys.stdout.buffer, blocks, names)
+    else:
+        sinks.write(output, blocks, names)
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def _add_predict(subparsers: Any) -> None:
     _add_file(parser)
     parser.add_argument("--proba", action="store_true", help="probabilities instead of components")
     _add_answers(parser)
-    _add_output(parser, f"predictions ({OUTPUTS})")
+    _add_output(parser, f"predictions ({OUTPUTS}), or - for text to stdout")
 
 
 def _add_score(subparsers: Any) -> None:
@@ -156,7 +156,7 @@ def _add_sample(subparsers: Any) -> None:
     add = parser.add_argument
     add("-n", "--rows", type=_integer(1), required=True, metavar="N", help="number of rows")
     _add_seed(parser, "repeats the same rows")
-    _add_output(parser, f"rows ({OUTPUTS})")
+    _add_output(parser, f"rows ({OUTPUTS}), or - for text to stdout")
 
 
 def _add_bench(subparsers: Any) -> None:
@@ -177,9 +177,12 @@ def _command(
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("file", type=_file, metavar="FILE", help=f"rows ({FILES})")
+    add("file", type=_file, metavar="FILE", help=f"rows ({FILES}), or - for text from stdin")
     names = "columns to read, by name or number from 0, such as a,b,c; all if not given"
     add("--columns", type=_columns, metavar="COLUMNS", help=names)
+    between = "what separates fields of a text file; found out if not given"
+    add("--delimiter", type=_delimiter, metavar="CHARACTER", help=between)
+    add("--decimal", choices=(".", ","), default=".", help="decimal mark of a text file")
 
 
 def _add_missing(parser: argparse.ArgumentParser, dropped: str) -> None:
@@ -276,6 +279,10 @@ def _columns(text: str) -> list[str | int]:
 
 def _column(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
+
+
+def _delimiter(text: str) -> str:
+    return {"tab": "\t", "\\t": "\t"}.get(text, text)
 
 
 def _structures(text: str) -> str | list[str]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gaussmix.io.blocks import Block
 from gaussmix.io.readers import Array, DataError
-from gaussmix.io.sources import Source, Table
+from gaussmix.io.sources import Scan, Source, Table
 from gaussmix.progress import Progress
 
 Answer = Callable[[Table], Array]
@@ -55,10 +55,11 @@ class Complete(Wrapped):
 
 
 class Watched(Wrapped):
-    """A source that tells how many rows were read."""
+    """Rows of a file, or some of them, that tell how many were read."""
 
-    def __init__(self, source: Source, tell: Progress) -> None:
+    def __init__(self, source: Scan, tell: Progress) -> None:
         super().__init__(source)
+        self.place = source.place
         self._tell = tell
 
     def blocks(self) -> Iterator[Block]:

@@ -16,10 +16,12 @@ import numpy as np
 
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import FloatArray, PathLike, Rows
+from gaussmix.conversion import place
 from gaussmix.data.base import ByRow, MakePass, Pass
 from gaussmix.data.partitions import (
     Parts,
     add_tree,
+    column_names,
     compute,
     dask_module,
     parts_of,
@@ -105,6 +107,7 @@ class DaskData:
         self._allow_nan = allow_nan
         self._client = client
         self._collection = rows_collection(X)
+        self._names = column_names(X)
         self._rows = parts_of(self._collection)
         self._weighted = sample_weight is not None
         self._weights = weight_parts(sample_weight, self._collection, len(self._rows.keys))
@@ -114,7 +117,10 @@ class DaskData:
     def _filled(self) -> "Filled":
         """What the first look at all partitions finds; it checks all values."""
         summary: Summary = self._sum(
-            _summary, range(len(self._rows.keys)), self._rows, self._weights
+            partial(_summary, self._names),
+            range(len(self._rows.keys)),
+            self._rows,
+            self._weights,
         )
         if sum(summary.counts) == 0:
             raise ValueError("X must have at least one row, but all its partitions are empty")
@@ -208,6 +214,7 @@ class DaskData:
             dask_module().delayed(function, traverse=False),
             like[:0],
             self._allow_nan,
+            self._names,
             drop_axis=1 if like.ndim == 1 else None,
             chunks=chunks,
             meta=like[:0],
@@ -250,13 +257,13 @@ class DaskData:
         return compute(self._sources | graph, key, self._client)
 
 
-def _summary(number: int, block: object, weight: object) -> Summary:
+def _summary(names: Sequence[str] | None, number: int, block: object, weight: object) -> Summary:
     """Check a partition."""
     name = f"X of partition {number}"
     array = check_numbers(block, name)
     if array.ndim == 2 and len(array) == 0:
         return Summary((0,), 0.0, array.shape[1], frozenset())
-    rows = check_rows(block, name=name)
+    rows = check_rows(block, name=name, place=partial(place, names=names))
     weights = _weight(weight, len(rows), number)
     total = float(len(rows)) if weights is None else float(weights.sum())
     return Summary((len(rows),), total, rows.shape[1], frozenset({rows.dtype}))
@@ -307,6 +314,20 @@ def _reservoir(most: int, seed: int, _n_threads: int | None) -> Reservoir:
     return Reservoir(most, seed)
 
 
-def _block_by_row(block: Rows, function: ByRow, empty: Rows, allow_nan: bool) -> Any:
-    # One thread, as in `_go_over`.
-    return function(check_rows(block, allow_nan=allow_nan), 1) if len(block) else empty
+def _block_by_row(
+    block: Rows,
+    function: ByRow,
+    empty: Rows,
+    allow_nan: bool,
+    names: Sequence[str] | None,
+    block_id: tuple[int, ...],
+) -> Any:
+    if not len(block):
+        return empty
+    rows = check_rows(
+        block,
+        name=f"X of partition {block_id[0]}",
+        allow_nan=allow_nan,
+        place=partial(place, names=names),
+    )
+    return function(rows, 1)  # one thread, as in `_go_over`

@@ -62,6 +62,12 @@ def _is_frame(X: Any) -> bool:
     return hasattr(type(X), "to_dask_array")
 
 
+def column_names(X: Any) -> list[str] | None:
+    """Return the names of a dataframe's columns, if it has any and all are strings."""
+    names = list(X.columns) if _is_frame(X) and X.ndim == 2 else []
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
 def _numbers(X: Any) -> Any:
     """Return a dataframe whose columns all are of NumPy's float32 or float64.
 

@@ -29,6 +29,8 @@ FORMAT_VERSION = 1
 WAY_OUT = "delete the file or choose another path"
 WAY_ROUND = "choose another path, or delete the file if it is no other than a checkpoint"
 PARTS = ("weights", "means", "covariances", "factors")
+FARTHEST = {"float32": 1e18, "float64": 1e150}
+"""What no mean of rows of a dtype exceeds, nor a coordinate: sums of squares would overflow."""
 MERSENNE_WORDS, PHILOX_WORDS = 624, 4  # in the buffers of NumPy's generators
 
 
@@ -180,6 +182,7 @@ class Checkpoint:
             (_whole(options, "n_components"), digest.shape[1]),
             _whole(options, "n_init"),
             _whole(options, "max_iter"),
+            FARTHEST[digest.dtype],
         )
 
     def _check_options(self, theirs: Mapping[str, Plain]) -> None:
@@ -235,6 +238,7 @@ class _Size(NamedTuple):
     """K, D."""
     n_init: int
     max_iter: int
+    farthest: float
 
     @property
     def spread(self) -> tuple[int, ...]:
@@ -444,9 +448,13 @@ def _unpack_rows(found: Archive, name: str, most: int, n_coordinates: int) -> Fl
     if n_coordinates == 0 or found.layout(name).shape == (0,):
         return found.floats(name, 0)
     rows = found.floats(name, range(1, most + 1), n_coordinates)
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{name} must be finite")
-    return rows
+    return _bounded(name, rows, FARTHEST["float64"])
+
+
+def _bounded(name: str, values: FloatArray, most: float) -> FloatArray:
+    if not (np.abs(values) <= most).all():
+        raise ValueError(f"{name} must be at most {most:g}, and finite")
+    return values
 
 
 def _parts(parameters: Parameters) -> tuple[FloatArray, ...]:
@@ -472,4 +480,5 @@ def _unpack_parameters(found: Archive, name: str, size: _Size) -> Parameters | N
     shapes = {weights: shape[:1], means: shape, covariances: spread, factors: spread}
     names = weights, means, covariances, factors
     arrays = found.all_floats(shapes)
+    _bounded(means, arrays[1], size.farthest)
     return check_stored(size.structure, arrays[0], arrays[1], arrays[2], arrays[3], names)

@@ -402,12 +402,20 @@ def _split(found: Any, n_targets: int, return_cov: bool, single: bool) -> Any:
     """
     mean, spread = found[:, :n_targets], found[:, n_targets:]
     if return_cov:
-        spread = spread.reshape(-1, n_targets, n_targets)
+        spread = _matrices(spread, n_targets)
     if single:
         mean, spread = mean[:, 0], spread[:, 0] if spread.shape[1] else spread
     if not found.shape[1] > n_targets:
         return mean
     return _contiguous(mean), _contiguous(spread)
+
+
+def _matrices(rows: Any, n: int) -> Any:
+    """Return rows of n * n numbers as matrices; Dask must not need to know how many there are."""
+    if isinstance(rows, np.ndarray):
+        return rows.reshape(-1, n, n)
+    chunks = rows.chunks[0], (n,), (n,)
+    return rows.map_blocks(_matrices, n, new_axis=2, chunks=chunks, dtype=rows.dtype)
 
 
 def _contiguous(values: Any) -> Any:

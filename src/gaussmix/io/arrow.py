@@ -101,10 +101,10 @@ class TableReader(ArrowReader):
 class DatasetReader(ArrowReader):
     """A dataset: many files, say."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, name: str = "pyarrow dataset") -> None:
         kind = getattr(getattr(dataset, "format", None), "default_extname", None)
         counted = dataset.count_rows() if kind == "parquet" else None  # others would be read for it
-        super().__init__("pyarrow dataset", dataset.schema, counted)
+        super().__init__(name, dataset.schema, counted)
         self._dataset = dataset
 
     def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
@@ -203,6 +203,26 @@ def reader(data: object) -> Reader | None:
         parquet.ParquetFile: ParquetFileReader,
     }
     return next((make(data) for kind, make in kinds.items() if isinstance(data, kind)), None)
+
+
+def partitioned(folder: Path, files: Sequence[Path]) -> Reader:
+    """Return a reader of the Parquet files of a folder whose folders say values of columns.
+
+    Such partitions are Hive's: ``year=2026/month=1/part.parquet``.
+    """
+    arrow = _pyarrow(str(folder))
+    from pyarrow import dataset
+
+    try:
+        found = dataset.dataset(
+            [str(file) for file in files],
+            format="parquet",
+            partitioning=dataset.partitioning(flavor="hive"),
+            partition_base_dir=str(folder),
+        )
+        return DatasetReader(found, str(folder))
+    except (arrow.ArrowException, OSError) as error:
+        raise DataError(f"{folder}: not a folder of Parquet files ({error})") from None
 
 
 def is_arrow(data: object) -> bool:

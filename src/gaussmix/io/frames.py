@@ -1,14 +1,24 @@
 """Rows in memory: arrays, and frames of pandas and polars, converted block by block."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from gaussmix._core.types import FloatArray
-from gaussmix.conversion import Frame, frame_of, precision
+from gaussmix.conversion import Frame, PolarsFrame, frame_of, precision
 from gaussmix.io.blocks import Block
-from gaussmix.io.readers import Array, Choice, Reader, block_rows, join, take
+from gaussmix.io.readers import (
+    Array,
+    Choice,
+    DataError,
+    Reader,
+    block_rows,
+    join,
+    located,
+    take,
+)
 
 
 class ArrayReader(Reader):
@@ -64,5 +74,57 @@ class FrameReader(Reader):
 
 def reader(data: Any) -> Reader | None:
     """Return a reader of a data frame; None for anything else."""
+    if is_lazy(data):
+        return LazyReader(data)
     frame = frame_of(data)
     return None if frame is None else FrameReader(frame)
+
+
+class LazyReader(Reader):
+    """A lazy frame of polars, whose query is run for every reading, in batches."""
+
+    n_samples = None
+
+    def __init__(self, frame: Any) -> None:
+        self.name = "polars lazy frame"
+        self._frame = frame
+        self._errors = (sys.modules["polars"].exceptions.PolarsError,)
+        try:
+            self._empty = FrameReader(PolarsFrame(frame.head(0).collect()))
+        except self._errors as error:
+            raise DataError(f"{self.name}: {error}") from error
+        self._empty.name = self.name
+        self.columns, self.n_columns = self._empty.columns, self._empty.n_columns
+
+    def dtype(self, column: int) -> np.dtype[np.floating]:
+        """Return float32 for a column that has it, float64 for other numbers."""
+        return self._empty.dtype(column)
+
+    def read(self, choice: Choice) -> Iterator[Block]:
+        """Run the query for the chosen columns, and convert them."""
+        return located(self.name, self._read(choice), self._errors)
+
+    def _read(self, choice: Choice) -> Iterator[Block]:
+        assert self.columns is not None
+        query = self._frame.select([self.columns[column] for column in choice.columns])
+        n_rows = block_rows(len(choice.columns), choice.dtype.itemsize)
+        n_features = len(choice.features)
+        weight = None if choice.weight is None else n_features
+        for batch in _batches(query, n_rows):
+            reader = FrameReader(PolarsFrame(batch))
+            reader.name = self.name
+            yield from reader.read(Choice(tuple(range(n_features)), weight, choice.dtype))
+
+
+def _batches(query: Any, n_rows: int) -> Iterable[Any]:
+    """Return the result of a query in frames; before polars had batches, in one."""
+    if hasattr(query, "collect_batches"):
+        batches: Iterable[Any] = query.collect_batches(chunk_size=n_rows, maintain_order=True)
+        return batches
+    return [query.collect()]
+
+
+def is_lazy(data: object) -> bool:
+    """Whether something is a lazy frame of polars."""
+    kind = type(data)
+    return kind.__module__.partition(".")[0] == "polars" and kind.__name__ == "LazyFrame"

@@ -56,6 +56,12 @@ def write(path: PathLike, blocks: Iterable[Array], names: Sequence[str] | None =
             _write_text(file, parts, names, delimiter_of(path))
 
 
+def write_text(file: BinaryIO, blocks: Iterable[Array], names: Sequence[str] | None = None) -> None:
+    """Write the rows of many blocks to an open file, such as standard output, as `.csv` has them."""
+    _, parts = _alike(Path("-"), blocks, names)
+    _write_text(file, parts, names, ",")
+
+
 def check_ending(path: Path) -> str:
     """Return a path's ending in lower case; DataError unless it is one that can be written."""
     ending = path.suffix.lower()

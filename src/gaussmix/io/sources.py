@@ -169,6 +169,11 @@ class SourceReader(Reader):
         self.n_samples = source.n_samples
         self._source = source
 
+    def place(self, row: int, column: int) -> str:
+        """Return what errors call the place of a value, if the source has its own word for it."""
+        own = getattr(self._source, "place", None)
+        return super().place(row, column) if own is None else str(own(row, column))
+
     def dtype(self, _column: int) -> np.dtype[np.floating]:
         """Return the precision, that of all columns."""
         return self._source.dtype
@@ -260,7 +265,8 @@ def scan(
           .parquet files, which are read in the order of their names. A text file may be compressed
           (.csv.gz, .bz2, .xz, .zst); folders in it may say values of columns, as Hive has them
           (year=2026).
-        - An array, a memory-mapped one too, or a data frame of pandas or polars.
+        - An array, a memory-mapped one too, or a data frame of pandas or polars, lazy ones of
+          polars too.
         - A list of arrays (n, D), frames or paths, whose rows follow each other.
         - A function without arguments that returns an iterator of arrays or frames, or of pairs
           (array, weights); it is called anew for every reading, and once by `scan`. Arrays are
@@ -326,6 +332,7 @@ def streams(data: object) -> bool:
         isinstance(data, str | os.PathLike | Source)
         or _once(data)
         or arrow.is_arrow(data)
+        or frames.is_lazy(data)
         or _is_list_of_tables(data)
         or (callable(data) and not hasattr(data, "__array__"))
     )
@@ -365,10 +372,7 @@ def _reader(data: object, name: str, text: TextFormat = TextFormat()) -> Reader:
 def _path_reader(path: Path, text: TextFormat = TextFormat()) -> Reader:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        found = sorted(path.glob("*.parquet"))
-        if not found:
-            raise DataError(f"{path}: a folder without .parquet files; there is nothing to read")
-        return _chain(str(path), found)
+        return _folder_reader(path)
     ending = ending_of(path)
     if ending not in FILE_READERS:
         raise DataError(
@@ -377,6 +381,21 @@ def _path_reader(path: Path, text: TextFormat = TextFormat()) -> Reader:
     if not stat.S_ISREG(mode):
         raise DataError(f"{path}: a file is wanted, not a pipe or a device, to read it again")
     return TextReader(path, text) if ending in TEXT_ENDINGS else FILE_READERS[ending](path)
+
+
+def _folder_reader(folder: Path) -> Reader:
+    beside, below = sorted(folder.glob("*.parquet")), sorted(folder.rglob("*/*.parquet"))
+    below = [file for file in below if not _is_hidden(file.relative_to(folder))]
+    if below:
+        return arrow.partitioned(folder, [*beside, *below])
+    if not beside:
+        raise DataError(f"{folder}: a folder without .parquet files; there is nothing to read")
+    return _chain(str(folder), beside)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder on the way to it, is none of a table's: see Hive and Spark."""
+    return any(part.startswith(("_", ".")) for part in path.parts)
 
 
 def _chain(name: str, parts: Sequence[object], text: TextFormat = TextFormat()) -> Chain:
@@ -449,7 +468,12 @@ def _is_table(item: object) -> bool:
     if isinstance(item, tuple):  # rows and weights; tuples of numbers are rows of an array-like
         return len(item) == 2 and _is_table(item[0])
     two_dimensional = len(getattr(item, "shape", ())) == 2
-    return two_dimensional or isinstance(item, str | os.PathLike) or arrow.is_arrow(item)
+    return (
+        two_dimensional
+        or isinstance(item, str | os.PathLike)
+        or arrow.is_arrow(item)
+        or frames.is_lazy(item)
+    )
 
 
 def _table(data: object, name: str) -> Array:

@@ -138,8 +138,7 @@ class TextReader(Reader):
     def _numbers(self, rows: list[str], wanted: Sequence[int]) -> FloatArray | None:
         """Return the wanted columns; None if one holds something that is no number."""
         if self._decimal != ".":  # a point is then no part of a number
-            swapped = str.maketrans({self._decimal: ".", ".": self._decimal})
-            rows = [row.translate(swapped) for row in rows]
+            rows = [row.translate(_swapped(self._decimal)) for row in rows]
         found = self._loaded(rows, wanted)
         if found is None and self._missing:
             found = self._loaded([self._marks.sub("nan", row) for row in rows], wanted)
@@ -274,7 +273,7 @@ def check_format(delimiter: object, decimal: object, missing: object) -> TextFor
         isinstance(mark, str) for mark in marks
     ):
         raise ParameterError(f"missing must be strings, got {missing!r}")
-    return TextFormat(delimiter, str(decimal), tuple(marks))  # type: ignore[arg-type]
+    return TextFormat(delimiter, str(decimal), tuple(marks))
 
 
 def ending_of(path: Path) -> str:
@@ -292,7 +291,7 @@ def delimiter_of(path: Path) -> str:
 def number(field: str, decimal: str = ".") -> float | None:
     """Return the number that a field holds."""
     if decimal != ".":
-        field = field.translate(str.maketrans({decimal: ".", ".": decimal}))
+        field = field.translate(_swapped(decimal))
     try:
         return None if "_" in field else float(field)  # Python alone reads 1_000 as a number
     except ValueError:
@@ -351,6 +350,11 @@ def ends_inside(line: str, inside: bool, delimiter: str) -> bool:
         line = "x" + line[closed.end() :]  # what follows is no start of a field
     left = re.sub(rf'(^|{d})"(?:[^"]|"")*+"', r"\1", line)
     return re.search(rf'(?:^|{d})"', left) is not None
+
+
+def _swapped(decimal: str) -> dict[int, int]:
+    """Return what makes a point of a decimal mark, and the mark, no part of a number, of points."""
+    return {ord(decimal): ord("."), ord("."): ord(decimal)}
 
 
 def _in_numbers(character: str) -> bool:
