@@ -69,12 +69,15 @@ class TextFormat(NamedTuple):
     missing: tuple[str, ...] = MISSING
 
 
+PLAIN = TextFormat()
+
+
 class TextReader(Reader):
     """Rows of a text file, which may start with a header: a first row with no number in it."""
 
     n_samples = None
 
-    def __init__(self, path: Path, text: TextFormat = TextFormat(), name: str = "") -> None:
+    def __init__(self, path: Path, text: TextFormat = PLAIN, name: str = "") -> None:
         self.name = name or str(path)
         self._path = path
         self._decimal = text.decimal
