@@ -263,7 +263,7 @@ def test_too_few_rows_and_other_features() -> None:
 
 def test_what_needs_rows_in_memory_says_so() -> None:
     with pytest.raises(
-        ParameterError, match="X must be rows in memory for select, .* got function"
+        ParameterError, match=r"X must be rows in memory for select, .* got function"
     ):
         select(function(X), 2)
     with pytest.raises(ParameterError, match="init may be a function only where X is an array"):
