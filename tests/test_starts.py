@@ -228,10 +228,8 @@ def test_many_features_are_standardised_for_variances(structure: Structure) -> N
     assert np.array_equal(scaled_rows(few, structure_of(structure)), scaled_rows(few))
 
 
-@groups
+@pytest.mark.parametrize("method", methods.GROUPINGS)
 def test_one_component_needs_no_scaling(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if method == "emem":
-        pytest.skip("it scales no rows")
     X = np.random.default_rng(0).normal(size=(50, 3))
     monkeypatch.delattr(methods, "scaled_rows")
     found = start(X, n_components=1, method=method)
