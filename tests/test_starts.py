@@ -228,10 +228,18 @@ def test_many_features_are_standardised_for_variances(structure: Structure) -> N
     assert np.array_equal(scaled_rows(few, structure_of(structure)), scaled_rows(few))
 
 
-@groups
+@pytest.mark.parametrize("structure", ["full", "diag"])
+@pytest.mark.parametrize("n_samples", [20, 60])
+def test_where_moments_overflow_no_start_fails_before_the_m_step(
+    structure: Structure, n_samples: int
+) -> None:
+    X = 1e300 * np.random.default_rng(0).normal(size=(n_samples, MOST_ROTATED + 1))
+    with pytest.raises(ValueError, match="the second moments of X overflow"):
+        start(X, structure=structure)
+
+
+@pytest.mark.parametrize("method", methods.GROUPINGS)
 def test_one_component_needs_no_scaling(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if method == "emem":
-        pytest.skip("it scales no rows")
     X = np.random.default_rng(0).normal(size=(50, 3))
     monkeypatch.delattr(methods, "scaled_rows")
     found = start(X, n_components=1, method=method)

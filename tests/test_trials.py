@@ -124,9 +124,9 @@ def test_every_structure_is_judged(structure: Structure) -> None:
 def test_a_structure_is_judged_as_its_matrices_are(structure: Structure) -> None:
     rng = np.random.default_rng(0)
     shape = {"diag": (4, 3), "spherical": (4,), "tied": (3, 3)}[structure]
-    spread = (
-        np.diag([1.0, 1e-8, 1e3]) if structure == "tied" else 10.0 ** -rng.integers(0, 9, shape)
-    )
+    spread: FloatArray = np.diag([1.0, 1e-8, 1e3])
+    if structure != "tied":
+        spread = np.asarray(10.0 ** -rng.integers(0, 9, shape), np.float64)
     weights, means = np.array([0.4, 0.3, 0.2, 0.1]), np.zeros((4, 3))
     mixture = Parameters.from_covariances(structure, weights, means, spread)
     full = Parameters.from_covariances("full", weights, means, mixture.full_covariances())

@@ -23,7 +23,9 @@ def check_features(
         If one is neither, not among the features, or there twice.
     """
     chosen = _listed(features)
-    places = None if names is None else {each: i for i, each in enumerate(names)}
+    places: dict[str, int] | None = None
+    if names is not None:
+        places = {names[i]: i for i in reversed(range(len(names)))}  # of two, the first
     indices = [_index(name, feature, n_features, places) for feature in chosen]
     if not indices:
         raise ParameterError(f"{name} must have at least one feature, got {features!r}")
@@ -72,7 +74,9 @@ def _index(name: str, feature: object, n_features: int, places: Mapping[str, int
     if isinstance(feature, str):
         if places is not None and feature in places:
             return places[feature]
-        known = "the model has no feature names" if places is None else f"there are {[*places]}"
+        known = (
+            "the model has no feature names" if places is None else f"there are {[*places][::-1]}"
+        )
         raise ParameterError(f"{name} must name features of the model, got {feature!r}; {known}")
     if isinstance(feature, bool | np.bool_) or not isinstance(feature, numbers.Integral):
         raise ParameterError(f"{name} must be indices or names of features, got {feature!r}")

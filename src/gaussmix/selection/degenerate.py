@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from gaussmix._core.density import EPS, PIVOT_NOISE, RESOLUTION
+from gaussmix._core.density import PIVOT_NOISE, RESOLUTION
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
 from gaussmix.model.covariance import CovarianceStructure
@@ -17,10 +19,19 @@ from gaussmix.model.statistics import Statistics, StatisticsPass
 from gaussmix.model.structures import DIAG, FULL, Matrices
 
 SHOWN_FEATURES = 5  # that a sentence lists
-ROUNDING = 1000 * EPS
-"""A feature that is a combination of others differs from it by less than this part of its values,
-in float64. Groups that lie very far apart, in a line, leave larger differences."""
+SAMPLE_ROWS = 1024  # in which a combination is looked at
+ROUNDING = 1000
+"""A combination differs from its feature by less than this many times the values' rounding error.
+Groups that lie very far apart, in a line, leave larger differences."""
 NO_PART = 1e-6  # a standardised feature with a smaller coefficient has no part in a combination
+
+
+class _Spread(NamedTuple):
+    """How rows spread: covariance (D, D) or variances (D,), variances (D,), their noise (D,)."""
+
+    covariance: FloatArray
+    variances: FloatArray
+    noise: FloatArray
 
 
 @dataclass(frozen=True)
@@ -64,24 +75,30 @@ def find_degenerate(data: Data, matrices: bool, names: Sequence[str] | None) -> 
     names : sequence of str or None
         Of the features.
     """
-    head: FloatArray = data.head().astype(np.float64)
-    statistics = _moments(data, FULL if matrices else DIAG, np.median(head, axis=0))
+    sample = data.sample(1, np.random.RandomState(0), SAMPLE_ROWS).counted(1)
+    rows: FloatArray = sample.rows.astype(np.float64)
+    statistics = _moments(data, FULL if matrices else DIAG, np.median(rows, axis=0))
     try:
         _, collapsed = m_step(statistics, 0.0)
     except ValueError:  # moments overflow, which the fits will say
         return Degenerate()
     if not collapsed:
         return Degenerate()
-    covariance, noise = _with_noise(statistics)
-    variances = covariance.diagonal() if matrices else covariance
-    varying = np.flatnonzero(variances > noise)
-    constant = np.flatnonzero(variances <= noise).tolist()
+    spread = _spread(statistics)
+    varies = spread.variances > spread.noise
+    constant = np.flatnonzero(~varies).tolist()
     combined: list[str] = []
     if matrices:
-        rounding = ROUNDING * float(np.finfo(data.dtype).eps) / EPS
-        combined = list(_combinations(covariance, noise, varying.tolist(), head, rounding, names))
-    sentences = [] if not constant else [f"{_listed(constant, names)} constant"]
-    return Degenerate("".join(sentences), "; ".join(_shortened(combined)), not len(varying))
+        rounding = ROUNDING * float(np.finfo(data.dtype).eps)
+        combined = [
+            f"{_listed([feature], names)} a combination of {_named_parts(parts, names)}"
+            for feature, parts in _combinations(spread, np.flatnonzero(varies), rows, rounding)
+        ]
+    return Degenerate(
+        f"{_listed(constant, names)} constant" if constant else "",
+        "; ".join(_shortened(combined)),
+        not varies.any(),
+    )
 
 
 def _moments(data: Data, structure: CovarianceStructure, center: FloatArray) -> Statistics:
@@ -93,67 +110,62 @@ def _moments(data: Data, structure: CovarianceStructure, center: FloatArray) -> 
     return data.total(partial(StatisticsPass, one))
 
 
-def _with_noise(statistics: Statistics) -> tuple[FloatArray, FloatArray]:
-    """Return the covariance (D, D), or variances (D,), and what is rounding error in them (D,)."""
+def _spread(statistics: Statistics) -> _Spread:
+    """Return how the rows spread about their mean."""
     total = statistics.n_k[0]
     move = statistics.first[0] / total
-    second = statistics.second[0] / total
-    square = np.outer(move, move) if second.ndim == 2 else move**2
-    covariance = second - square
-    variances = np.maximum(covariance.diagonal() if second.ndim == 2 else covariance, 0.0)
     mean = statistics.shift[0] + move
+    second = statistics.about(mean[None]).second
+    covariance = second[0] / total
+    variances = np.maximum(statistics.structure.diagonals(second)[0] / total, 0.0)
     noise = PIVOT_NOISE * (variances + move**2) + RESOLUTION**2 * (mean**2 + variances)
-    return covariance, noise
+    return _Spread(covariance, variances, noise)
 
 
 def _combinations(
-    covariance: FloatArray,
-    noise: FloatArray,
-    varying: Sequence[int],
-    head: FloatArray,
-    rounding: float,
-    names: Sequence[str] | None,
-) -> Iterator[str]:
-    """Yield a sentence for every feature that is a combination of those before it.
+    spread: _Spread, features: NDArray[np.intp], rows: FloatArray, rounding: float
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield every feature that is a combination of those before it, and which these are.
 
     It is one if those before leave nothing of its variance, a pivot of Cholesky's that is rounding
-    error, and nothing of its values in the first rows. The second condition is for groups that lie
-    so far apart that the covariance of all rows does not see the spread within them.
+    error, and nothing of its values in some rows. The second condition is for groups that lie so
+    far apart that the covariance of all rows does not see the spread within them.
     """
-    kept: list[int] = []
-    factor = np.zeros((len(varying), len(varying)))  # lower, of the features that were kept
-    for feature in varying:
+    covariance, kept = spread.covariance, list[int]()
+    factor = np.zeros((len(features), len(features)))  # lower, of the features that were kept
+    for feature in features.tolist():
         n = len(kept)
         row = np.zeros(0)
         if n:
             row = solve_triangular(factor[:n, :n], covariance[kept, feature], lower=True)
         pivot = covariance[feature, feature] - row @ row
-        if pivot > noise[feature]:
+        if pivot > spread.noise[feature]:
             factor[n, :n], factor[n, n] = row, np.sqrt(pivot)
             kept.append(feature)
             continue
-        parts = _parts(head, feature, kept, rounding)
+        parts = _parts(rows, feature, kept, rounding)
         if parts is not None:
-            of = (
-                f" of {_joined(parts, names)}" if 0 < len(parts) <= SHOWN_FEATURES else " of others"
-            )
-            yield f"{_listed([feature], names)} a combination{of}"
+            yield feature, parts
 
 
 def _parts(
-    head: FloatArray, feature: int, others: Sequence[int], rounding: float
+    rows: FloatArray, feature: int, others: Sequence[int], rounding: float
 ) -> list[int] | None:
     """Return the features that one is a combination of, in these rows; None if it is none."""
-    deviations = head - head.mean(axis=0)
-    spread = deviations.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
+    deviations = rows - rows.mean(axis=0)
+    scale = deviations.std(axis=0)
+    scale[scale == 0] = 1.0
     columns, target = deviations[:, others] / scale[others], deviations[:, feature]
     coefficients = np.linalg.lstsq(columns, target, rcond=None)[0]
-    size = np.abs(head[:, feature]).max() + np.abs(coefficients).sum()
+    size = np.abs(rows[:, feature]).max() + np.abs(coefficients).sum()
     if np.abs(target - columns @ coefficients).max() > rounding * size:
         return None
-    share = np.abs(coefficients) > NO_PART * max(spread[feature], np.finfo(float).tiny)
-    return [other for other, has in zip(others, share.tolist(), strict=True) if has]
+    takes_part = np.abs(coefficients) > NO_PART * scale[feature]
+    return [other for other, has in zip(others, takes_part.tolist(), strict=True) if has]
+
+
+def _named_parts(parts: Sequence[int], names: Sequence[str] | None) -> str:
+    return _joined(parts, names) if 0 < len(parts) <= SHOWN_FEATURES else "others"
 
 
 def _listed(features: Sequence[int], names: Sequence[str] | None) -> str:

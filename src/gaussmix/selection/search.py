@@ -62,9 +62,9 @@ GIVEN_STARTS = ("weights_init", "means_init", "precisions_init", "warm_start")
 START, QUICK_START = "emem", "kmeans"
 START_FLOPS = 2e6
 """The starts of small fits, whose passes take no more than START_FLOPS, and those of larger ones.
-With them every fit but those of a few seeds ends at the best optimum known of Old Faithful, which
-K-means starts never find with three full components. They take two to five times as long, which is
-0.2 s for such a fit. On larger data they gain less, and take seconds."""
+For three full components of Old Faithful six of eight seeds end at the best optimum known, which
+K-means starts never find. Fits take two to five times as long: 0.25 s for these. On larger data
+they gain less, and take seconds."""
 
 POOLED_FLOPS = (2e6, 1e8)
 """Mixtures whose passes take this much are fitted side by side, one on each thread: on 2 cores in

@@ -135,8 +135,9 @@ def within_groups(
 
 
 def _only_variances(metric: Parameters) -> bool:
-    """Whether a metric has no matrix. A variance alone counts as one, so that all structures of one
-    feature, which are the same model, begin at the same places.
+    """Whether a metric has variances alone.
+
+    One variance is a matrix: all structures of one feature are the same model, and begin alike.
     """
     return isinstance(metric.structure, Variances) and metric.n_features > 1
 

@@ -276,6 +276,8 @@ def scaled_rows(sample: Sample, structure: CovarianceStructure = FULL) -> FloatA
     only_variances = isinstance(structure, Variances) and n_features > MOST_ROTATED
     if only_variances or n_rows < n_features:
         scaled *= _inverse_spread(np.einsum("nd,nd->d", weighted, scaled) / total, mean)
+        if not np.isfinite(scaled).all():
+            return np.zeros(sample.rows.shape)  # moments overflow, which the M-step will say
         return scaled if only_variances else _by_products_of_rows(scaled, weight / total)
     covariance = weighted.T @ scaled / total
     scale = _inverse_spread(covariance.diagonal(), mean)
@@ -304,8 +306,6 @@ def _by_products_of_rows(standard: FloatArray, weight: FloatArray) -> FloatArray
     """
     weighted = np.sqrt(weight)[:, None] * standard
     products = weighted @ weighted.T
-    if not np.isfinite(products).all():
-        return np.zeros(standard.shape)
     variances, vectors, failed = dsyevd(products)
     if failed:
         return standard
