@@ -384,7 +384,7 @@ def test_a_later_block_that_does_not_fit(blocks: Sequence[Any], message: str) ->
         ({"a": 1}, "must be a table of numbers, got dict"),
     ],
 )
-def test_what_cannot_be_read_again(data: object, message: str) -> None:
+def test_what_cannot_be_read_again(data: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         scan(data)
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.types import RowsLike
 from gaussmix.errors import ParameterError
 from gaussmix.io import arrow, frames
 from gaussmix.io.atomic import shown_ending
@@ -185,7 +186,7 @@ class Chain(Reader):
 
 
 def scan(
-    data: object,
+    data: RowsLike,
     columns: Sequence[str | int] | str | int | None = None,
     weights: object = None,
 ) -> "Scan":

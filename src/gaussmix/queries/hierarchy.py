@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix._core.types import FloatArray, Labels, Rows, RowsLike
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import pass_flops
@@ -106,7 +106,7 @@ class Hierarchy:
         _, first, number = np.unique(cluster, return_index=True, return_inverse=True)
         return first.argsort().argsort()[number].astype(np.int32)
 
-    def predict_proba(self, X: object, n_clusters: int | None = None) -> Rows:
+    def predict_proba(self, X: RowsLike, n_clusters: int | None = None) -> Rows:
         """Return the probability that each row belongs to each cluster of a level.
 
         Parameters
@@ -130,7 +130,7 @@ class Hierarchy:
         self._each_block(rows, members, write)
         return proba
 
-    def predict(self, X: object, n_clusters: int | None = None) -> Labels:
+    def predict(self, X: RowsLike, n_clusters: int | None = None) -> Labels:
         """Return the most probable cluster of each row at a level.
 
         Parameters
