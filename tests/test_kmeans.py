@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from gaussmix._core.density import nearest_density
+from gaussmix._core.types import CentersMethod
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import START_ROWS, Sample, subsample
 from gaussmix.errors import ConvergenceWarning, NotFittedError, ParameterError
@@ -186,7 +187,7 @@ def test_more_clusters_than_distinct_rows() -> None:
 
 @pytest.mark.parametrize("init", ["k-means++", "random"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_same_bits_for_any_number_of_threads(init: str, weighted: bool) -> None:
+def test_the_same_bits_for_any_number_of_threads(init: CentersMethod, weighted: bool) -> None:
     X = groups(3 * START_ROWS, 3, 12)
     weight = np.random.default_rng(1).uniform(0, 3, size=len(X)) if weighted else None
     fits = [
@@ -368,7 +369,7 @@ def test_a_spread_just_below_the_limit_costs_nothing(isa: str, dtype: Any, scale
 
 @pytest.mark.parametrize("kind", [np.int8, np.uint8])
 @pytest.mark.parametrize("init", ["k-means++", "random"])
-def test_small_integer_types_do_not_overflow(kind: Any, init: str) -> None:
+def test_small_integer_types_do_not_overflow(kind: Any, init: CentersMethod) -> None:
     X = groups(300, 2, 3)
     plain = KMeans(3, init=init, n_init=2, max_iter=127, random_state=0).fit(X)
     small = KMeans(kind(3), init=init, n_init=kind(2), max_iter=kind(127), random_state=0)

@@ -397,7 +397,7 @@ def test_blocks_of_two_precisions() -> None:
         ({"a": 1}, "must be a table of numbers, got dict"),
     ],
 )
-def test_what_cannot_be_read_again(data: object, message: str) -> None:
+def test_what_cannot_be_read_again(data: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         scan(data)
 

@@ -111,6 +111,8 @@ REFUSED = [
     "KMeans(2, n_init='best')",
     "KMeans(2, algorithm='em')",
     "gaussmix.select(X, criterion='loss')",
+    "gaussmix.scan(42)",
+    "mixture.hierarchy(X).predict(42)",
     "gaussmix.load('model.npz', int)",
 ]
 OF_AN_ARGUMENT = r"\[(arg-type|call-overload|list-item|type-var)\]$"
@@ -121,9 +123,8 @@ def messages(code: str, folder: Path) -> dict[int, str]:
     script = folder / "user.py"
     script.write_text(code, encoding="utf-8")
     source = Path(gaussmix.__file__).parents[1]
-    search = (
-        {"MYPYPATH": str(source)} if source.name == "src" else {}
-    )  # mypy finds what is installed
+    # an installed library is found without
+    search = {"MYPYPATH": str(source)} if source.name == "src" else {}
     options = ["--strict", "--no-error-summary", "--ignore-missing-imports", "--no-pretty"]
     result = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "--follow-imports=silent", script.name],

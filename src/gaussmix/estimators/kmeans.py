@@ -228,7 +228,7 @@ class KMeans(Transformer):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        X : array-like of shape (n_samples, n_features), or sparse, or what `scan` or Dask take
         out : path, optional
             Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
@@ -247,6 +247,7 @@ class KMeans(Transformer):
         """Return the distance of each row from each centre, (n_samples, n_clusters).
 
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
+        Distances of sparse rows are |x|^2 - 2 x'c + |c|^2 under the root, as in scikit-learn.
         """
         distances = self._each_row(partial(_distances, self._centers()), X)
         return self._wrapped(distances, X)

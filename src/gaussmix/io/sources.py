@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.types import RowsLike
 from gaussmix.conversion import place
 from gaussmix.errors import ParameterError
 from gaussmix.io import arrow, frames
@@ -249,7 +250,7 @@ class Chain(Reader):
 
 
 def scan(
-    data: object,
+    data: RowsLike,
     columns: Sequence[str | int] | str | int | None = None,
     weights: object = None,
     *,

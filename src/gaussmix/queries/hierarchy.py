@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows
+from gaussmix._core.types import FloatArray, Labels, PathLike, RowsLike
 from gaussmix.data.base import ByRow, Data
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
@@ -110,7 +110,7 @@ class Hierarchy:
         return first.argsort().argsort()[number].astype(np.int32)
 
     def predict_proba(
-        self, X: object, n_clusters: int | None = None, *, out: PathLike | None = None
+        self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike | None = None
     ) -> Any:
         """Return the probability that each row belongs to each cluster of a level.
 
@@ -133,7 +133,7 @@ class Hierarchy:
         return self._each_row(partial(_shares, self._parameters, members), X, out, names)
 
     def predict(
-        self, X: object, n_clusters: int | None = None, *, out: PathLike | None = None
+        self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike | None = None
     ) -> Any:
         """Return the most probable cluster of each row at a level.
 

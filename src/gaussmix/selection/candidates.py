@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gaussmix._core.types import CovarianceType, PathLike, RowsLike
+from gaussmix._core.types import CovarianceType, PathLike, RowsLike, SelectionCriterion
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.validation import check_choice
 
@@ -75,7 +75,7 @@ class Selection:
 
     model: GaussianMixture | None
     table: tuple[Candidate, ...]
-    criterion: str
+    criterion: SelectionCriterion
 
     @property
     def best(self) -> Candidate:
@@ -125,7 +125,7 @@ class Selection:
         predict: Any = self.best_model.predict
         return predict(X, out=out)
 
-    def ranked(self, criterion: str | None = None) -> list[Candidate]:
+    def ranked(self, criterion: SelectionCriterion | None = None) -> list[Candidate]:
         """Return the candidates that did not fail, the best first.
 
         Parameters
@@ -150,7 +150,7 @@ class Selection:
         frame = pd.DataFrame(self.table, columns=Candidate._fields)
         return frame if self._has_cv() else frame.drop(columns="cv")
 
-    def plot(self, criterion: str | None = None, *, ax: Any = None) -> Any:
+    def plot(self, criterion: SelectionCriterion | None = None, *, ax: Any = None) -> Any:
         """Draw a criterion against the number of components, a line for every covariance type.
 
         Parameters
@@ -173,7 +173,7 @@ class Selection:
 
         return plotting.draw_curves(self.curves(criterion), ax)
 
-    def curves(self, criterion: str | None = None) -> Any:
+    def curves(self, criterion: SelectionCriterion | None = None) -> Any:
         """Return what `gaussmix.plotting` draws."""
         from gaussmix import plotting
 
@@ -204,10 +204,11 @@ class Selection:
                 f"{first.problem}. {WAYS_OUT}"
             )
 
-    def _criterion(self, criterion: str | None) -> str:
+    def _criterion(self, criterion: SelectionCriterion | None) -> SelectionCriterion:
         if criterion is None:
             return self.criterion
-        return check_choice("criterion", criterion, CRITERIA if self._has_cv() else CRITERIA[:-1])
+        check_choice("criterion", criterion, CRITERIA if self._has_cv() else CRITERIA[:-1])
+        return criterion
 
     def _has_cv(self) -> bool:
         return self.criterion == "cv"
