@@ -1,4 +1,4 @@
-"""The default start: a race of short EM runs that no rotation or scaling defeats."""
+"""The start 'auto': a race of short EM runs that no rotation or scaling defeats."""
 
 from typing import Any
 
@@ -19,6 +19,11 @@ from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, has_needle
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 2000, "accelerate": "squarem"}
 FITTED = ("weights_", "means_", "covariances_")
+
+
+def auto_mixture(k: int, **params: Any) -> GaussianMixture:
+    """Return a mixture that starts by 'auto', unless it is told otherwise."""
+    return GaussianMixture(k, **{"init_params": "auto", **params})
 
 
 def raced(
@@ -53,8 +58,8 @@ def mean_of_all(model: GaussianMixture) -> FloatArray:
 @pytest.mark.parametrize("seed", range(4))
 def test_long_parallel_groups_are_found(seed: int) -> None:
     X = stretched()
-    model = GaussianMixture(2, random_state=seed, **FINE).fit(X)
-    by_kmeans = GaussianMixture(2, random_state=seed, init_params="kmeans", **FINE).fit(X)
+    model = auto_mixture(2, random_state=seed, **FINE).fit(X)
+    by_kmeans = auto_mixture(2, random_state=seed, init_params="kmeans", **FINE).fit(X)
     assert model.lower_bound_ == pytest.approx(-45.2392, abs=1e-4)
     assert by_kmeans.lower_bound_ < model.lower_bound_ - 0.1
 
@@ -66,7 +71,7 @@ def test_the_best_known_optima_of_small_tables_are_found(name: str, seed: int) -
     datasets = pytest.importorskip("sklearn.datasets")
     X = np.ascontiguousarray(getattr(datasets, f"load_{name}")().data)
     structure, best = {"iris": ("full", -1.2012), "wine": ("tied", -17.8123)}[name]
-    model = GaussianMixture(3, covariance_type=structure, random_state=seed, **FINE).fit(X)
+    model = auto_mixture(3, covariance_type=structure, random_state=seed, **FINE).fit(X)
     if name == "iris":
         assert model.lower_bound_ == pytest.approx(best, abs=1e-4)
     else:
@@ -80,7 +85,7 @@ def test_twenty_groups_are_found_more_often_than_by_kmeans() -> None:
     X = np.ascontiguousarray(np.repeat(means, 200, axis=0) + rng.normal(size=(4000, 4)))
 
     def ends(method: str) -> list[float]:
-        fits = (GaussianMixture(20, init_params=method, random_state=s, **FINE) for s in range(5))
+        fits = (auto_mixture(20, init_params=method, random_state=s, **FINE) for s in range(5))
         return [fit.fit(X).lower_bound_ for fit in fits]
 
     by_auto, by_kmeans = ends("auto"), ends("kmeans")
@@ -105,7 +110,7 @@ def test_rotations_do_not_matter() -> None:
     X = stretched(n_features=4)
     turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
     ends = [
-        GaussianMixture(2, random_state=0, reg_covar=0.0, **FINE).fit(rows).lower_bound_
+        auto_mixture(2, random_state=0, reg_covar=0.0, **FINE).fit(rows).lower_bound_
         for rows in (X, np.ascontiguousarray(X @ turn))
     ]
     assert ends[0] == pytest.approx(ends[1], abs=1e-5)
@@ -115,9 +120,7 @@ def test_rotations_do_not_matter() -> None:
 def test_a_seed_repeats_on_any_number_of_threads(structure: Structure) -> None:
     X = np.random.default_rng(1).normal(size=(START_ROWS + 5, 3))
     one, two, other = (
-        GaussianMixture(6, covariance_type=structure, max_iter=0, random_state=s, n_threads=n).fit(
-            X
-        )
+        auto_mixture(6, covariance_type=structure, max_iter=0, random_state=s, n_threads=n).fit(X)
         for s, n in ((5, 1), (5, 2), (6, 1))
     )
     assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in FITTED)
@@ -129,7 +132,7 @@ def test_a_seed_repeats_on_any_number_of_threads(structure: Structure) -> None:
 def test_as_few_rows_as_components(structure: Structure, n_rows: int) -> None:
     X = np.random.default_rng(0).normal(size=(n_rows, 2))
     ends = [
-        GaussianMixture(
+        auto_mixture(
             5, covariance_type=structure, init_params=method, max_iter=0, random_state=0
         ).fit(X)
         for method in ("auto", "kmeans")
@@ -144,7 +147,7 @@ def test_constant_equal_and_repeated_features(structure: Structure) -> None:
     X = three_groups(300)
     table = np.column_stack([X, np.full(300, 0.1), X[:, 0], np.round(X[:, 1])])
     for rows in (table, np.repeat(table[:30], 10, axis=0), np.full((20, 2), 0.1)):
-        model = GaussianMixture(3, covariance_type=structure, max_iter=0, random_state=0).fit(rows)
+        model = auto_mixture(3, covariance_type=structure, max_iter=0, random_state=0).fit(rows)
         assert np.isfinite(model.means_).all()
         assert np.allclose(mean_of_all(model), rows.mean(axis=0), atol=0.05)
 
@@ -152,7 +155,7 @@ def test_constant_equal_and_repeated_features(structure: Structure) -> None:
 @each_structure
 def test_more_features_than_rows(structure: Structure) -> None:
     X = np.random.default_rng(0).normal(size=(20, 60))
-    model = GaussianMixture(2, covariance_type=structure, max_iter=0, random_state=0).fit(X)
+    model = auto_mixture(2, covariance_type=structure, max_iter=0, random_state=0).fit(X)
     assert np.isfinite(model.lower_bound_)
 
 
@@ -257,7 +260,7 @@ def test_every_kind_has_words() -> None:
 
 def test_verbose_says_which_candidate_won(capsys: pytest.CaptureFixture[str]) -> None:
     X = three_groups()
-    GaussianMixture(3, random_state=0, verbose=1).fit(X)
+    auto_mixture(3, random_state=0, verbose=1).fit(X)
     first = capsys.readouterr().out.splitlines()[0]
     found = raced(X, 3)
     assert found is not None
@@ -266,7 +269,7 @@ def test_verbose_says_which_candidate_won(capsys: pytest.CaptureFixture[str]) ->
 
 def test_streamed_rows_begin_where_rows_in_memory_do() -> None:
     X = three_groups(3000)
-    one = GaussianMixture(3, random_state=0).fit(X)
-    other = GaussianMixture(3, random_state=0).fit([X[:1000], X[1000:]])
+    one = auto_mixture(3, random_state=0).fit(X)
+    other = auto_mixture(3, random_state=0).fit([X[:1000], X[1000:]])
     for name in FITTED:
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
