@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Labels, PathLike, RowsLike
+from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, RowsLike
 from gaussmix.data.base import ByRow, Data
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters

@@ -41,7 +41,7 @@ def auto(
     n_threads: int | None,
     most_passes: float = np.inf,
 ) -> Found | None:
-    """Return the best of many short EM runs, as many as fit into a budget; None if all are spurious.
+    """Return the best of short EM runs, as many as a budget allows; None if all are spurious.
 
     The budget is a third of what scikit-learn's default fit to the sample would take (see
     `gaussmix.starts.budget`), guessed from the first runs. Work is counted, not measured, so that
@@ -92,7 +92,7 @@ def _open(race: Race, source: Iterator[Candidate], most: float) -> None:
 
 
 def _go_on(race: Race, source: Iterator[Candidate]) -> None:
-    """Follow the hopeful, and where there are none let new candidates in, until the work is done."""
+    """Follow runs that may win, or else let new candidates in, until the work is done."""
     following = source
     repairable = race.n_components >= MANY and not is_wide(*race.size[1:])
     while race.work.left > 0:

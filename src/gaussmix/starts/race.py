@@ -24,6 +24,7 @@ FIRST_ITERATIONS, FIRST_MICROSECONDS, MOST_FIRST = 6, 120, 20
 NEXT_ITERATIONS, NEXT_MICROSECONDS, MOST_NEXT = 6, 120, 40
 """Iterations at a time: more where one costs next to nothing, since each call does."""
 
+FEWEST = 4  # rows that a component needs, also if its covariance is that of all
 SETTLED = 5e-5  # a run that gains less in an iteration has nothing more to show
 HORIZON = 40
 """A run may come to gain this many times its last gain. 20, 40 and 100 found the best as often, 10
@@ -98,7 +99,7 @@ class Race:
     @property
     def fewest(self) -> int:
         """Rows that a component needs to be believed."""
-        return max(self.structure.fewest_rows(self.n_features), self.n_features + 1)
+        return max(self.structure.fewest_rows(self.n_features), FEWEST)
 
     def add(self, kind: str, start: Parameters) -> Run:
         """Let a start take part, and take it its first iterations."""

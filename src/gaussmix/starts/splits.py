@@ -1,7 +1,7 @@
 """Repairs of a mixture: two components become one, and a third becomes two (Ueda et al., 2000)."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ OWN_SHARE = 0.05  # rows that belong to a component less, beside the surest one,
 SHARED = 1e-4  # a row belongs to two components if it does to both by more
 SPLIT_ITERATIONS = 20
 TINY = 1e-300
+
+
+Indices: TypeAlias = NDArray[np.signedinteger[Any]]
 
 
 class _Own(NamedTuple):
@@ -120,7 +123,7 @@ def _entropy(one: FloatArray, other: FloatArray) -> float:
 
 
 def _gaussian_losses(
-    parameters: Parameters, n_k: FloatArray, one: FloatArray, other: FloatArray, part: FloatArray
+    parameters: Parameters, n_k: FloatArray, one: Indices, other: Indices, part: FloatArray
 ) -> FloatArray:
     """Return what the rows of two components lose in density under one of the same moments."""
     means, structure = parameters.means, parameters.structure
@@ -136,8 +139,9 @@ def _gaussian_losses(
         union = a * covariances[one] + b * covariances[other]
         union += a * b * apart[:, :, None] * apart[:, None, :]
         logs, joint = np.linalg.slogdet(covariances)[1], np.linalg.slogdet(union)[1]
-    loss: FloatArray = (n_k[one] + n_k[other]) * joint - n_k[one] * logs[one]
-    return 0.5 * (loss - n_k[other] * logs[other])
+    own = n_k * logs
+    loss: FloatArray = ((n_k[one] + n_k[other]) * joint - own[one] - own[other]) / 2
+    return loss
 
 
 def _splits(race: Race, parameters: Parameters, shares: FloatArray) -> list[Split]:
@@ -205,7 +209,7 @@ def _cut(values: FloatArray, weight: FloatArray) -> float:
 
 
 def _moved(parameters: Parameters, pair: tuple[int, int], split: Split) -> Parameters:
-    """Return a mixture in which i of a pair (i, j) holds both, and j and the split one its halves."""
+    """Let i of a pair (i, j) hold both; j and the split component become the halves."""
     structure, k, halves, (i, j) = parameters.structure, split.component, split.halves, pair
     weights, means = parameters.weights.copy(), parameters.means.copy()
     covariances = parameters.covariances.copy()

@@ -128,7 +128,9 @@ class Views:
             within = steps.T @ steps / (2 * len(steps)) + NEIGHBOUR_FLOOR * self.covariance
         factor = TIED.precision_factors(within)
         self.work.add(NEIGHBOUR_ROUNDS * (60 + m * m * 0.012 + m * n_near * d * 0.01))
-        return within * (np.einsum("ij,ij->", factor, self.covariance @ factor) / d)
+        size = float(np.einsum("ij,ij->", factor, self.covariance @ factor)) / d
+        scaled: FloatArray = within * size
+        return scaled
 
 
 def squared_lengths(rows: FloatArray) -> FloatArray:

@@ -1,0 +1,275 @@
+"""The start 'auto': a race of short EM runs that no rotation or scaling defeats."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gaussmix import GaussianMixture
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
+from gaussmix.data.subsample import START_ROWS, Sample
+from gaussmix.model.covariance import structure_of
+from gaussmix.model.parameters import Parameters
+from gaussmix.starts.auto import Found, auto
+from gaussmix.starts.budget import allowed, iterations_promised, pass_cost
+from gaussmix.starts.candidates import KINDS, WIDE_KINDS, described
+from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, has_needle
+
+each_structure = pytest.mark.parametrize("structure", STRUCTURES)
+FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 2000, "accelerate": "squarem"}
+FITTED = ("weights_", "means_", "covariances_")
+
+
+def auto_mixture(k: int, **params: Any) -> GaussianMixture:
+    """Return a mixture that starts by 'auto', unless it is told otherwise."""
+    return GaussianMixture(k, **{"init_params": "auto", **params})
+
+
+def raced(
+    X: Any, k: int, structure: Structure = "full", seed: int = 0, **changes: Any
+) -> Found | None:
+    settings: dict[str, Any] = {"reg_covar": 1e-6, "n_threads": 1, **changes}
+    sample = Sample(X, settings.pop("weight", None))
+    state = np.random.RandomState(seed)
+    return auto(sample, structure_of(structure), k, random_state=state, **settings)
+
+
+def stretched(k: int = 2, n_features: int = 10, seed: int = 33) -> FloatArray:
+    """Groups 6 apart along a direction, of unit width there and 30 in all others, rotated."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(500 * k, n_features)) * np.r_[1.0, np.full(n_features - 1, 30.0)]
+    rows[:, 0] += 6 * np.repeat(np.arange(k), 500)
+    turn, _ = np.linalg.qr(rng.normal(size=(n_features, n_features)))
+    return np.ascontiguousarray(rng.permutation(rows @ turn))
+
+
+def three_groups(n_rows: int = 600, dtype: type = np.float64) -> Any:
+    rng = np.random.default_rng(1)
+    means = np.array([[0.0, 0, 0], [7, 0, 0], [0, 7, 7]])
+    return (means[rng.integers(3, size=n_rows)] + rng.normal(size=(n_rows, 3))).astype(dtype)
+
+
+def mean_of_all(model: GaussianMixture) -> FloatArray:
+    mean: FloatArray = model.weights_ @ model.means_
+    return mean
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_long_parallel_groups_are_found(seed: int) -> None:
+    X = stretched()
+    model = auto_mixture(2, random_state=seed, **FINE).fit(X)
+    by_kmeans = auto_mixture(2, random_state=seed, init_params="kmeans", **FINE).fit(X)
+    assert model.lower_bound_ == pytest.approx(-45.2392, abs=1e-4)
+    assert by_kmeans.lower_bound_ < model.lower_bound_ - 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["iris", "wine"])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_known_optima_of_small_tables_are_found(name: str, seed: int) -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    X = np.ascontiguousarray(getattr(datasets, f"load_{name}")().data)
+    structure, best = {"iris": ("full", -1.2012), "wine": ("tied", -17.8123)}[name]
+    model = auto_mixture(3, covariance_type=structure, random_state=seed, **FINE).fit(X)
+    if name == "iris":
+        assert model.lower_bound_ == pytest.approx(best, abs=1e-4)
+    else:
+        assert model.lower_bound_ > -17.88  # K-means ends below -17.9
+
+
+@pytest.mark.slow
+def test_twenty_groups_are_found_more_often_than_by_kmeans() -> None:
+    rng = np.random.default_rng(5)
+    means = 4 * rng.normal(size=(20, 4))
+    X = np.ascontiguousarray(np.repeat(means, 200, axis=0) + rng.normal(size=(4000, 4)))
+
+    def ends(method: str) -> list[float]:
+        fits = (auto_mixture(20, init_params=method, random_state=s, **FINE) for s in range(5))
+        return [fit.fit(X).lower_bound_ for fit in fits]
+
+    by_auto, by_kmeans = ends("auto"), ends("kmeans")
+    best = max(by_auto + by_kmeans)
+    hits = [sum(end > best - 1e-4 for end in several) for several in (by_auto, by_kmeans)]
+    assert hits[0] >= max(hits[1], 4)
+
+
+@each_structure
+def test_units_do_not_matter(structure: Structure) -> None:
+    X = three_groups()
+    scale = 1e3 if structure == "spherical" else np.array([1e-3, 1.0, 1e4])
+    scaled = np.ascontiguousarray(X * scale)
+    one, other = (raced(rows, 3, structure, reg_covar=0.0) for rows in (X, scaled))
+    assert one is not None
+    assert other is not None
+    assert (one.kind, one.n_runs) == (other.kind, other.n_runs)
+    assert np.allclose(other.parameters.means / scale, one.parameters.means, rtol=1e-5, atol=1e-5)
+
+
+def test_rotations_do_not_matter() -> None:
+    X = stretched(n_features=4)
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
+    ends = [
+        auto_mixture(2, random_state=0, reg_covar=0.0, **FINE).fit(rows).lower_bound_
+        for rows in (X, np.ascontiguousarray(X @ turn))
+    ]
+    assert ends[0] == pytest.approx(ends[1], abs=1e-5)
+
+
+@each_structure
+def test_a_seed_repeats_on_any_number_of_threads(structure: Structure) -> None:
+    X = np.random.default_rng(1).normal(size=(START_ROWS + 5, 3))
+    one, two, other = (
+        auto_mixture(6, covariance_type=structure, max_iter=0, random_state=s, n_threads=n).fit(X)
+        for s, n in ((5, 1), (5, 2), (6, 1))
+    )
+    assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in FITTED)
+    assert not np.array_equal(one.means_, other.means_)
+
+
+@each_structure
+@pytest.mark.parametrize("n_rows", [5, 7])
+def test_as_few_rows_as_components(structure: Structure, n_rows: int) -> None:
+    X = np.random.default_rng(0).normal(size=(n_rows, 2))
+    ends = [
+        auto_mixture(
+            5, covariance_type=structure, init_params=method, max_iter=0, random_state=0
+        ).fit(X)
+        for method in ("auto", "kmeans")
+    ]
+    assert np.isfinite(ends[0].lower_bound_)
+    if raced(X, 5, structure) is None:
+        assert np.allclose(mean_of_all(ends[0]), X.mean(axis=0))
+
+
+@each_structure
+def test_constant_equal_and_repeated_features(structure: Structure) -> None:
+    X = three_groups(300)
+    table = np.column_stack([X, np.full(300, 0.1), X[:, 0], np.round(X[:, 1])])
+    for rows in (table, np.repeat(table[:30], 10, axis=0), np.full((20, 2), 0.1)):
+        model = auto_mixture(3, covariance_type=structure, max_iter=0, random_state=0).fit(rows)
+        assert np.isfinite(model.means_).all()
+        assert np.allclose(mean_of_all(model), rows.mean(axis=0), atol=0.05)
+
+
+@each_structure
+def test_more_features_than_rows(structure: Structure) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 60))
+    model = auto_mixture(2, covariance_type=structure, max_iter=0, random_state=0).fit(X)
+    assert np.isfinite(model.lower_bound_)
+
+
+def test_wide_rows_need_no_matrix_of_features() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 100)) + 3 * np.repeat([[0.0], [1.0]], 30, axis=0)
+    kinds = []
+    for seed in range(3):
+        found = raced(X, 2, "diag", seed)
+        assert found is not None
+        kinds.append(found.kind)
+        assert np.allclose(found.parameters.weights, 0.5)
+    assert set(kinds) <= set(WIDE_KINDS)
+
+
+def test_rows_of_weight_zero_are_not_there() -> None:
+    X = three_groups()
+    weight = np.ones(len(X))
+    weight[::3] = 0
+    X[::3] = 1e8
+    one, other = raced(X, 3, weight=weight), raced(X[weight > 0], 3, weight=weight[weight > 0])
+    assert one is not None
+    assert other is not None
+    assert np.array_equal(one.parameters.means, other.parameters.means)
+
+
+def test_weights_count() -> None:
+    X = three_groups()
+    weight = np.where(X[:, 0] > 3.5, 4.0, 1.0)
+    found = raced(X, 3, weight=weight)
+    assert found is not None
+    share = weight[X[:, 0] > 3.5].sum() / weight.sum()
+    assert found.parameters.weights.max() == pytest.approx(share, abs=0.01)
+
+
+@each_structure
+def test_float32_rows_lead_where_float64_rows_do(structure: Structure) -> None:
+    X = three_groups(dtype=np.float32)
+    one, other = raced(X, 3, structure), raced(X.astype(np.float64), 3, structure)
+    assert one is not None
+    assert other is not None
+    assert np.allclose(
+        np.sort(one.parameters.means, axis=0), np.sort(other.parameters.means, axis=0), atol=1e-2
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e100])
+def test_rows_of_any_size(scale: float) -> None:
+    found = raced(scale * three_groups(), 3, reg_covar=0.0)
+    assert found is not None
+    assert np.allclose(np.sort(found.parameters.weights), 1 / 3, atol=0.06)
+
+
+def test_rows_whose_squares_overflow_leave_the_start_to_kmeans() -> None:
+    assert raced(1e200 * three_groups(), 3) is None
+
+
+def mixture(width: float, weight: float) -> Parameters:
+    covariances = np.array([np.eye(2), np.diag([1.0, width])])
+    weights, means = np.array([1 - weight, weight]), np.zeros((2, 2))
+    return Parameters.from_covariances("full", weights, means, covariances)
+
+
+def test_a_thin_component_is_a_needle_if_few_rows_make_it() -> None:
+    few = FEW_ROWS_PER_FEATURE * 3 - 1
+    assert has_needle(mixture(1e-4, few / 1000), 1000)
+    assert not has_needle(mixture(1e-4, (few + 2) / 1000), 1000)
+    assert not has_needle(mixture(0.1, few / 1000), 1000)
+
+
+def test_a_needle_does_not_win() -> None:
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(400, 2))
+    X[:12, 1] = 0.5 + 1e-7 * rng.normal(size=12)  # twelve rows on a line
+    for seed in range(3):
+        found = raced(X, 3, seed=seed)
+        assert found is not None
+        assert not has_needle(found.parameters, len(X))
+
+
+def test_work_grows_with_all_that_takes_time() -> None:
+    full, diag = structure_of("full"), structure_of("diag")
+    assert pass_cost(1000, 4, 3, full) > pass_cost(1000, 4, 3, diag)
+    assert pass_cost(2000, 4, 3, full) > pass_cost(1000, 4, 3, full)
+    assert allowed(1000, 4, 3, full, 20) > allowed(1000, 4, 3, full, 5)
+
+
+@pytest.mark.parametrize(
+    ("gains", "wanted"),
+    [([0.5, 5e-4], 3), ([0.4, 0.2, 0.1, 0.05], 10), ([1.0, 1.0, 1.0, 1.0], 20), ([np.nan] * 4, 3)],
+)
+def test_iterations_that_a_run_promises(gains: list[float], wanted: float) -> None:
+    assert iterations_promised(np.array(gains)) == pytest.approx(wanted, abs=1)
+
+
+def test_every_kind_has_words() -> None:
+    words = {kind: described(kind) for kind in (*KINDS, *WIDE_KINDS, "repair")}
+    assert len(set(words.values())) == len(words)
+    assert words["far white"] == "random whitened rows, far apart"
+    assert words["t-high 1"] == "K-means in 1 invariant coordinate (t-high 1)"
+
+
+def test_verbose_says_which_candidate_won(capsys: pytest.CaptureFixture[str]) -> None:
+    X = three_groups()
+    auto_mixture(3, random_state=0, verbose=1).fit(X)
+    first = capsys.readouterr().out.splitlines()[0]
+    found = raced(X, 3)
+    assert found is not None
+    assert first == f"start: the best of {found.n_runs} short runs, from {described(found.kind)}"
+
+
+def test_streamed_rows_begin_where_rows_in_memory_do() -> None:
+    X = three_groups(3000)
+    one = auto_mixture(3, random_state=0).fit(X)
+    other = auto_mixture(3, random_state=0).fit([X[:1000], X[1000:]])
+    for name in FITTED:
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
