@@ -17,6 +17,7 @@ from sklearn.datasets import load_iris
 import gaussmix
 from gaussmix import CollapseWarning, GaussianMixture
 from gaussmix._core.types import FloatArray
+from gaussmix.cli.main import main
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.acceleration import strategy_of
@@ -683,3 +684,51 @@ def test_statistics_of_a_family_and_its_form_are_alike(X: FloatArray, name: str)
     one, other = collect(X, None, point), collect(X, None, general)
     assert np.array_equal(one.second, other.second)
     assert one.mean_log_likelihood == other.mean_log_likelihood
+
+
+@pytest.mark.parametrize("code", ["EII", "VEI", "EVE", "VEV"])
+def test_rows_on_dask(X: FloatArray, code: str) -> None:
+    da = pytest.importorskip("dask.array")
+    settings: dict[str, object] = {"means_init": [[0.0] * 3, [8.0] * 3, [-7.0] * 3], "tol": 1e-6}
+    there = fitted(da.from_array(X, chunks=(200, 3)), code, **settings)
+    here = fitted(X, code, **settings)
+    assert there.covariance_type == code
+    assert_allclose(there.covariances_, here.covariances_, rtol=1e-6, atol=1e-8)
+
+
+def test_the_command_takes_codes(
+    X: FloatArray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, model, best = (tmp_path / name for name in ("X.npy", "model.npz", "best.npz"))
+    np.save(rows, X)
+    options = [str(rows), "--seed", "0", "-k", "3"]
+    assert main(["fit", *options, "--covariance", "VEV", "-o", str(model)]) == 0
+    loaded = gaussmix.load(model)
+    assert isinstance(loaded, GaussianMixture)
+    assert loaded.covariance_type == "VEV"
+    types = ["--covariance-types", "all", "--n-init", "1"]
+    assert main(["select", *options, *types, "-o", str(best)]) == 0
+    assert "".join(f"{code:>14}  " for code in CODES).rstrip() in capsys.readouterr().out
+    chosen = gaussmix.load(best)
+    assert isinstance(chosen, GaussianMixture)
+    assert chosen.covariance_type == "VII"
+
+
+def test_a_name_and_its_code_are_fitted_once(X: FloatArray) -> None:
+    selection = gaussmix.select(X, 3, ["full", "VVV"], random_state=0, n_init=1)
+    one, other = selection.table
+    assert (one.covariance_type, other.covariance_type) == ("full", "VVV")
+    assert one.bic == other.bic
+    assert other.seconds == 0
+
+
+def test_many_curves_can_be_told_apart(X: FloatArray) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    axes = gaussmix.select(X, [2, 3], "all", random_state=0, n_init=1).plot()
+    styles = {
+        (line.get_color(), line.get_linestyle())
+        for line in axes.get_lines()
+        if line.get_label() in CODES
+    }
+    assert len(styles) == len(CODES)
+    pyplot.close(axes.figure)

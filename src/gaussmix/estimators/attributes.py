@@ -173,7 +173,7 @@ def _structure(model: Any) -> CovarianceStructure:
     structure: CovarianceStructure | None = getattr(model, "_fitted_structure", None)
     if structure is None:
         return structure_named(model.covariance_type)
-    if structure is not structure_named(model.covariance_type):
+    if not structure.goes_by(model.covariance_type):
         raise ValueError(
             f"covariance_type is {model.covariance_type!r}, but the present parameters are of "
             f"covariance_type={structure.name!r}: set it back, or fit anew without warm_start"

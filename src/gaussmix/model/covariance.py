@@ -73,6 +73,10 @@ class CovarianceStructure(ABC):
     def __reduce__(self) -> "tuple[Callable[[str], CovarianceStructure], tuple[str]]":
         return structure_named, (self.name,)
 
+    def goes_by(self, name: object) -> bool:
+        """Whether this is its name or a synonym of it."""
+        return isinstance(name, str) and SYNONYMS.get(name, name) == self.name
+
     # --- What a new structure says of itself ------------------------------------------------------
 
     @abstractmethod

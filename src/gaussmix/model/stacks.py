@@ -1,13 +1,9 @@
 """Linear algebra of stacks of matrices (K, D, D)."""
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix._core.types import FloatArray
-
-Flags: TypeAlias = NDArray[np.bool_]
+from gaussmix.model.covariance import Flags
 
 
 def diagonals(matrices: FloatArray) -> FloatArray:
@@ -81,4 +77,5 @@ def common_axes(matrices: FloatArray) -> FloatArray:
     sizes = diagonals(matrices).sum(axis=1)
     golden = (np.sqrt(5) - 1) / 2
     weights = 1 + (golden * np.arange(len(sizes))) % 1
-    return np.asarray(np.linalg.eigh(np.tensordot(weights / sizes, matrices, axes=1))[1])
+    summed = np.tensordot(weights, matrices / sizes[:, None, None], axes=1)
+    return np.asarray(np.linalg.eigh(summed)[1])
