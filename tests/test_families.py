@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 
 import gaussmix
 from gaussmix import CollapseWarning, GaussianMixture
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import CovarianceType, FloatArray
 from gaussmix.cli.main import main
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
@@ -56,7 +56,7 @@ each_code = pytest.mark.parametrize("code", CODES)
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=repr)
 
 
-def published(table: dict[int, str], n_components: int, code: str) -> float:
+def published(table: dict[int, str], n_components: int, code: CovarianceType) -> float:
     return float(table[n_components].split()[CODES.index(code)])
 
 
@@ -143,7 +143,7 @@ def test_rows_that_a_component_needs() -> None:
 
 
 @each_code
-def test_equal_models_have_one_representative(code: str) -> None:
+def test_equal_models_have_one_representative(code: CovarianceType) -> None:
     structure = structure_named(code)
     for size in ((1, 4), (5, 1), (1, 1)):
         stands = structure.representative(*size)
@@ -295,7 +295,7 @@ def test_members_are_their_own_nearest(family: CovarianceStructure) -> None:
 # --- Published fits, and the likelihood -----------------------------------------------------------
 
 
-def from_labels(X: FloatArray, labels: NDArray[np.int32], code: str, k: int) -> EMResult:
+def from_labels(X: FloatArray, labels: NDArray[np.int32], code: CovarianceType, k: int) -> EMResult:
     statistics = hard_statistics(Sample(X, None), labels, code, k)
     start, _ = m_step(statistics, 0.0)
     return em(start, MaximumLikelihood(InMemory(X, None)), tol=1e-12, max_iter=5000)
@@ -307,7 +307,7 @@ def assert_never_falls(bounds: list[float], rounding: float = 1e-12) -> None:
 
 @each_code
 @pytest.mark.parametrize("k", [2, 3])
-def test_iris(code: str, k: int) -> None:
+def test_iris(code: CovarianceType, k: int) -> None:
     X = np.ascontiguousarray(load_iris().data)
     labels = np.minimum(np.repeat(np.arange(3), 50), k - 1).astype(np.int32)
     result = from_labels(X, labels, code, k)
@@ -326,7 +326,7 @@ def test_iris(code: str, k: int) -> None:
 @pytest.mark.slow
 @each_code
 @pytest.mark.parametrize("k", [2, 3])
-def test_old_faithful(code: str, k: int) -> None:
+def test_old_faithful(code: CovarianceType, k: int) -> None:
     X = np.loadtxt(DATA / "old_faithful.csv", delimiter=",", skiprows=1)
     model = GaussianMixture(
         k,
@@ -480,13 +480,15 @@ def X() -> FloatArray:
     return np.concatenate([rng.normal(m, s, size=(n, 3)) for m, s, n in groups])
 
 
-def fitted(X: object, code: str, weight: object = None, **params: object) -> GaussianMixture:
+def fitted(
+    X: object, code: CovarianceType, weight: object = None, **params: object
+) -> GaussianMixture:
     settings: dict[str, object] = {"covariance_type": code, "random_state": 0, **params}
     return GaussianMixture(3, **settings).fit(X, sample_weight=weight)  # type: ignore[arg-type]
 
 
 @each_code
-def test_attributes_have_the_shapes_of_the_code(X: FloatArray, code: str) -> None:
+def test_attributes_have_the_shapes_of_the_code(X: FloatArray, code: CovarianceType) -> None:
     model = fitted(X, code)
     shapes = {"EII": (3,), "VII": (3,), "EEE": (3, 3)}
     expected = shapes.get(code, (3, 3) if code[2] == "I" else (3, 3, 3))
@@ -500,7 +502,7 @@ def test_attributes_have_the_shapes_of_the_code(X: FloatArray, code: str) -> Non
     ("code", "name"), [("VVV", "full"), ("EEE", "tied"), ("VVI", "diag"), ("VII", "spherical")]
 )
 def test_codes_of_the_forms_have_their_bits(
-    X: FloatArray, code: str, name: str, tmp_path: Path
+    X: FloatArray, code: CovarianceType, name: str, tmp_path: Path
 ) -> None:
     one, other = fitted(X, code), fitted(X, name)
     assert np.array_equal(one.covariances_, other.covariances_)
@@ -674,7 +676,7 @@ def test_one_component_and_one_feature(X: FloatArray, family: CovarianceStructur
 
 
 @pytest.mark.parametrize("name", ["EVE", "EII"])
-def test_statistics_of_a_family_and_its_form_are_alike(X: FloatArray, name: str) -> None:
+def test_statistics_of_a_family_and_its_form_are_alike(X: FloatArray, name: CovarianceType) -> None:
     family = structure_named(name)
     model = fitted(X, name)
     point = Parameters.from_covariances(family, model.weights_, model.means_, model.covariances_)
@@ -687,7 +689,7 @@ def test_statistics_of_a_family_and_its_form_are_alike(X: FloatArray, name: str)
 
 
 @pytest.mark.parametrize("code", ["EII", "VEI", "EVE", "VEV"])
-def test_rows_on_dask(X: FloatArray, code: str) -> None:
+def test_rows_on_dask(X: FloatArray, code: CovarianceType) -> None:
     da = pytest.importorskip("dask.array")
     settings: dict[str, object] = {"means_init": [[0.0] * 3, [8.0] * 3, [-7.0] * 3], "tol": 1e-6}
     there = fitted(da.from_array(X, chunks=(200, 3)), code, **settings)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import CovarianceType, FloatArray, InitMethod
 from gaussmix.starts.methods import METHOD_NAMES
 
 N_FEATURES = 30_000  # a matrix of them takes 7 GB
@@ -60,7 +60,7 @@ assert chosen.table[-1].problem or chosen.table[0].problem
 
 
 @pytest.mark.parametrize("structure", ["diag", "spherical"])
-def test_no_matrix_is_made(structure: str) -> None:
+def test_no_matrix_is_made(structure: CovarianceType) -> None:
     pytest.importorskip("resource")
     command = [sys.executable, "-c", SCRIPT, structure, str(N_FEATURES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -83,7 +83,7 @@ for structure in ("diag", "spherical"):
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
-def test_no_start_makes_a_matrix(method: str) -> None:
+def test_no_start_makes_a_matrix(method: InitMethod) -> None:
     pytest.importorskip("resource")
     command = [sys.executable, "-W", "ignore", "-c", STARTS, method, str(N_FEATURES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -92,7 +92,9 @@ def test_no_start_makes_a_matrix(method: str) -> None:
 
 @pytest.mark.parametrize("structure", ["diag", "spherical"])
 @pytest.mark.parametrize("method", ["kmeans", "hierarchical", "emem"])
-def test_groups_of_few_rows_of_many_features_are_found(structure: str, method: str) -> None:
+def test_groups_of_few_rows_of_many_features_are_found(
+    structure: CovarianceType, method: InitMethod
+) -> None:
     rng = np.random.default_rng(1)
     centers = 1.5 * rng.normal(size=(3, 2000))
     labels = np.arange(36) % 3

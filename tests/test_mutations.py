@@ -26,7 +26,7 @@ from gaussmix import (
     save,
     scan,
 )
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import Acceleration, CovarianceType, FloatArray
 from gaussmix.io.sinks import write
 from gaussmix.io.sources import read_all
 
@@ -137,7 +137,7 @@ def X() -> FloatArray:
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
-def test_mixtures(structure: str, X: FloatArray, tmp_path: Path) -> None:
+def test_mixtures(structure: CovarianceType, X: FloatArray, tmp_path: Path) -> None:
     path = tmp_path / f"{structure}.npz"
     save(GaussianMixture(3, covariance_type=structure, random_state=0).fit(X), path)
     n_refused = 0
@@ -180,7 +180,7 @@ def test_kmeans(X: FloatArray, tmp_path: Path) -> None:
 @pytest.mark.parametrize("accelerate", [None, "squarem", "anderson"])
 @pytest.mark.parametrize("generator", [False, True])
 def test_checkpoints(
-    accelerate: str | None, generator: bool, X: FloatArray, tmp_path: Path
+    accelerate: Acceleration | None, generator: bool, X: FloatArray, tmp_path: Path
 ) -> None:
     path = tmp_path / f"{accelerate}-{generator}.ckpt"
 

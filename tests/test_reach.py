@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from gaussmix import GaussianMixture, KMeans, scan
 from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix._core.types import FloatArray, InitMethod, Rows, Structure
 from gaussmix.model import reach
 
 FAR = [(np.float32, 1e18), (np.float32, 1e20), (np.float32, 9.97e36), (np.float64, 1e152)]
@@ -142,7 +142,7 @@ def test_rows_read_block_by_block(tmp_path: Any) -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("init_params", ["kmeans", "random", "random_from_data"])
 def test_a_fit_refuses_fill_values(
-    init_params: str, structure: Structure, dtype: Any, far: float
+    init_params: InitMethod, structure: Structure, dtype: Any, far: float
 ) -> None:
     X = np.random.default_rng(0).normal(size=(400, 3)).astype(dtype)
     X[::10] = far

@@ -12,7 +12,7 @@ import pytest
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix._core.density import STRUCTURES
-from gaussmix._core.types import FloatArray, SelectionCriterion, Structure
+from gaussmix._core.types import CovarianceType, FloatArray, SelectionCriterion, Structure
 from gaussmix.data.base import Data
 from gaussmix.estimators import fitting
 from gaussmix.estimators.attributes import parameters_of
@@ -308,7 +308,7 @@ def test_rows_without_weight_do_not_count(groups: FloatArray) -> None:
 
 def test_a_collapsed_fit_is_not_chosen(groups: FloatArray) -> None:
     X = np.concatenate([groups, np.full((15, 2), 50.0)])  # a group of equal rows
-    types = ("full", "tied")
+    types: tuple[CovarianceType, ...] = ("full", "tied")
     chosen = gaussmix.select(X, range(1, 6), types, init_params="kmeans", random_state=0)
     for count in (4, 5):
         assert row_of(chosen, count, "full").problem == search.COLLAPSED
