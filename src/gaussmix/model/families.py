@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import CovarianceType, FloatArray
 from gaussmix.model.covariance import STRUCTURES, SYNONYMS, CovarianceStructure, Flags
 from gaussmix.model.orientations import best_axes
 from gaussmix.model.stacks import common_axes, principal_axes, rotated, variances_along
@@ -210,7 +210,7 @@ FAMILIES: tuple[CovarianceStructure, ...] = (
     _FullFamily("EVV", _evv),
 )
 
-CODES = (
+CODES: tuple[CovarianceType, ...] = (
     *("EII", "VII", "EEI", "VEI", "EVI", "VVI"),
     *("EEE", "EVE", "VEE", "VVE", "EEV", "VEV", "EVV", "VVV"),
 )
