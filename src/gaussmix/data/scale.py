@@ -1,5 +1,7 @@
 """Rows so close to each other that their squared distances fall below the range of their dtype."""
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,10 +10,10 @@ from gaussmix.data.base import Data
 
 
 def smallest_spread(dtype: np.dtype[np.floating]) -> float:
-    """Return the distance below whose square sums of squares lose digits.
+    """Return the spread below which sums of squares lose digits.
 
-    Its square is the smallest normal number. Squares below that keep an absolute error, which is
-    what rounding makes in a sum of larger ones.
+    Its square is the smallest normal number. The error of a smaller square is at most eps of that
+    number, so it does not show in a sum that is larger.
     """
     return float(np.sqrt(np.finfo(dtype).tiny))
 
@@ -61,7 +63,7 @@ def _spreads(data: Data) -> FloatArray:
     return np.asarray(high - low)
 
 
-def _refuse(what: str, spread: float, dtype: np.dtype[np.floating]) -> None:
+def _refuse(what: str, spread: float, dtype: np.dtype[np.floating]) -> NoReturn:
     convert = ", or convert X to float64" if dtype == np.float32 else ""
     raise ValueError(
         f"{what} by no more than {spread:.3g}, whose square is too small for {dtype}: scale the "
