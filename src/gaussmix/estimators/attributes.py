@@ -23,8 +23,8 @@ SPREADS = ("covariances_", "precisions_cholesky_", "precisions_")
 """The attributes that say how far components spread, each of which follows from any other."""
 
 AGREEMENT = 1e-3
-"""By how much variances may differ, as a part of them, between attributes that a user sets. Rounding
-makes smaller differences, and a change that a user means makes larger ones."""
+"""By how much variances may differ, as a part of them, between attributes that a user sets.
+Rounding makes smaller differences, and a change that a user means makes larger ones."""
 
 
 def set_parameters(model: Any, parameters: Parameters) -> None:
