@@ -5,7 +5,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import Data
 
 
@@ -56,11 +56,33 @@ def _too_small(spreads: FloatArray, least: float) -> NDArray[np.bool_]:
 
 def _spreads(data: Data) -> FloatArray:
     """Return the largest minus the smallest value of every feature: (D,)."""
-    low = high = data.head()[0].astype(np.float64)
-    for block in data.blocks():
-        low = np.minimum(low, block.rows.min(axis=0))
-        high = np.maximum(high, block.rows.max(axis=0))
+    low, high = data.total(_RangePass).bounds
     return np.asarray(high - low)
+
+
+class _RangePass:
+    """Finds the smallest and the largest value of every feature: what + joins is the result."""
+
+    def __init__(self, _n_threads: int | None = None) -> None:
+        self.bounds: tuple[FloatArray | float, FloatArray | float] = np.inf, -np.inf  # (D,) each
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:  # noqa: ARG002, of any weight
+        """Look at the next rows."""
+        if len(rows):
+            self._extend(rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64))
+
+    def result(self) -> "_RangePass":
+        """Return this pass."""
+        return self
+
+    def __add__(self, other: "_RangePass") -> "_RangePass":
+        joined = _RangePass()
+        joined._extend(*self.bounds)
+        joined._extend(*other.bounds)
+        return joined
+
+    def _extend(self, low: FloatArray | float, high: FloatArray | float) -> None:
+        self.bounds = np.minimum(self.bounds[0], low), np.maximum(self.bounds[1], high)
 
 
 def _refuse(what: str, spread: float, dtype: np.dtype[np.floating]) -> NoReturn:
