@@ -108,6 +108,15 @@ def test_only_the_first_rows_are_close_to_each_other(blobs: Blobs) -> None:
     assert np.isfinite(model.lower_bound_)
 
 
+def test_rows_of_a_dask_collection_too_close_to_each_other(blobs: Blobs) -> None:
+    dask_array = pytest.importorskip("dask.array")
+    X = dask_array.from_array((1e-23 * blobs).astype(np.float32), chunks=(1024, 3))
+    with pytest.raises(ValueError, match="all features of X vary by no more than"):
+        KMeans(3, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="feature 0 of X varies by no more than"):
+        GaussianMixture(3, reg_covar=0, random_state=0).fit(X)
+
+
 # Rounding -------------------------------------------------------------------------------------
 
 

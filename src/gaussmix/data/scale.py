@@ -1,17 +1,19 @@
 """Rows so close to each other that their squared distances fall below the range of their dtype."""
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import Data
 
 
 def smallest_spread(dtype: np.dtype[np.floating]) -> float:
-    """Return the distance below whose square sums of squares lose digits.
+    """Return the spread below which sums of squares lose digits.
 
-    Its square is the smallest normal number. Squares below that keep an absolute error, which is
-    what rounding makes in a sum of larger ones.
+    Its square is the smallest normal number. The error of a smaller square is at most eps of that
+    number, so it does not show in a sum that is larger.
     """
     return float(np.sqrt(np.finfo(dtype).tiny))
 
@@ -54,14 +56,36 @@ def _too_small(spreads: FloatArray, least: float) -> NDArray[np.bool_]:
 
 def _spreads(data: Data) -> FloatArray:
     """Return the largest minus the smallest value of every feature: (D,)."""
-    low = high = data.head()[0].astype(np.float64)
-    for block in data.blocks():
-        low = np.minimum(low, block.rows.min(axis=0))
-        high = np.maximum(high, block.rows.max(axis=0))
+    low, high = data.total(_RangePass).bounds
     return np.asarray(high - low)
 
 
-def _refuse(what: str, spread: float, dtype: np.dtype[np.floating]) -> None:
+class _RangePass:
+    """Finds the smallest and the largest value of every feature: what + joins is the result."""
+
+    def __init__(self, _n_threads: int | None = None) -> None:
+        self.bounds: tuple[FloatArray | float, FloatArray | float] = np.inf, -np.inf  # (D,) each
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:  # noqa: ARG002, of any weight
+        """Look at the next rows."""
+        if len(rows):
+            self._extend(rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64))
+
+    def result(self) -> "_RangePass":
+        """Return this pass."""
+        return self
+
+    def __add__(self, other: "_RangePass") -> "_RangePass":
+        joined = _RangePass()
+        joined._extend(*self.bounds)
+        joined._extend(*other.bounds)
+        return joined
+
+    def _extend(self, low: FloatArray | float, high: FloatArray | float) -> None:
+        self.bounds = np.minimum(self.bounds[0], low), np.maximum(self.bounds[1], high)
+
+
+def _refuse(what: str, spread: float, dtype: np.dtype[np.floating]) -> NoReturn:
     convert = ", or convert X to float64" if dtype == np.float32 else ""
     raise ValueError(
         f"{what} by no more than {spread:.3g}, whose square is too small for {dtype}: scale the "

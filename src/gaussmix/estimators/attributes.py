@@ -23,8 +23,8 @@ SPREADS = ("covariances_", "precisions_cholesky_", "precisions_")
 """The attributes that say how far components spread, each of which follows from any other."""
 
 AGREEMENT = 1e-3
-"""By how much variances may differ, as a part of them, between attributes that a user sets. It is
-more than rounding does and less than anyone means."""
+"""By how much variances may differ, as a part of them, between attributes that a user sets.
+Rounding makes smaller differences, and a change that a user means makes larger ones."""
 
 
 def set_parameters(model: Any, parameters: Parameters) -> None:
@@ -118,9 +118,9 @@ def _parameters_by_hand(
         if structure.disagreement(covariances, factors[name]) > AGREEMENT:
             raise ValueError(
                 f"{first} and {name} were both set by hand and contradict each other: set one of "
-                f"them, from which the other follows, or both to what belongs together"
+                "them, from which the other follows, or both to what belongs together"
             )
-    # what a user gives as a factor is taken as it is
+    # A factor that a user gives is taken as it is, to the bit.
     ruling = "precisions_cholesky_" if "precisions_cholesky_" in given else first
     return Parameters(structure, weights, means, covariances, factors[ruling])
 
