@@ -17,10 +17,10 @@ from scipy.stats import norm
 from gaussmix import GaussianMixture, NotFittedError, scan
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix.data.base import Data, InMemory
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.queries import merging as merging_module
 from gaussmix.queries.hierarchy import Hierarchy, elbow
-from gaussmix.data.base import Data, InMemory
 from gaussmix.queries.merging import cluster_shares, gains
 
 Partition = set[frozenset[int]]

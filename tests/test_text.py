@@ -102,6 +102,8 @@ def test_marks_of_missing_values(tmp_path: Path) -> None:
         rows(path, columns="x")
     with pytest.raises(DataError, match=r"line 3, column 1 \(x\): .* got ''"):
         rows(path, columns="x", missing=())
+    path = file(tmp_path, "NA,\n1,2\n")  # no header: nothing in it is a name
+    np.testing.assert_array_equal(rows(path), [[nan, nan], [1, 2]])
 
 
 @pytest.mark.parametrize(

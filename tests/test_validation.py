@@ -170,6 +170,22 @@ def test_a_call_may_ask_for_columns_and_names_itself() -> None:
         check_rows(TABLE, n_features=3)
 
 
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        ([1j, 2.0], ValueError, "Complex data not supported: X must be real, got complex128 in"),
+        (["x", "y"], TypeError, "X, row 0, column 'b' is 'x'"),
+        ([{}, 1], TypeError, "X, row 0, column 'b' is {}"),
+        (np.array([1, 2], "M8[s]"), ValueError, "got dtype datetime64[s] in column 'b'; text, dat"),
+        ([1.0, np.inf], ValueError, "first at row 1, column 'b'"),
+    ],
+)
+def test_columns_of_frames_are_named(column: object, error: type[Exception], message: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(error, match=re.escape(message)):
+        check_rows(pandas.DataFrame({"a": [1, 2], "b": column}))
+
+
 def test_sparse_data_is_refused() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):

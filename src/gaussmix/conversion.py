@@ -153,8 +153,13 @@ def column_numbers(
     kind = values.dtype.kind
     if kind in NUMBERS:
         return values
+    called = column if names is None else repr(names[column])
+    if kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} must be real, got {values.dtype} in column "
+            f"{called}"
+        )
     if kind != "O":
-        called = column if names is None else repr(names[column])
         raise ValueError(
             f"{name} must hold numbers, got dtype {values.dtype} in column {called}; text, dates "
             "and records have to be converted to numbers first, or left out"

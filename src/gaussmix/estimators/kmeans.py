@@ -61,7 +61,7 @@ class KMeans(Transformer):
     cluster_centers_ : ndarray of shape (n_clusters, n_features), float64
     labels_ : ndarray of shape (n_samples,), int32
         Nearest centre of each row; the same as ``predict`` of the rows fitted. Not there where
-        rows were read block by block.
+        rows were read block by block, or on Dask: ``predict`` gives them, or writes them to a file.
     inertia_ : float
         Weighted sum of squared distances from the nearest centre.
     n_iter_ : int
@@ -261,7 +261,10 @@ class KMeans(Transformer):
     def _array(self, data: Data) -> Rows:
         if isinstance(data, InMemory):
             return data.rows
-        raise ParameterError(f"init may be a function only where X is an array, got {self.init!r}")
+        raise ParameterError(
+            f"init may be a function only where X is an array, got {self.init!r}: pass an array of "
+            "centers, or 'k-means++'"
+        )
 
     def _keep(self, best: LloydResult) -> None:
         n_distinct = np.count_nonzero(best.n_k if best.labels is None else np.bincount(best.labels))

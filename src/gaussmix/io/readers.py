@@ -72,8 +72,8 @@ class Reader(ABC):
     def without_numbers(self, column: int, found: object) -> NoReturn:
         """Raise the error for a column of other things than numbers."""
         raise DataError(
-            f"{self.name}, {self.column_name(column)}: real numbers are wanted, got {found}; choose "
-            "other columns by columns=[...], or --columns a,b"
+            f"{self.name}, {self.column_name(column)}: real numbers are wanted, got {found}; "
+            "choose other columns by columns=[...], or --columns a,b"
         )
 
 

@@ -57,7 +57,7 @@ def write(path: PathLike, blocks: Iterable[Array], names: Sequence[str] | None =
 
 
 def write_text(file: BinaryIO, blocks: Iterable[Array], names: Sequence[str] | None = None) -> None:
-    """Write the rows of many blocks to an open file, such as standard output, as `.csv` has them."""
+    """Write the rows of many blocks as text to an open file, such as standard output."""
     _, parts = _alike(Path("-"), blocks, names)
     _write_text(file, parts, names, ",")
 

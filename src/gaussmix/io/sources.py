@@ -22,6 +22,7 @@ from gaussmix.io.readahead import read_ahead
 from gaussmix.io.readers import Array, Choice, DataError, Reader, take
 from gaussmix.io.text import (
     MISSING,
+    PLAIN,
     TEXT_ENDINGS,
     TextFormat,
     TextReader,
@@ -302,7 +303,7 @@ def scan(
     text = check_format(delimiter, decimal, missing)
     if isinstance(data, Scan) and columns is None and weights is None:
         return data
-    if text != TextFormat() and not _may_hold_text(data):
+    if text != PLAIN and not _may_hold_text(data):
         raise ParameterError(
             "delimiter, decimal and missing are for text files "
             f"({', '.join(TEXT_ENDINGS)}), but data is {_shown_data(data)}"
@@ -347,7 +348,7 @@ def _shown_data(data: object) -> str:
     return str(data) if isinstance(data, str | os.PathLike) else f"a {type(data).__name__}"
 
 
-def _reader(data: object, name: str, text: TextFormat = TextFormat()) -> Reader:
+def _reader(data: object, name: str, text: TextFormat = PLAIN) -> Reader:
     if isinstance(data, str | os.PathLike):
         return _path_reader(Path(data), text)
     if isinstance(data, Source):
@@ -367,7 +368,7 @@ def _reader(data: object, name: str, text: TextFormat = TextFormat()) -> Reader:
     return ArrayReader(_table(data, name), name=name)
 
 
-def _path_reader(path: Path, text: TextFormat = TextFormat()) -> Reader:
+def _path_reader(path: Path, text: TextFormat = PLAIN) -> Reader:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         return _folder_reader(path)
@@ -396,7 +397,7 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(("_", ".")) for part in path.parts)
 
 
-def _chain(name: str, parts: Sequence[object], text: TextFormat = TextFormat()) -> Chain:
+def _chain(name: str, parts: Sequence[object], text: TextFormat = PLAIN) -> Chain:
     readers = [
         _part_reader(part, f"{name}, block {number}", text) for number, part in enumerate(parts)
     ]
@@ -408,7 +409,7 @@ def _chain(name: str, parts: Sequence[object], text: TextFormat = TextFormat()) 
     return chain
 
 
-def _part_reader(part: object, name: str, text: TextFormat = TextFormat()) -> Reader:
+def _part_reader(part: object, name: str, text: TextFormat = PLAIN) -> Reader:
     """Return the reader of a table of a list or function."""
     if isinstance(part, Reader):
         return part

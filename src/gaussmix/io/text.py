@@ -69,24 +69,27 @@ class TextFormat(NamedTuple):
     missing: tuple[str, ...] = MISSING
 
 
+PLAIN = TextFormat()
+
+
 class TextReader(Reader):
     """Rows of a text file, which may start with a header: a first row with no number in it."""
 
     n_samples = None
 
-    def __init__(self, path: Path, text: TextFormat = TextFormat(), name: str = "") -> None:
+    def __init__(self, path: Path, text: TextFormat = PLAIN, name: str = "") -> None:
         self.name = name or str(path)
         self._path = path
         self._decimal = text.decimal
         self._delimiter = text.delimiter or self._fitting_delimiter()
         first, *others = self._first_records(self._delimiter)
         fields = split(first, self._delimiter)
+        self._missing = frozenset(text.missing)
         self._header = self._is_header(fields)
         if self._header and not others:
             raise DataError(f"{self.name}: no rows below the header; rows of numbers are wanted")
         self.columns = tuple(field.strip() for field in fields) if self._header else None
         self.n_columns = len(fields)
-        self._missing = frozenset(text.missing)
         self._marks = _marks(text.missing, self._delimiter)
 
     def dtype(self, column: int) -> np.dtype[np.floating]:
@@ -166,10 +169,12 @@ class TextReader(Reader):
         return record.count(self._delimiter) == self.n_columns - 1
 
     def _is_header(self, fields: list[str]) -> bool:
-        """Whether a first row has names: no numbers, or pandas' own names beside its index."""
+        """Whether a first row has names: no numbers, or pandas' own beside its index."""
         numbered = [str(j) for j in range(len(fields) - 1)]
         if fields[0] == "" and fields[1:] == numbered and numbered:
             return True
+        if all(field.strip() in self._missing for field in fields):
+            return False
         return all(number(field, self._decimal) is None for field in fields)
 
     def _check_name(self, column: int, names: tuple[str, ...]) -> None:

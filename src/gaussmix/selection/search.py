@@ -220,11 +220,11 @@ def _data(
     n_splits: object,
 ) -> _Data:
     """Check the rows once for all fits, and deal them out to the folds."""
-    X = opened(X)
+    kind, X = type(X).__name__, opened(X)
     data, names = route(X, sample_weight, estimator=type(model).__name__), feature_names(X)
     if not isinstance(data, InMemory):
         raise ParameterError(
-            f"X must be rows in memory for select, an array or a frame, got {type(X).__name__}: "
+            f"X must be rows in memory for select, an array or a frame, got {kind}: "
             "read them first, as np.concatenate([table.rows for table in gaussmix.scan(X)]) does, "
             "or compute() a Dask collection"
         )
