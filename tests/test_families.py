@@ -5,6 +5,7 @@ import pickle
 import warnings
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -480,6 +481,10 @@ def X() -> FloatArray:
     return np.concatenate([rng.normal(m, s, size=(n, 3)) for m, s, n in groups])
 
 
+def name_of(family: CovarianceStructure) -> CovarianceType:
+    return cast(CovarianceType, family.name)
+
+
 def fitted(
     X: object, code: CovarianceType, weight: object = None, **params: object
 ) -> GaussianMixture:
@@ -531,11 +536,11 @@ def test_every_way_to_fit(
     X: FloatArray, family: CovarianceStructure, params: dict[str, object]
 ) -> None:
     settings: dict[str, object] = {"tol": 1e-8, "max_iter": 500}
-    model = fitted(X, family.name, **settings, **params)
+    model = fitted(X, name_of(family), **settings, **params)
     if "warm_start" in params:
         model.fit(X)
     assert_belongs(family, model.covariances_)
-    expected = fitted(X, family.name, **settings).score(X)
+    expected = fitted(X, name_of(family), **settings).score(X)
     assert model.score(X) > expected - 1e-5
 
 
@@ -546,26 +551,26 @@ def test_weights_float32_and_blocks_of_rows(
     weight = np.random.default_rng(1).integers(1, 4, size=len(X))
     means = np.array([[0.0] * 3, [8.0] * 3, [-7.0] * 3])
     settings: dict[str, object] = {"means_init": means, "tol": 1e-6, "max_iter": 300}
-    weighted = fitted(X, family.name, weight, **settings)
-    repeated = fitted(np.repeat(X, weight, axis=0), family.name, **settings)
+    weighted = fitted(X, name_of(family), weight, **settings)
+    repeated = fitted(np.repeat(X, weight, axis=0), name_of(family), **settings)
     assert weighted.score(X) == pytest.approx(repeated.score(X), abs=1e-6)
-    narrow = fitted(X.astype(np.float32), family.name, **settings)
-    whole = fitted(X, family.name, **settings)
+    narrow = fitted(X.astype(np.float32), name_of(family), **settings)
+    whole = fitted(X, name_of(family), **settings)
     assert narrow.score(X) == pytest.approx(whole.score(X), abs=1e-4)
     np.save(tmp_path / "X.npy", X)
-    streamed = fitted(gaussmix.scan(tmp_path / "X.npy"), family.name, **settings)
+    streamed = fitted(gaussmix.scan(tmp_path / "X.npy"), name_of(family), **settings)
     assert streamed.score(X) == pytest.approx(whole.score(X), abs=1e-6)
     assert_belongs(family, streamed.covariances_)
 
 
 @each_family
 def test_online(X: FloatArray, family: CovarianceStructure) -> None:
-    model = fitted(X, family.name, reg_covar=1e-3)
+    model = fitted(X, name_of(family), reg_covar=1e-3)
     before = model.score(X)
     model.partial_fit(X).partial_fit(X)
     assert_belongs(family, model.covariances_)
     assert model.score(X) == pytest.approx(before, abs=2e-3)
-    anew = GaussianMixture(3, covariance_type=family.name, random_state=0)
+    anew = GaussianMixture(3, covariance_type=name_of(family), random_state=0)
     for rows in np.array_split(np.random.default_rng(0).permutation(X), 5):
         anew.partial_fit(rows)
     assert_belongs(family, anew.covariances_)
@@ -573,7 +578,7 @@ def test_online(X: FloatArray, family: CovarianceStructure) -> None:
 
 @each_family
 def test_answers_and_files(X: FloatArray, family: CovarianceStructure, tmp_path: Path) -> None:
-    model = fitted(X, family.name)
+    model = fitted(X, name_of(family))
     rows, drawn = model.sample(600)
     assert rows.shape == (600, 3)
     assert set(drawn) == set(model.predict(X)) == {0, 1, 2}
@@ -584,7 +589,7 @@ def test_answers_and_files(X: FloatArray, family: CovarianceStructure, tmp_path:
     loaded = gaussmix.load(tmp_path / "model.npz")
     for again in (loaded, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert isinstance(again, GaussianMixture)
-        assert again.covariance_type == family.name
+        assert again.covariance_type == name_of(family)
         assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
@@ -592,21 +597,21 @@ def test_answers_and_files(X: FloatArray, family: CovarianceStructure, tmp_path:
 @pytest.mark.filterwarnings("ignore::gaussmix.ConvergenceWarning")
 def test_checkpoints(X: FloatArray, family: CovarianceStructure, tmp_path: Path) -> None:
     path, settings = tmp_path / "fit.npz", {"tol": 1e-9, "init_params": "random"}
-    whole = fitted(X, family.name, max_iter=20, **settings)
-    fitted(X, family.name, max_iter=3, checkpoint=path, **settings)
-    again = fitted(X, family.name, max_iter=20, checkpoint=path, **settings)
+    whole = fitted(X, name_of(family), max_iter=20, **settings)
+    fitted(X, name_of(family), max_iter=3, checkpoint=path, **settings)
+    again = fitted(X, name_of(family), max_iter=20, checkpoint=path, **settings)
     assert np.array_equal(again.covariances_, whole.covariances_)
 
 
 @each_family
 def test_parameters_by_hand(X: FloatArray, family: CovarianceStructure) -> None:
-    model = fitted(X * [1, 1e4, 1], family.name)
+    model = fitted(X * [1, 1e4, 1], name_of(family))
     given = model.weights_, model.means_, model.covariances_
-    by_hand = GaussianMixture.from_parameters(*given, family.name)
+    by_hand = GaussianMixture.from_parameters(*given, name_of(family))
     assert np.array_equal(by_hand.covariances_, model.covariances_)
     again = GaussianMixture(
         3,
-        covariance_type=family.name,
+        covariance_type=name_of(family),
         weights_init=model.weights_,
         means_init=model.means_,
         precisions_init=model.precisions_,
@@ -621,15 +626,15 @@ def test_matrices_of_no_family_are_refused_or_projected(family: CovarianceStruct
     general = in_form(family, matrices)
     means = np.zeros((3, 3))
     message = (
-        rf"^'{family.name} covariance' should be of covariance_type='{family.name}', but an "
+        rf"^'{name_of(family)} covariance' should be of covariance_type='{name_of(family)}', but an "
         r"entry differs by .* of a variance from the nearest that are: pass project=True"
     )
     with pytest.raises(ValueError, match=message):
-        GaussianMixture.from_parameters(weights, means, general, family.name)
-    model = GaussianMixture.from_parameters(weights, means, general, family.name, project=True)
+        GaussianMixture.from_parameters(weights, means, general, name_of(family))
+    model = GaussianMixture.from_parameters(weights, means, general, name_of(family), project=True)
     assert_belongs(family, model.covariances_)
-    mixture = GaussianMixture(3, covariance_type=family.name, precisions_init=general)
-    with pytest.raises(ValueError, match=rf"^'{family.name} precisions_init' should be of "):
+    mixture = GaussianMixture(3, covariance_type=name_of(family), precisions_init=general)
+    with pytest.raises(ValueError, match=rf"^'{name_of(family)} precisions_init' should be of "):
         mixture.fit(np.random.default_rng(0).normal(size=(30, 3)))
 
 
@@ -664,14 +669,14 @@ def test_iris_is_chosen_as_by_mclust() -> None:
 
 @each_family
 def test_one_component_and_one_feature(X: FloatArray, family: CovarianceStructure) -> None:
-    one = GaussianMixture(1, covariance_type=family.name).fit(X)
-    stands = family.representative(1, 3).name
+    one = GaussianMixture(1, covariance_type=name_of(family)).fit(X)
+    stands = name_of(family.representative(1, 3))
     expected = GaussianMixture(1, covariance_type=stands).fit(X)
     assert one.score(X) == pytest.approx(expected.score(X), abs=1e-9)
     settings: dict[str, object] = {"means_init": [[0.0], [8.0], [-7.0]], "tol": 1e-9}
     column = X[:, :1].copy()
-    narrow = fitted(column, family.name, **settings)
-    expected = fitted(column, family.representative(3, 1).name, **settings)
+    narrow = fitted(column, name_of(family), **settings)
+    expected = fitted(column, name_of(family.representative(3, 1)), **settings)
     assert narrow.score(column) == pytest.approx(expected.score(column), abs=1e-6)
 
 
