@@ -48,8 +48,10 @@ class Problem(NamedTuple):
     def e_step(self, parameters: Parameters) -> Statistics:
         return collect(self.X, self.weight, parameters)
 
-    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
-        return m_step(statistics, self.reg_covar)
+    def m_step(
+        self, statistics: Statistics, previous: Parameters
+    ) -> tuple[Parameters, tuple[int, ...]]:
+        return m_step(statistics, self.reg_covar, previous)
 
     def run(self, method: str | None, tol: float = 1e-13, max_iter: int = 10_000) -> EMResult:
         strategy = strategy_of(method, self.reg_covar, tol)
@@ -348,7 +350,7 @@ def test_refusals_in_a_row_grow_rare(method: str) -> None:
     point = problem.start
     for n in range(70):
         statistics = problem.e_step(point)
-        step = Step(point, *problem.m_step(statistics), statistics.mean_log_likelihood)
+        step = Step(point, *problem.m_step(statistics, point), statistics.mean_log_likelihood)
         if strategy.follow(step) is not step.image:
             asked.append(n)
             assert not strategy.accepts(step._replace(lower_bound=-np.inf), step)

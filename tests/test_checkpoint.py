@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -92,7 +93,7 @@ class Passes:
                 passes.n += 1
                 return super().result()
 
-        monkeypatch.setattr("gaussmix.estimators.mixture.StatisticsPass", Counted)
+        monkeypatch.setattr("gaussmix.em.objective.StatisticsPass", Counted)
 
     def stop(self, model: GaussianMixture, after: int, **data: Any) -> None:
         """Fit, and stop in the pass after so many."""
@@ -238,7 +239,7 @@ def test_without_a_seed_the_starts_are_kept(
     model = mixture(random_state=None, n_init=2, checkpoint=path)
     passes.stop(model, 3)
     copied = shutil.copy(path, path.with_name("copy"))
-    monkeypatch.delattr("gaussmix.estimators.mixture.initial_parameters")
+    monkeypatch.delattr("gaussmix.estimators.fitting.initial_parameters")
     again = mixture(random_state=None, n_init=2, checkpoint=copied)
     assert_same_bits(fitted(again), fitted(model))
 
@@ -475,34 +476,117 @@ def test_damaged_files_are_refused(path: Path, passes: Passes) -> None:
             fitted(model)
 
 
+def rewrite(path: Path, changes: Params) -> None:
+    """Change entries of a checkpoint, and things in its "fit"; None removes one."""
+    with np.load(path) as archive:
+        entries = dict(archive)
+    fit = json.loads(str(entries["fit"]))
+    for name, value in changes.items():
+        place, _, key = name.partition("/")
+        inner = fit if place == "fit" and key else entries
+        if key.startswith("options/"):
+            inner, key = fit["options"], key.removeprefix("options/")
+        inner[key or place] = value
+    if "fit" not in changes:
+        entries["fit"] = json.dumps({k: v for k, v in fit.items() if v != "removed"})
+    with path.open("wb") as file:
+        np.savez(file, **{key: entry for key, entry in entries.items() if entry is not None})
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "message"),
     [
-        ("0.last.image.means", np.zeros((3, 9))),
-        ("0.last.image.means", np.zeros((3, 2), np.float32)),
-        ("0.last.point.covariances", None),
-        ("0.monitor", np.zeros(1)),
-        ("structure", "round"),
-        ("fit", "{}"),
-        ("format_version", 99),
+        ("0.last.image.means", np.zeros((3, 9)), r"must have shape \(3, 2\), got \(3, 9\)"),
+        ("0.last.image.means", np.zeros((3, 2), np.float32), "must be float64, got float32"),
+        ("0.last.image.means", np.full((3, 2), np.nan), "finite"),
+        ("0.last.image.means", np.full((3, 2), 1e151), r"means must be at most 1e\+150"),
+        ("0.last.image.means", np.empty((3, 2), object), "must be float64, got Python objects"),
+        ("0.last.image.weights", np.array([1.5, -0.25, -0.25]), r"range \[0, 1\]"),
+        ("0.last.image.weights", np.array([0.1, 0.1, 0.1]), "normalized"),
+        ("0.last.image.factors", np.zeros((3, 2, 2)), "with a positive diagonal"),
+        ("0.last.image.factors", np.ones((3, 2, 2)), "upper triangular"),
+        ("0.last.image.covariances", np.zeros((3, 2, 2)), "positive variances"),
+        ("0.last.image.covariances", np.tile(9 * np.eye(2), (3, 1, 1)), "contradict"),
+        ("0.last.point.factors", np.tile(9 * np.eye(2), (3, 1, 1)), "contradict"),
+        ("0.last.point.covariances", None, "lacks '0.last.point.covariances'"),
+        ("0.last.collapsed", np.array([7]), "collapsed must be different components"),
+        ("0.last.collapsed", np.array([1, 1]), "collapsed must be different components"),
+        ("0.last.collapsed", np.zeros(10**6, int), r"must have shape \(0 to 3,\), got"),
+        ("0.last.lower_bound", np.nan, "lower_bound must be less than infinity, and not NaN"),
+        ("0.lower_bounds", np.zeros(41), r"must have shape \(0 to 40,\), got \(41,\)"),
+        ("0.lower_bounds", np.full(3, np.nan), "lower_bounds must be less than infinity"),
+        ("0.monitor", np.zeros(1), r"monitor must have shape \(3,\), got \(1,\)"),
+        ("0.monitor", np.full(3, np.nan), "monitor must not be NaN"),
+        ("0.converged", 1.0, "converged must be a bool, got float64"),
+        ("0.end", np.inf, "end must be finite"),
+        ("0.end", "x", "end must be float64, got <U1"),
+        ("0.plan.reach", np.nan, "none that an acceleration has"),
+        ("0.plan.counts", np.array([2, 4, 4]), "none that an acceleration has"),
+        ("0.plan.points", np.zeros((3, 4)), "points must have shape"),
+        ("0.plan.moves", np.full((3, 18), np.nan), r"moves must be at most 1e\+150, and finite"),
+        ("runs", np.array([0, 0]), "runs must have shape"),
+        ("runs", np.array([1]), "runs must be different numbers below 1"),
+        ("runs", np.array([], int), "runs must have shape"),
+        ("structure", "round", "structure must be full, got 'round'"),
+        ("fit", "{}", "lacks 'options'"),
+        ("fit", "[]", "fit must be a mapping"),
+        ("fit", "{", "Expecting"),
+        ("fit/options", [], "options, shape, digest or end"),
+        ("fit/options", {}, "a fit with n_components=None"),
+        ("fit/options/tol", {}, "options, shape, digest or end"),
+        ("fit/options/max_iter", "3", "max_iter='3'"),
+        ("fit/options/max_iter", None, "max_iter=None"),
+        ("fit/options/warm_start", None, "warm_start=None"),
+        ("fit/end", False, "options, shape, digest or end"),
+        ("fit/digest", [1], "options, shape, digest or end"),
+        ("fit/shape", 3, "options, shape, digest or end"),
+        ("fit/shape", [[], {}], "cannot go on"),
+        ("fit/end", "removed", "lacks 'end'"),
+        ("fit/random_state", "removed", "lacks 'random_state'"),
+        ("format_version", 99, "upgrade gaussmix"),
+        ("format_version", "1", "format_version must be integers"),
     ],
 )
 def test_entries_that_are_wrong_are_refused(
-    name: str, value: Any, path: Path, passes: Passes
+    name: str, value: Any, message: str, path: Path, passes: Passes
 ) -> None:
-    passes.stop(mixture(checkpoint=path), 3)
+    params: Params = {"checkpoint": path, "accelerate": "anderson"}
+    passes.stop(mixture(**params), 3)
+    rewrite(path, {name: value})
+    content = path.read_bytes()
+    with pytest.raises(CheckpointError, match=f"(?s){message}.*delete the file"):
+        fitted(mixture(**params))
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "name", "value"),
+    [
+        (np.random.RandomState, np.random.MT19937, "pos", 10**6),
+        (np.random.Generator, np.random.MT19937, "pos", -1),
+        (np.random.Generator, np.random.Philox, "buffer_pos", 99),
+        (np.random.Generator, np.random.PCG64, "state", None),
+    ],
+)
+def test_states_of_generators_are_checked(
+    kind: Any, bits: Any, name: str, value: Any, path: Path, passes: Passes
+) -> None:
+    """NumPy reads beyond its buffer where a state says so."""
+    passes.stop(mixture(random_state=kind(bits(7)), checkpoint=path), 3)
     with np.load(path) as archive:
-        entries = {**archive, name: value}
-    with path.open("wb") as file:
-        np.savez(file, **{key: entry for key, entry in entries.items() if entry is not None})
-    with pytest.raises(CheckpointError, match="delete the file"):
-        fitted(mixture(checkpoint=path))
+        state = json.loads(str(archive["fit"]))["random_state"]
+    place = state["state"] if name == "pos" else state
+    assert name in place
+    place[name] = value
+    rewrite(path, {"fit/random_state": state})
+    with pytest.raises(CheckpointError, match="random_state"):
+        fitted(mixture(random_state=kind(bits(7)), checkpoint=path))
 
 
 def test_where_there_can_be_no_file_is_said_before_the_work(
     tmp_path: Path, passes: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("gaussmix.estimators.mixture.initial_parameters")
+    monkeypatch.delattr("gaussmix.estimators.fitting.initial_parameters")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         fitted(mixture(checkpoint=tmp_path / "nowhere" / "run.ckpt"))
 
@@ -516,11 +600,11 @@ def test_bad_parameters() -> None:
             mixture(checkpoint_interval=seconds).fit(X)
 
 
-def test_a_model_file_keeps_the_path(path: Path) -> None:
+def test_a_model_file_does_not_keep_the_path(path: Path) -> None:
     save(fitted(mixture(checkpoint=path)), path.with_name("model.npz"))
     model = load(path.with_name("model.npz"))
     assert isinstance(model, GaussianMixture)
-    assert model.checkpoint == str(path)
+    assert model.checkpoint is None
 
 
 # when it is written
@@ -559,6 +643,27 @@ def test_what_was_reached_is_written_on_the_way_out(
     assert not hasattr(model, "means_")
     assert passes.count(model) == wanted.n_iter_ - 6
     assert_same_bits(model, wanted)
+
+
+def test_an_interrupted_fit_says_how_to_go_on_and_where(
+    path: Path, passes: Passes, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    passes.left = 6
+    passes.error = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fitted(mixture(checkpoint=path))
+    (note,) = caught.value.__notes__
+    assert note == f"{path} holds the fit's progress: run the same again to go on from there"
+    passes.left = sys.maxsize
+    with caplog.at_level(logging.INFO, "gaussmix"):
+        fitted(mixture(checkpoint=path))
+        assert capsys.readouterr().out == ""
+        fitted(mixture(checkpoint=path, verbose=1))
+    assert caplog.messages == [
+        f"going on from {path}: initialization 0 after 6 iterations",
+        f"{path} holds the end of this fit",
+    ]
+    assert capsys.readouterr().out.splitlines() == caplog.messages[1:]
 
 
 @pytest.mark.parametrize("n_good", [0, 4])
@@ -612,7 +717,7 @@ KILLS = """
 import json, os, signal, sys, time, warnings
 import numpy as np
 from gaussmix import GaussianMixture
-from gaussmix.io.archive import read
+from gaussmix.io.archive import Archive
 
 warnings.simplefilter("ignore")
 path, n_kills, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -651,8 +756,8 @@ while counts["kills"] < n_kills:
         counts["none"] += 1
         continue
     with open(path, "rb") as file:
-        saved = read(file, "checkpoint", 1)
-    if json.loads(str(saved["fit"]))["end"] is not None:
+        saved = Archive(file, "checkpoint", 1).text("fit")
+    if json.loads(saved)["end"] is not None:
         assert bits(fit(path)) == wanted
         os.remove(path)
         counts["finished"] += 1

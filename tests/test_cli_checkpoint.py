@@ -39,7 +39,7 @@ def test_a_fit_goes_on_from_its_checkpoint(
     assert fit(data, "first.npz", *options, "--max-iter", 3) == 0
     assert "did not converge after 3 iterations" in capsys.readouterr().out
     monkeypatch.delattr(
-        "gaussmix.estimators.mixture.initial_parameters"
+        "gaussmix.estimators.fitting.initial_parameters"
     )  # there is no start to be drawn
     assert fit(data, "more.npz", *options) == 0
     assert fit(data, "again.npz", *options) == 0

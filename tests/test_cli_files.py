@@ -1,12 +1,14 @@
 """The command line on files of many columns, in batches, and on a cluster."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gaussmix import GaussianMixture, load
+from gaussmix import GaussianMixture, load, save
 from gaussmix._core.types import FloatArray
 from gaussmix.cli.main import main
 
@@ -219,3 +221,83 @@ def test_no_scheduler(parquet: Path, capsys: pytest.CaptureFixture[str]) -> None
         *("--scheduler", "nonsense://x"),
     )
     assert "no Dask scheduler answers at 'nonsense://x'" in message
+
+
+# text as it comes
+
+
+def test_semicolons_and_decimal_commas(frame: Any, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    frame.to_csv(path, sep=";", decimal=",")  # an index without a name, too
+    output = tmp_path / "model.npz"
+    options = ["--columns", "a,b", "--decimal", ",", "--seed", 0, "-k", 3]
+    for delimiter in ([], ["--delimiter", ";"]):
+        assert run("fit", path, *options, *delimiter, "-o", output) == 0
+        model = load(output)
+        assert isinstance(model, GaussianMixture)
+        assert same(model, GaussianMixture(3, random_state=0).fit(frame[["a", "b"]].to_numpy()))
+    assert run("predict", output, path, "--decimal", ",", "-o", tmp_path / "out.npy") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), model.predict(frame[["a", "b"]]))
+
+
+def test_an_index_without_a_name_is_named_with_the_remedy(
+    frame: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame[["a", "b"]].to_csv(tmp_path / "data.csv")
+    options = ["fit", tmp_path / "data.csv", "-k", 3, "-o", tmp_path / "m.npz"]
+    assert "line 1, column 1: the column has no name; " in error_of(capsys, *options)
+    assert "--columns a,b" in error_of(capsys, *options)
+    assert run(*options, "--columns", "a,b") == 0
+
+
+def test_standard_input_and_output(frame: Any, tmp_path: Path) -> None:
+    path, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    frame.to_csv(path, index=False)
+
+    def piped(*arguments: object) -> str:
+        with path.open() as stdin:
+            done = subprocess.run(
+                [sys.executable, "-m", "gaussmix", *map(str, arguments)],
+                stdin=stdin,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    piped("fit", "-", "--columns", "a,b", "-k", 3, "--seed", 0, "-o", model)
+    fitted = load(model)
+    header, *labels = piped("predict", model, "-", "-o", "-").splitlines()
+    assert header == "component"
+    np.testing.assert_array_equal(list(map(int, labels)), fitted.predict(frame[["a", "b"]]))
+    rows = piped("sample", model, "-n", 9, "--seed", 0, "-o", "-").splitlines()
+    assert rows[0] == "a,b"
+    assert len(rows) == 10
+
+
+@pytest.mark.parametrize("command", ["predict", "fit --partial", "score", "fit"])
+@pytest.mark.parametrize("ending", [".npy", ".parquet", ".csv"])
+def test_places_are_those_in_the_file(
+    frame: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    ending: str,
+) -> None:
+    monkeypatch.setattr("gaussmix.io.readers.BLOCK_BYTES", 1)  # blocks of one group
+    rows, path, model = frame[["a", "b"]].copy(), tmp_path / f"rows{ending}", tmp_path / "m.npz"
+    save(GaussianMixture(2, random_state=0).fit(rows), model)
+    rows.loc[4567, "b"] = np.nan
+    if ending == ".npy":
+        np.save(path, rows.to_numpy())
+    else:
+        rows.to_parquet(path) if ending == ".parquet" else rows.to_csv(path, index=False)
+    name, *options = command.split()
+    rest = ["-k", 2, "-o", tmp_path / "new.npz"] if name == "fit" else []
+    rest = ["-o", tmp_path / "out.npy"] if name == "predict" else rest
+    found = error_of(capsys, name, *([] if name == "fit" else [model]), path, *options, *rest)
+    place = {".npy": "row 4567, column 1", ".parquet": "row 4567, column 'b'"}
+    where = place.get(ending, "line 4569, column 2 (b)")
+    assert f"Input {path} contains NaN, first at {where}. " in found

@@ -91,15 +91,28 @@ def test_bad_numbers_of_components(
 def test_errors_are_sentences(
     capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
 ) -> None:
-    wanted = "some of full, tied, diag, spherical are wanted, with commas between, got 'full,'"
-    assert wanted in error_of(capsys, data, "--covariance-types", "full,")
+    message = error_of(capsys, data, "--covariance-types", "full,")
+    assert "all, or some of full, tied, diag, spherical, EII, " in message
+    assert "are wanted, with commas between, got 'full,'" in message
     assert "invalid choice: 'best'" in error_of(capsys, data, "--criterion", "best")
     assert "No such file" in error_of(capsys, tmp_path / "no.npy")
-    assert "none of the 2 mixtures could be fitted; n_components=70" in error_of(
-        capsys, data, "-k", "70", "--covariance-types", "full,tied"
-    )
     cv = ["--criterion", "cv", "--splits", "61"]
     assert "n_splits must be at most the 60 rows of X, got 61" in error_of(capsys, data, *cv)
+
+
+def test_the_table_is_printed_if_nothing_could_be_fitted(
+    capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "best.npz"
+    options = ["-k", "70,71", "--covariance-types", "full,tied", "-o", str(out)]
+    assert main(["select", str(data), *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("BIC, lower is better\ncomponents          full            tied")
+    assert "failed, fewer rows (60) than components: all full, all tied" in captured.out
+    wanted = "gaussmix: error: none of the 4 mixtures could be fitted; n_components=70"
+    assert captured.err.startswith(wanted)
+    assert captured.err.count("\n") == 1
+    assert not out.exists()
 
 
 def test_wrong_outputs_are_found_before_the_work(

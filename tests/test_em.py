@@ -39,7 +39,10 @@ class Script:
         values = (statistics.n_k, statistics.first, statistics.second, next(self.values), 1.0, 1)
         return Statistics(statistics.structure, parameters.means, *values)
 
-    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+    def m_step(
+        self, statistics: Statistics, previous: Parameters
+    ) -> tuple[Parameters, tuple[int, ...]]:
+        assert previous is not None
         return unit("full", statistics.shift + 1), (self.n_passes,)
 
     def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:

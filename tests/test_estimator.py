@@ -26,7 +26,7 @@ class Model(Estimator):
         return self
 
     def predict(self, X: object) -> Any:
-        return self._rows(X) - self.mean_
+        return next(self._data(X, None, None).blocks()).rows - self.mean_
 
 
 class Columns(Transformer):
@@ -38,7 +38,7 @@ class Columns(Transformer):
         return self
 
     def transform(self, X: object) -> Any:
-        return self._wrapped(self._rows(X)[:, :2], X)
+        return self._wrapped(next(self._data(X, None, None).blocks()).rows[:, :2], X)
 
 
 X = np.arange(12.0).reshape(4, 3)

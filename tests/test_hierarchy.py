@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from scipy.integrate import quad
 from scipy.special import xlogy
 from scipy.stats import norm
 
-from gaussmix import GaussianMixture, NotFittedError
+from gaussmix import GaussianMixture, NotFittedError, scan
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, MergeCriterion, Rows, Structure
+from gaussmix.data.base import Data, InMemory
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.queries import merging as merging_module
 from gaussmix.queries.hierarchy import Hierarchy, elbow
-from gaussmix.queries.merging import Data, cluster_shares, gains
+from gaussmix.queries.merging import cluster_shares, gains
 
 Partition = set[frozenset[int]]
 
@@ -110,9 +112,9 @@ def test_a_wrong_rehearsal_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     expected, _ = brute_force(model.predict_proba(X))
     passes: list[int] = []
 
-    def counted(pairs: Any, data: Data) -> Any:
-        passes.extend([len(pairs)] if len(data.X) == len(X) else [])
-        return gains(pairs, data)
+    def counted(pairs: Any, parameters: Any, data: Data) -> Any:
+        passes.extend([len(pairs)] if data.n_samples == len(X) else [])
+        return gains(pairs, parameters, data)
 
     monkeypatch.setattr(merging_module, "gains", counted)
     for rehearsal_rows in (2, 8):  # foresees next to nothing
@@ -132,9 +134,9 @@ def test_one_pass_is_enough_where_the_rehearsal_is_right(monkeypatch: pytest.Mon
     model = mixture(n_components=8)
     asked: list[int] = []
 
-    def counted(pairs: Any, data: Data) -> Any:
+    def counted(pairs: Any, parameters: Any, data: Data) -> Any:
         asked.append(len(pairs))
-        return gains(pairs, data)
+        return gains(pairs, parameters, data)
 
     monkeypatch.setattr(merging_module, "gains", counted)
     model.hierarchy(rows_of(model, 400))  # all rows are rehearsed
@@ -145,10 +147,10 @@ def test_one_pass_is_enough_where_the_rehearsal_is_right(monkeypatch: pytest.Mon
 
 def test_gains_bound_those_of_unions() -> None:
     model = mixture(n_components=5)
-    data = Data(rows_of(model), None, parameters_of(model), None)
+    data = InMemory(rows_of(model), None)
     a, b, c = (frozenset((k,)) for k in (0, 1, 2))
     pairs = [frozenset((a, c)), frozenset((b, c)), frozenset((a | b, c))]
-    found = gains(set(pairs), data)
+    found = gains(set(pairs), parameters_of(model), data)
     first, second, union = (found[pair] for pair in pairs)
     assert max(first, second) < union < first + second
 
@@ -167,11 +169,11 @@ def test_gains_of_distant_clusters_are_right_however_small() -> None:
         share = np.exp(high - np.logaddexp.reduce(row))
         expected += share * (np.log1p(ratio) + ratio * (np.log1p(ratio) + high - low))
     near, far = frozenset((0,)), frozenset((1,))
-    data = Data(X, None, parameters_of(model), None)
+    data, parameters = InMemory(X, None), parameters_of(model)
     pair = frozenset((near, far))
-    assert gains({pair}, data)[pair] == pytest.approx(expected, rel=1e-12)
-    data = data._replace(X=X[(X < 3).ravel()])  # where they are e^-55 of a row or less
-    found = gains({pair, frozenset((near, frozenset((2,))))}, data)
+    assert gains({pair}, parameters, data)[pair] == pytest.approx(expected, rel=1e-12)
+    data = InMemory(X[(X < 3).ravel()], None)  # where they are e^-55 of a row or less
+    found = gains({pair, frozenset((near, frozenset((2,))))}, parameters, data)
     low = logs[(X < 3).ravel()]
     tiny = np.exp(low[:, 1] - low[:, 0])
     assert found.pop(pair) == pytest.approx(tiny @ (1 + low[:, 0] - low[:, 1]), rel=0.05)
@@ -220,6 +222,37 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
         results.append((hierarchy.linkage, entropies_of(hierarchy), hierarchy.predict_proba(X, 3)))
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_rows_read_block_by_block_change_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", 0)
+    model = mixture(n_components=7, seed=1)  # blocks of 9362 rows, no multiple of a group's
+    X = rows_of(model, 40_000)
+    weight = np.random.default_rng(0).uniform(size=len(X))
+    np.save(tmp_path / "X.npy", X)
+    expected = model.hierarchy(X, weight)
+    cut = np.split(X, [1, 1000, 17_000])
+    for rows in (tmp_path / "X.npy", scan(X), cut, lambda: iter(cut)):
+        found = model.hierarchy(rows, weight)
+        assert np.array_equal(found.linkage, expected.linkage)
+        assert np.array_equal(entropies_of(found), entropies_of(expected))
+        assert np.array_equal(found.predict_proba(rows, 3), expected.predict_proba(X, 3))
+        path = found.predict(rows, 3, out=tmp_path / "labels.npy")
+        assert np.array_equal(np.load(path), expected.predict(X, 3))
+    weights_read = model.hierarchy(scan(X, weights=weight))
+    assert np.array_equal(weights_read.linkage, expected.linkage)
+
+
+def test_rows_on_dask() -> None:
+    dask_array = pytest.importorskip("dask.array")
+    model = mixture(n_components=5, seed=1)
+    X = rows_of(model, 5000)
+    expected, rows = model.hierarchy(X), dask_array.from_array(X, chunks=(1300, 2))
+    found = model.hierarchy(rows)
+    np.testing.assert_allclose(found.linkage, expected.linkage, rtol=1e-11)
+    assert np.array_equal(found.predict(rows, 3).compute(), expected.predict(X, 3))
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:

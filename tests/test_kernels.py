@@ -728,6 +728,7 @@ def bad_for_all() -> Iterator[tuple[dict[str, object], type[Exception], str]]:
         (X.astype(">f8"), TypeError, "X must have dtype float32 or float64, got >f8"),
         (np.asfortranarray(X), ValueError, "X must be C-contiguous"),
         (np.zeros((2 * N, D))[::2], ValueError, "X must be C-contiguous"),
+        (unaligned(X), ValueError, "X must be aligned to its dtype"),
         (np.zeros((N, D + 1)), ValueError, "center must have shape (3,), got (2,)"),
     ]
     for rows, error, message in bad_rows:
@@ -745,6 +746,11 @@ def bad_for_all() -> Iterator[tuple[dict[str, object], type[Exception], str]]:
         yield {"n_threads": n_threads}, ValueError, message
 
 
+def unaligned(array: Array) -> Array:
+    """Zeros like an array, one byte off where they should lie."""
+    return np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+
+
 def bad_arrays(name: str, array: Array) -> Iterator[tuple[object, type[Exception], str]]:
     """What is wrong with an array whose dtype, shape and order are set."""
     longer = np.zeros((*array.shape[:-1], array.shape[-1] + 1), array.dtype)
@@ -755,6 +761,7 @@ def bad_arrays(name: str, array: Array) -> Iterator[tuple[object, type[Exception
     yield array.astype(other), TypeError, f"{name} must have dtype {array.dtype}, got {other}"
     yield longer, ValueError, f"{name} must have shape {array.shape}, got {longer.shape}"
     yield strided, ValueError, f"{name} must be C-contiguous"
+    yield unaligned(array), ValueError, f"{name} must be aligned to its dtype"
     if array.ndim > 1:
         yield np.asfortranarray(array), ValueError, f"{name} must be C-contiguous"
 

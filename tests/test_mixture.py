@@ -2,7 +2,9 @@
 
 import pickle
 import warnings
+from copy import copy, deepcopy
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,17 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from gaussmix import CollapseWarning, ConvergenceWarning, GaussianMixture, NotFittedError
+from gaussmix import (
+    CollapseWarning,
+    ConvergenceWarning,
+    GaussianMixture,
+    NotFittedError,
+    load,
+    save,
+)
 from gaussmix._core.density import STRUCTURES, factors_shape
 from gaussmix._core.types import FloatArray, InitMethod, Rows, Structure
-from gaussmix.estimators.attributes import parameters_of
+from gaussmix.estimators.attributes import SPREADS, parameters_of
 
 DATA = Path(__file__).parent / "data"
 FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
@@ -495,12 +504,20 @@ def test_any_kind_of_number_is_a_number(kind: Any) -> None:
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("init_params", METHODS)
 @pytest.mark.parametrize(
-    ("scale", "means_init"), [(1e200, None), (1.0, np.full((2, 3), 1e300))], ids=["X", "means_init"]
+    ("scale", "means_init", "message"),
+    [
+        (1e200, None, r"means_init with .* 1e150 .* largest mean is .*_weight 1$"),
+        (
+            1.0,
+            np.full((2, 3), 1e300),
+            r"float64 at row 0 of X .*, and the nearest .* 1e\+300: ",
+        ),
+    ],
+    ids=["X", "means_init"],
 )
 def test_squares_that_overflow_are_explained(
-    scale: float, means_init: Any, init_params: InitMethod
+    scale: float, means_init: Any, message: str, init_params: InitMethod
 ) -> None:
-    message = r"scale its features, and means_init with .* 1e150 .* largest mean is .*_weight 1$"
     model = GaussianMixture(2, init_params=init_params, means_init=means_init, random_state=0)
     with pytest.raises(ValueError, match=message):
         model.fit(scale * overlapping())
@@ -516,7 +533,8 @@ def test_squares_that_overflow_in_float32_are_explained() -> None:
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     fitted(verbose=1, verbose_interval=2, n_init=2)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["Initialization 0", "  Iteration 2"]
+    assert lines[0].startswith("Start by kmeans\t time lapse ")
+    assert lines[1:3] == ["Initialization 0", "  Iteration 2"]
     assert lines[-1] == "Initialization converged."
     assert "Initialization 1" in lines
 
@@ -710,6 +728,85 @@ def test_a_lower_factor_set_by_hand_is_understood(structure: Structure) -> None:
     assert np.allclose(model.score_samples(X), expected, rtol=1e-10)
     factors = parameters_of(model).precisions_cholesky  # the compiled kernels read the upper half
     assert np.array_equal(factors, np.triu(factors))
+
+
+def ninefold(model: GaussianMixture, name: str, *, in_place: bool) -> None:
+    """Give a mixture nine times its covariances, by one of its attributes."""
+    factor = {"covariances_": 9.0, "precisions_": 1 / 9, "precisions_cholesky_": 1 / 3}[name]
+    if in_place:
+        getattr(model, name)[...] *= factor
+    else:
+        setattr(model, name, factor * getattr(model, name))
+
+
+@each_structure
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("name", SPREADS)
+def test_what_is_set_by_hand_after_a_fit_rules(
+    name: str, in_place: bool, structure: Structure, tmp_path: Path
+) -> None:
+    X, model = overlapping(), fitted(structure)
+    expected = GaussianMixture.from_parameters(
+        model.weights_, model.means_, 9 * model.covariances_, structure
+    )
+    ninefold(model, name, in_place=in_place)
+    save(model, tmp_path / "model.npz")
+    copies = copy(model), deepcopy(model), pickle.loads(pickle.dumps(model))
+    for same in (model, *copies, load(tmp_path / "model.npz")):
+        assert isinstance(same, GaussianMixture)
+        assert error(same.score_samples(X), expected.score_samples(X)) < 1e-12
+        assert error(same.sample(50, 0)[0], expected.sample(50, 0)[0]) < 1e-12
+        marginals = same.marginal([0, 2]), expected.marginal([0, 2])
+        for attribute in FITTED:
+            assert error(*(getattr(one, attribute) for one in marginals)) < 1e-12
+
+
+@each_structure
+@pytest.mark.parametrize("left_out", SPREADS)
+def test_components_in_another_order(left_out: str, structure: Structure) -> None:
+    X, model = overlapping(), fitted(structure)
+    expected = model.score_samples(X)
+    for name in FITTED:
+        array = getattr(model, name)
+        if name != left_out and not (structure == "tied" and name in SPREADS):
+            setattr(model, name, array[::-1])
+    assert error(model.score_samples(X), expected) < 1e-10
+
+
+@each_structure
+@pytest.mark.parametrize("pair", list(combinations(SPREADS, 2)))
+@pytest.mark.parametrize("was_fitted", [False, True])
+def test_attributes_set_by_hand_that_contradict_each_other(
+    pair: tuple[str, str], was_fitted: bool, structure: Structure
+) -> None:
+    X, source = overlapping(), fitted(structure)
+    model = source if was_fitted else GaussianMixture(3, covariance_type=structure)
+    for name in ("weights_", "means_", *pair):
+        setattr(model, name, getattr(source, name).copy())
+    ninefold(model, pair[0], in_place=True)
+    if was_fitted:
+        assert np.isfinite(model.score(X))  # only one of them was changed
+        getattr(model, pair[1])[...] *= 4
+    with pytest.raises(ValueError, match=f"{pair[0]} and {pair[1]} were both set by hand and cont"):
+        model.score(X)
+
+
+@each_structure
+def test_attributes_set_by_hand_that_agree(structure: Structure) -> None:
+    X, model = overlapping(), fitted(structure, reg_covar=0)
+    # a covariance near a singular one, in units far apart, as another library may invert it
+    units = np.array([1e-9, 1.0, 1e9])
+    by_hand = GaussianMixture(3, covariance_type=structure)
+    by_hand.weights_, by_hand.means_ = model.weights_, model.means_ * units
+    if structure in ("full", "tied"):
+        root = np.array([[1, 1, 1], [0, 1e-3, 1], [0, 0, 1e-3]]) * units
+        by_hand.covariances_ = np.broadcast_to(root.T @ root, model.covariances_.shape)
+        inverse = np.linalg.inv(root)
+        by_hand.precisions_cholesky_ = np.broadcast_to(inverse, model.covariances_.shape)
+    else:
+        by_hand.covariances_ = (1e-9 * model.covariances_).astype(np.float32)
+        by_hand.precisions_cholesky_ = 1 / np.sqrt(by_hand.covariances_)
+    assert np.isfinite(by_hand.score(X * units))
 
 
 def test_a_pickled_model_is_the_same() -> None:

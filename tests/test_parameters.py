@@ -1,6 +1,7 @@
 """Parameters: factors, precisions and densities against NumPy and SciPy."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES, factors_shape
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.covariance import NotPositiveDefiniteError
+from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.statistics import collect
 
 WEIGHTS = np.array([0.2, 0.3, 0.5])
 MEANS = np.random.default_rng(0).normal(size=(3, 4))
@@ -106,3 +109,33 @@ def test_a_weight_of_zero_is_no_warning() -> None:
         ).density()
     assert density.log_scales[0] == -np.inf
     assert np.isfinite(density.log_scales[1:]).all()
+
+
+def unaligned(array: FloatArray) -> FloatArray:
+    """The same numbers, one byte off where they should lie."""
+    buffer = np.zeros(array.nbytes + 1, np.uint8)
+    moved: FloatArray = buffer[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    return moved
+
+
+@each_structure
+def test_arrays_that_another_process_sent_may_lie_anywhere(structure: Structure) -> None:
+    given = parameters(structure)
+    arrays = given.weights, given.means, given.covariances, given.precisions_cholesky
+    sent = Parameters(given.structure, *(unaligned(array) for array in arrays))
+    for found_array, wanted_array in zip(sent.density(), given.density(), strict=True):
+        assert np.array_equal(found_array, wanted_array)
+    factors = given.structure.precision_factors(sent.covariances)
+    assert np.array_equal(factors, given.structure.precision_factors(given.covariances))
+    rows = np.random.default_rng(0).normal(size=(50, 4))
+    statistics = collect(rows, None, given)
+    moved = replace(
+        statistics,
+        shift=unaligned(statistics.shift),
+        n_k=unaligned(statistics.n_k),
+        first=unaligned(statistics.first),
+        second=unaligned(statistics.second),
+    )
+    (found, _), (wanted, _) = m_step(moved, 0.1), m_step(statistics, 0.1)
+    assert np.array_equal(found.covariances, wanted.covariances)

@@ -107,7 +107,8 @@ def test_the_table_has_all_combinations_in_order(iris: Selection) -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_a_row_is_what_a_single_fit_gives(iris: Selection, structure: Structure) -> None:
     X = read("iris.csv")
-    model = GaussianMixture(3, covariance_type=structure, random_state=0, **search.DEFAULTS).fit(X)
+    settings = {**search.DEFAULTS, "init_params": search.START}
+    model = GaussianMixture(3, covariance_type=structure, random_state=0, **settings).fit(X)
     row = row_of(iris, 3, structure)
     assert row.log_likelihood == pytest.approx(model.score_samples(X).sum(), rel=1e-12)
     expected = (model.bic(X), model.aic(X), model.icl(X))
@@ -161,7 +162,7 @@ def test_the_same_model_is_fitted_once(
             row.n_components,
             covariance_type=row.covariance_type,
             random_state=0,
-            **{**search.DEFAULTS, "n_init": 1},
+            **{**search.DEFAULTS, "n_init": 1, "init_params": search.START},
         ).fit(X)
         assert row.bic == pytest.approx(model.bic(X), rel=1e-9)
         assert row.n_parameters == parameters_of(model).n_free()
@@ -244,7 +245,7 @@ def test_held_out_likelihood_is_that_of_separate_fits(groups: FloatArray, weight
                 row.n_components,
                 covariance_type=row.covariance_type,
                 random_state=0,
-                **search.DEFAULTS,
+                **{**search.DEFAULTS, "init_params": search.START},
             ).fit(groups[folds != fold], sample_weight=w[folds != fold])
             scores[folds == fold] = model.score_samples(groups[folds == fold])
         assert row.cv == pytest.approx(np.average(scores, weights=w), rel=1e-6)
@@ -299,9 +300,10 @@ def test_rows_without_weight_do_not_count(groups: FloatArray) -> None:
 
 def test_a_collapsed_fit_is_not_chosen(groups: FloatArray) -> None:
     X = np.concatenate([groups, np.full((15, 2), 50.0)])  # a group of equal rows
-    chosen = gaussmix.select(X, range(1, 6), ("full", "tied"), random_state=0)
+    types = ("full", "tied")
+    chosen = gaussmix.select(X, range(1, 6), types, init_params="kmeans", random_state=0)
     for count in (4, 5):
-        assert "singular: a component collapsed" in row_of(chosen, count, "full").problem
+        assert row_of(chosen, count, "full").problem == search.COLLAPSED
     assert math.isnan(row_of(chosen, 4, "full").bic)
     assert chosen.best[:2] == (4, "tied")
     assert not hasattr(row_of(chosen, 4, "full"), "model")
@@ -310,23 +312,223 @@ def test_a_collapsed_fit_is_not_chosen(groups: FloatArray) -> None:
 def test_a_part_that_cannot_be_left_out_is_named() -> None:
     X = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]  # any two of them lie on a line
     chosen = gaussmix.select(X, 1, ("full", "spherical"), criterion="cv", n_splits=3)
-    assert row_of(chosen, 1, "full").problem.endswith("distinct rows (without part 1 of 3)")
+    assert row_of(chosen, 1, "full").problem == (
+        "singular: fewer rows (2) than a covariance of 2 features needs (3) (without part 1 of 3)"
+    )
     assert chosen.best[:2] == (1, "spherical")
 
 
 def test_moments_that_overflow_are_a_reason() -> None:
     X = np.random.default_rng(0).normal(size=(30, 2)) * 1e160
+    chosen = gaussmix.select(X, (1, 2), "diag")
+    assert all("second moments of X overflow" in row.problem for row in chosen.table)
     with pytest.raises(ValueError, match=r"none of the 2 mixtures.*second moments of X overflow"):
-        gaussmix.select(X, (1, 2), "diag")
+        chosen.best_model  # noqa: B018
 
 
-def test_no_good_fit_is_an_error(groups: FloatArray) -> None:
-    X = np.column_stack([groups, np.ones(len(groups))])
-    with pytest.raises(ValueError, match="none of the 2 mixtures could be fitted") as caught:
-        gaussmix.select(X, 2, ("full", "tied"))
-    assert "n_components=2, covariance_type='full': singular" in str(caught.value)
-    assert "reg_covar" in str(caught.value)
+def test_the_table_is_there_if_nothing_fits(groups: FloatArray) -> None:
+    chosen = gaussmix.select(groups[:3], (4, 5), ("full", "tied"))
+    assert [row.problem for row in chosen.table] == ["fewer rows (3) than components"] * 4
+    assert chosen.model is None
+    assert chosen.ranked() == []
+    assert not chosen.at_edge
+    reason = "none of the 4 mixtures could be fitted; n_components=4, covariance_type='full': fewer"
+    for name in ("best", "best_model", "best_estimator_"):
+        with pytest.raises(ValueError, match=reason):
+            getattr(chosen, name)
+    for ask in (chosen.predict, chosen.curves):
+        with pytest.raises(ValueError, match=reason):
+            ask(groups) if ask == chosen.predict else ask()
+    shown = str(chosen).split("\n\n")
+    assert shown[0].split("\n")[2] == "         4        failed          failed"
+    assert shown[1] == "failed, fewer rows (3) than components: all full, all tied"
+    assert shown[2].startswith("nothing could be fitted. Leave out features")
+    assert len(shown) == 3
+    assert str(pickle.loads(pickle.dumps(chosen))) == str(chosen)
+
+
+# Features that decide beforehand --------------------------------------------------------------
+
+
+def not_to_be_called(*_arguments: object) -> None:
+    raise AssertionError("a fit that cannot succeed was tried")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e9])
+def test_a_constant_feature_is_found_before_any_fit(
+    groups: FloatArray, monkeypatch: pytest.MonkeyPatch, dtype: type, value: float
+) -> None:
+    X = np.column_stack([groups, np.full(len(groups), value)]).astype(dtype)
+    monkeypatch.setattr(search, "best_run", not_to_be_called)
+    chosen = gaussmix.select(X, range(1, 11), ("full", "tied", "diag"))
+    assert {row.problem for row in chosen.table} == {"singular: feature 2 is constant"}
+    assert "all full, all tied, all diag" in str(chosen)
+    monkeypatch.undo()
     assert gaussmix.select(X, 3, "full", reg_covar=1e-6, random_state=0).best.converged
+
+
+def test_spheres_bear_a_constant_feature(groups: FloatArray) -> None:
+    """Their variance is a mean over the features."""
+    X = np.column_stack([groups, np.ones(len(groups))])
+    chosen = gaussmix.select(X, (1, 3), random_state=0)
+    assert chosen.best.covariance_type == "spherical"
+    assert [row.problem != "" for row in chosen.table] == [True, True, True, False] * 2
+    nothing = gaussmix.select(np.ones((9, 2)), 1)
+    assert {row.problem for row in nothing.table} == {"singular: features 0, 1 are constant"}
+
+
+def test_combinations_are_named(groups: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(groups * [1e-3, 0.1] + [3, 1e6], columns=["x", "y"])
+    frame["z"] = np.random.default_rng(0).normal(size=len(frame))
+    frame["sum"] = 2 * frame.x - frame.y
+    frame["twice"] = 2 * frame.z + 1
+    monkeypatch.setattr(search, "best_run", not_to_be_called)
+    chosen = gaussmix.select(frame, (1, 2), ("full", "tied"))
+    assert {row.problem for row in chosen.table} == {
+        "singular: feature 'sum' is a combination of 'x', 'y'; "
+        "feature 'twice' is a combination of 'z'"
+    }
+    monkeypatch.undo()
+    both = gaussmix.select(frame, 2, ("full", "diag"), random_state=0)
+    assert both.best.covariance_type == "diag"
+
+
+def test_many_combinations_are_counted() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 8))
+    X = np.hstack([X, X @ np.random.default_rng(1).normal(size=(8, 7)), np.ones((60, 6))])
+    (row,) = gaussmix.select(X, 2, "tied").table
+    assert row.problem.startswith("singular: features 15, 16, 17, 18, 19, and 1 more are constant;")
+    assert "; feature 8 is a combination of others; " in row.problem
+    assert row.problem.endswith("; feature 12 is a combination of others; and 2 more")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounded_combinations_are_combinations(dtype: type) -> None:
+    X = np.random.default_rng(0).normal(size=(500, 3)).astype(dtype) + dtype(100)
+    X = np.column_stack([X, X.sum(axis=1, dtype=dtype)])
+    (row,) = gaussmix.select(X, 1, "full").table
+    assert row.problem == "singular: feature 3 is a combination of 0, 1, 2"
+
+
+def test_groups_far_apart_are_no_combination() -> None:
+    """The covariance of all rows is singular to rounding, those within the groups are not."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2)) + np.repeat([[0.0], [1e9]], 100, axis=0)
+    chosen = gaussmix.select(rng.permutation(X), 2, "full", random_state=0)
+    assert chosen.best.problem == ""
+    assert np.allclose(np.sort(chosen.best_model.means_[:, 0]), [0, 1e9], atol=1)
+
+
+def test_nearly_constant_is_not_constant(groups: FloatArray) -> None:
+    small, other = np.random.default_rng(0).normal(size=(2, len(groups)))
+    X = np.column_stack([groups, 1 + 1e-9 * small, groups[:, 0] + 1e-5 * other])
+    assert gaussmix.select(X, 1, "full").best.converged
+
+
+def test_fewer_rows_than_a_covariance_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 20))
+    chosen = gaussmix.select(X, (1, 2), random_state=0, n_init=1)
+    problems = {row.problem for row in chosen.table if row.covariance_type in ("full", "tied")}
+    assert problems == {"singular: fewer rows (20) than a covariance of 20 features needs (21)"}
+    assert chosen.best.covariance_type in ("diag", "spherical")
+    assert gaussmix.select(X, 1, "full", reg_covar=1e-3).best.converged
+
+
+def test_rows_without_weight_hide_nothing(groups: FloatArray) -> None:
+    X = np.column_stack([groups, np.ones(len(groups))])
+    weight = np.ones(len(X))
+    X[::9], weight[::9] = 1e18, 0
+    (row,) = gaussmix.select(X, 2, "diag", sample_weight=weight).table
+    assert row.problem == "singular: feature 2 is constant"
+
+
+# Ends of the range ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((1, 2, 3), "the best has the most components that were tried: try more than 3"),
+        ((3, 4, 5), "the best has the fewest components that were tried: try fewer than 3"),
+        ((2, 3, 4), ""),
+        ((3,), ""),
+    ],
+)
+def test_the_edge_of_the_range_is_said(
+    groups: FloatArray, counts: tuple[int, ...], said: str
+) -> None:
+    chosen = gaussmix.select(groups, counts, "spherical", random_state=0)
+    assert chosen.best.n_components == 3
+    assert chosen.at_edge == bool(said)
+    assert str(chosen).endswith(f"\n\n{said}") if said else "were tried" not in str(chosen)
+
+
+def test_one_component_is_no_edge() -> None:
+    X = np.random.default_rng(0).normal(size=(80, 2))
+    chosen = gaussmix.select(X, (1, 2), "tied", random_state=0)
+    assert (chosen.best.n_components, chosen.at_edge) == (1, False)
+
+
+# Starts ---------------------------------------------------------------------------------------
+
+
+def test_the_best_known_optimum_is_found() -> None:
+    """K-means starts end at 2333.73 with every seed."""
+    found = [
+        gaussmix.select(read("old_faithful.csv"), 3, "full", random_state=seed).best.bic
+        for seed in range(3)
+    ]
+    assert min(found) == pytest.approx(2324.178, abs=0.01)
+    assert max(found) < 2333.74
+
+
+def test_large_data_has_quick_starts(groups: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gaussmix.select(groups, (1, 3), "diag").best_model.init_params == search.START
+    asked = gaussmix.select(groups, (1, 3), "diag", init_params="random", random_state=0)
+    assert asked.best_model.init_params == "random"
+    monkeypatch.setattr(search, "START_FLOPS", 4.0 * len(groups) * 3 * 5 - 1)
+    assert gaussmix.select(groups, (1, 3), "diag").best_model.init_params == search.QUICK_START
+    assert gaussmix.select(groups, (1, 2), "diag").best_model.init_params == search.START
+
+
+# Rows elsewhere -------------------------------------------------------------------------------
+
+
+def test_rows_of_a_file(groups: FloatArray, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", groups)
+    there = gaussmix.select(tmp_path / "x.npy", (1, 3), random_state=0, n_threads=1)
+    here = gaussmix.select(groups, (1, 3), random_state=0, n_threads=1)
+    assert timeless(there) == timeless(here)
+    np.testing.assert_array_equal(there.best_model.means_, here.best_model.means_)
+    np.testing.assert_array_equal(there.predict(groups), here.best_model.predict(groups))
+    with pytest.raises(ValueError, match="criterion='cv' deals rows out to parts, and needs"):
+        gaussmix.select(tmp_path / "x.npy", criterion="cv")
+
+
+def test_weights_and_names_of_a_file(groups: FloatArray, tmp_path: Path) -> None:
+    weight = np.random.default_rng(1).integers(1, 4, len(groups)).astype(float)
+    table = np.column_stack([groups, weight, np.ones(len(groups))])
+    np.savetxt(tmp_path / "x.csv", table, delimiter=",", header="x,y,w,one", comments="")
+    source = gaussmix.scan(tmp_path / "x.csv", ["x", "y"], weights="w")
+    there = gaussmix.select(source, 3, "diag", random_state=0)
+    here = gaussmix.select(groups, 3, "diag", sample_weight=weight, random_state=0)
+    assert there.best.bic == pytest.approx(here.best.bic, rel=1e-12)
+    assert there.best_model.feature_names_in_.tolist() == ["x", "y"]
+    constant = gaussmix.select(gaussmix.scan(tmp_path / "x.csv"), 2, "full", random_state=0)
+    assert constant.table[0].problem == "singular: feature 'one' is constant"
+
+
+def test_rows_on_dask(groups: FloatArray) -> None:
+    array = pytest.importorskip("dask.array")
+    there = gaussmix.select(
+        array.from_array(groups, chunks=(30, 2)), (1, 3), "diag", random_state=0
+    )
+    here = gaussmix.select(groups, (1, 3), "diag", random_state=0)
+    for one, other in zip(there.table, here.table, strict=True):
+        assert one[:2] == other[:2]
+        assert one[2:7] == pytest.approx(other[2:7], rel=1e-9)
 
 
 def test_a_fit_that_did_not_converge_counts(groups: FloatArray) -> None:
@@ -494,6 +696,8 @@ def test_printed(made: Selection) -> None:
         "? did not converge: increase max_iter or tol",
         "",
         "failed, singular: too bad: 2 full",
+        "",
+        "the best has the most components that were tried: try more than 2",
     ]
 
 

@@ -353,7 +353,6 @@ def test_weights_beside_the_blocks(X: FloatArray) -> None:
     ("blocks", "message"),
     [
         ([np.eye(3), np.eye(2)], "block 1: 3 columns .* wanted, got 2 columns"),
-        ([np.eye(3), np.eye(3), np.eye(3, dtype="f4")], "block 2: float64 .* got float32"),
         ([np.eye(3), (np.eye(3), np.ones(3))], "block 1: no weights .* got weights"),
         ([np.eye(3), np.ones(3)], r"block 1 must have shape \(n_rows, n_columns\), got \(3,\)"),
         ([np.eye(3), np.array([["a"]])], "block 1 must hold numbers"),
@@ -366,6 +365,20 @@ def test_a_later_block_that_does_not_fit(blocks: Sequence[Any], message: str) ->
     for data in (list(blocks), lambda: iter(blocks)):
         with pytest.raises(ValueError, match=message):
             list(scan(data).blocks())
+
+
+def test_blocks_of_two_precisions() -> None:
+    """A list has the widest of its blocks, as in memory; of a function the first one decides."""
+    single, double = np.eye(3, dtype=np.float32) / 3, np.eye(3) / 3
+    for blocks in ([single, double], [double, single]):
+        source = scan(blocks)
+        assert source.dtype == np.float64
+        np.testing.assert_array_equal(rows_of(source), np.concatenate(blocks))
+    np.testing.assert_array_equal(
+        rows_of(scan(lambda: iter([double, single]))), np.concatenate([double, single])
+    )
+    with pytest.raises(DataError, match="block 1: float32 as in block 0 wanted, got float64"):
+        list(scan(lambda: iter([single, double])).blocks())
 
 
 @pytest.mark.parametrize(

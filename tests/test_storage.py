@@ -4,12 +4,18 @@ import io
 import json
 import os
 import random
+import subprocess
+import sys
+import tracemalloc
+import warnings
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from gaussmix import (
     GaussianMixture,
@@ -22,6 +28,8 @@ from gaussmix import (
 )
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.io.atomic import replacing
+from gaussmix.io.readers import DataError
+from gaussmix.io.sources import scan
 
 STRUCTURES = ("full", "tied", "diag", "spherical")
 
@@ -205,6 +213,121 @@ def test_members_that_are_no_arrays(saved: Path, name: str, header: str) -> None
         load(saved)
 
 
+def packed(path: Path, **changes: Any) -> None:
+    """Change entries of a model file, and compress all."""
+    with np.load(path) as archive:
+        entries = {**archive, **changes}
+    np.savez_compressed(path, **entries)
+
+
+def peak(action: Callable[[], object]) -> int:
+    """Most bytes that are allocated while something is done."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_model_does_not_have_is_not_unpacked(saved: Path, X: FloatArray) -> None:
+    wanted = load(saved).predict(X)
+    packed(saved, junk=np.zeros(8_000_000), pickled=np.array([{}], dtype=object))
+    assert saved.stat().st_size < 200_000
+    assert peak(lambda: load(saved)) < 4_000_000
+    np.testing.assert_array_equal(load(saved).predict(X), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("weights_", np.zeros(8_000_000), r"weights_ must have shape \(3,\), got \(8000000,\)"),
+        ("means_", np.zeros((8_000_000, 1)), "means_ must have 3 rows of features"),
+        ("means_", np.zeros((3, 2_000_000)), "covariances_ must have shape"),
+        ("means_", np.zeros((3, 3_000_000)), "covariances_ must have shape"),
+        ("lower_bounds_", np.zeros(9_000_000), "lower_bounds_ has 72000000 bytes, more than such"),
+        ("n_iter_", np.zeros(8_000_000, int), "n_iter_ has the wrong type"),
+        ("feature_names_in_", np.zeros(8_000_000, "U1"), "8000000 feature names for 3"),
+        ("class", np.array("x" * 20_000_000), "class has 80000000 bytes, more than such"),
+        ("params", np.zeros(8_000_000, "U1"), r"params must have shape \(\), got"),
+        ("format", np.zeros(8_000_000, "U1"), r"format must have shape \(\), got"),
+    ],
+)
+def test_sizes_are_judged_before_anything_is_unpacked(
+    saved: Path, name: str, values: NDArray[Any], message: str
+) -> None:
+    packed(saved, **{name: values})
+
+    def refused() -> None:
+        with pytest.raises(ModelFileError, match=message):
+            load(saved)
+
+    assert peak(refused) < 4_000_000
+
+
+@pytest.mark.parametrize(
+    "header", [b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", b"\x93NUMPY\x01\x00\xff\xff"]
+)
+def test_headers_are_judged_before_they_are_read(saved: Path, header: bytes) -> None:
+    content = header + b" " * 70_000
+    with_member(saved, "means_.npy", content)
+    with pytest.raises(ModelFileError, match="more than 10000") as caught:
+        load(saved)
+    assert "allow_pickle" not in str(caught.value)
+    path = saved.with_name("data.npy")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="more than 10000") as refused:
+        scan(path)
+    assert "allow_pickle" not in str(refused.value)
+
+
+def test_a_compressed_model_may_be_read(saved: Path, X: FloatArray) -> None:
+    wanted = load(saved).predict(X)
+    packed(saved, means_=np.asfortranarray(load(saved).means_))  # type: ignore[union-attr]
+    back = load(saved)
+    assert isinstance(back, GaussianMixture)
+    assert back.means_.flags.c_contiguous
+    np.testing.assert_array_equal(back.predict(X), wanted)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.npz")
+    with pytest.raises(ModelFileError, match=r"m\.npz: a file is wanted, not a pipe or a device"):
+        load(tmp_path / "m.npz")
+    with pytest.raises(IsADirectoryError):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_covariances_that_are_hardly_definite_are_no_contradiction(
+    tmp_path: Path, structure: Structure
+) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 4)) * [1e-7, 1, 1e4, 1e7]
+    X[:, 3] += 1e7 * X[:, 1] + rng.normal(size=500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = GaussianMixture(3, covariance_type=structure, reg_covar=0, random_state=0).fit(X)
+    save(model, tmp_path / "m.npz")
+    np.testing.assert_array_equal(load(tmp_path / "m.npz").predict(X), model.predict(X))
+
+
+def test_a_checkpoint_s_path_is_not_kept(saved: Path, X: FloatArray) -> None:
+    model = load(saved).set_params(checkpoint=saved.with_name("run.ckpt"))
+    save(model, saved)
+    back = load(saved)
+    assert isinstance(back, GaussianMixture)
+    assert back.checkpoint is None
+    params = {"n_components": 3, "checkpoint": str(saved.with_name("run.ckpt"))}
+    rewrite(saved, params=json.dumps(params))  # as files had it before
+    back = load(saved)
+    assert isinstance(back, GaussianMixture)
+    assert back.checkpoint is None
+    back.fit(X)
+    assert not saved.with_name("run.ckpt").exists()
+
+
 def test_foreign_files(tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     np.savez(path, means=np.zeros(3))
@@ -224,8 +347,10 @@ def test_newer_version_says_what_to_do(saved: Path) -> None:
 
 
 def test_pickled_entry_is_never_run(saved: Path) -> None:
-    rewrite(saved, means_=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ModelFileError, match="allow_pickle"):
+    means = np.empty((3, 3), dtype=object)
+    means[...] = [{"a": 1}]
+    rewrite(saved, means_=means)
+    with pytest.raises(ModelFileError, match="means_ must be float64, got Python objects"):
         load(saved)
 
 
@@ -249,7 +374,22 @@ def test_pickled_entry_is_never_run(saved: Path) -> None:
         ({"converged_": 1.0}, "converged_ has the wrong type: float64"),
         ({"lower_bounds_": 1.0}, "lower_bounds_ has the wrong type"),
         ({"feature_names_in_": np.arange(3)}, "feature_names_in_ must be text"),
-        ({"format_version": np.inf}, "infinity"),
+        ({"format_version": np.inf}, "format_version must be integers, got float64"),
+        ({"weights_": np.array([1.5, -0.25, -0.25])}, r"range \[0, 1\], .* min value -0.25"),
+        ({"covariances_": np.tile(9 * np.eye(3), (3, 1, 1))}, "contradict each other"),
+        ({"precisions_cholesky_": np.tile(9 * np.eye(3), (3, 1, 1))}, "contradict each other"),
+        ({"precisions_cholesky_": np.ones((3, 3, 3))}, "must be upper triangular"),
+        ({"precisions_cholesky_": np.full((3, 3, 3), np.nan)}, "precisions_cholesky_' .* finite"),
+        ({"n_iter_": -1}, "n_iter_ must be at least 0"),
+        ({"lower_bound_": np.nan}, "lower_bound_ must be at least -inf and less than inf"),
+        ({"lower_bounds_": np.array([1.0, np.inf])}, "lower_bounds_ must be at least"),
+        ({"n_samples_seen_": -5}, "n_samples_seen_ must be at least 0"),
+        ({"weight_seen_": -0.5}, "weight_seen_ must be at least 0"),
+        ({"params": json.dumps({"n_components": 3, "random_state": "x"})}, "random_state must be"),
+        ({"params": json.dumps({"n_components": 3, "means_init": [[1]]})}, "means_init"),
+        ({"params": json.dumps({"n_components": 3, "weights_init": {}})}, "weights_init"),
+        ({"params": json.dumps({"n_components": 3, "tol": None})}, "tol must be"),
+        ({"params": json.dumps({"n_components": 3, "init_params": ["kmeans"]})}, "init_params"),
         ({"params": "[" * 100_000}, "damaged"),
         ({"params": "[1]"}, "mapping"),
         ({"params": json.dumps({"n_components": "x"})}, "n_components must be an integer"),
@@ -283,6 +423,53 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRITER = """
+import os, signal, sys, time
+from gaussmix.io.atomic import replacing
+
+with replacing(sys.argv[1]) as file:
+    file.write(b"part")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process in the midst of writing to the file `a`."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        yield process
+        process.kill()
+
+
+def test_the_next_write_removes_what_a_killed_process_left(
+    tmp_path: Path, writer: subprocess.Popen[str]
+) -> None:
+    writer.kill()
+    writer.wait()
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".tmp"
+    with replacing(tmp_path / "b"):
+        pass  # another file: what was left of `a` stays
+    assert left.exists()
+    with replacing(tmp_path / "a") as file:
+        file.write(b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_what_a_living_process_writes_stays(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
+    (theirs,) = tmp_path.iterdir()
+    with replacing(tmp_path / "a") as file, replacing(tmp_path / "a"):
+        assert len([*tmp_path.iterdir()]) == 3
+        file.write(b"new")
+    assert theirs.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a", theirs])
 
 
 def test_errors_name_the_target(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ from gaussmix.model.structures import DIAG, FULL, SPHERICAL, TIED, Spherical
 K, D = 3, 4
 WEIGHTS = np.array([0.2, 0.3, 0.5])
 
+GENERAL = FULL, TIED, DIAG, SPHERICAL
+
 each_structure = pytest.mark.parametrize("structure", STRUCTURES.values(), ids=repr)
 
 
@@ -49,7 +51,7 @@ def covariances_of(structure: CovarianceStructure, seed: int = 0) -> FloatArray:
         "diag": variances.copy(),
         "spherical": variances.mean(axis=1),
     }
-    return by_form[structure.form]
+    return structure.nearest(WEIGHTS, by_form[structure.form])
 
 
 def mixture(structure: CovarianceStructure, seed: int = 0) -> Parameters:
@@ -58,8 +60,9 @@ def mixture(structure: CovarianceStructure, seed: int = 0) -> Parameters:
 
 
 def test_the_four_forms_are_there() -> None:
-    assert tuple(STRUCTURES) == FORMS
-    assert [(s.name, s.form) for s in (FULL, TIED, DIAG, SPHERICAL)] == [(f, f) for f in FORMS]
+    assert tuple(STRUCTURES)[:4] == FORMS
+    assert [(s.name, s.form) for s in GENERAL] == [(f, f) for f in FORMS]
+    assert [s for s in STRUCTURES.values() if s.is_general] == [*GENERAL]
 
 
 @each_structure
@@ -102,11 +105,11 @@ def test_counts(structure: CovarianceStructure, free: int, fewest: int, products
 
 
 def test_equal_models_have_one_representative() -> None:
-    of_one_component = [s.representative(1, D) for s in STRUCTURES.values()]
+    of_one_component = [s.representative(1, D) for s in GENERAL]
     assert of_one_component == [FULL, FULL, DIAG, SPHERICAL]
-    of_one_feature = [s.representative(K, 1) for s in STRUCTURES.values()]
+    of_one_feature = [s.representative(K, 1) for s in GENERAL]
     assert of_one_feature == [FULL, TIED, FULL, FULL]
-    assert [s.representative(K, D) for s in STRUCTURES.values()] == [FULL, TIED, DIAG, SPHERICAL]
+    assert all(s.representative(K, D) is s for s in STRUCTURES.values())
 
 
 @each_structure
@@ -214,7 +217,7 @@ def test_remembered_moments_lead_back(structure: CovarianceStructure) -> None:
     )
     found, collapsed = m_step(statistics, 0.0)
     assert collapsed == ()
-    assert_allclose(found.covariances, parameters.covariances, rtol=1e-12)
+    assert_allclose(found.covariances, parameters.covariances, rtol=1e-9, atol=1e-12)
 
 
 @each_structure
@@ -223,7 +226,7 @@ def test_coordinates_turn_round(structure: CovarianceStructure) -> None:
     other = mixture(structure, seed=9).precisions_cholesky
     coordinates = structure.log_relative(reference, other)
     assert structure.information_roots(WEIGHTS, D).size == coordinates.size
-    assert coordinates.size == structure.n_free(K, D)
+    assert coordinates.size == structure.general.n_free(K, D)
     there = structure.from_log_relative(reference, coordinates.ravel())
     assert_allclose(there, other, rtol=1e-10, atol=1e-13)
     deviations = np.random.default_rng(0).normal(size=(K, D))
@@ -234,14 +237,16 @@ def test_coordinates_turn_round(structure: CovarianceStructure) -> None:
     assert_allclose(structure.out_of_units(reference, units), deviations)
 
 
-@each_structure
+@pytest.mark.parametrize("structure", GENERAL, ids=repr)
 def test_the_most_general_structure_of_a_form_needs_no_constraint(
     structure: CovarianceStructure,
 ) -> None:
     assert structure.is_general
     assert structure.general is structure
+    covariances = covariances_of(structure)
+    assert structure.nearest(WEIGHTS, covariances) is covariances
     with pytest.raises(NotImplementedError, match=f"^{structure.name} is the most general"):
-        structure.constrain(WEIGHTS, covariances_of(structure))
+        structure.constrain(WEIGHTS, covariances)
 
 
 # --- A new structure is one class, here, and an entry in STRUCTURES -------------------------------
@@ -253,7 +258,9 @@ class OneSphere(Spherical):
     def n_free(self, n_components: int, n_features: int) -> int:
         return 1
 
-    def constrain(self, weights: FloatArray, covariances: FloatArray) -> FloatArray:
+    def constrain(
+        self, weights: FloatArray, covariances: FloatArray, _previous: FloatArray | None = None
+    ) -> FloatArray:
         return np.full(len(weights), weights @ covariances)
 
 

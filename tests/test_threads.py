@@ -81,9 +81,22 @@ def test_without_openmp_one_thread_whatever_is_asked(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("with_openmp")
-def test_small_work_runs_on_one_thread() -> None:
+def test_small_work_runs_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_cpus", lambda: 8)
     assert threads.for_work(4, 0.5 * threads.PARALLEL_FLOPS) == 1
     assert threads.for_work(4, threads.PARALLEL_FLOPS) == 4
+
+
+@pytest.mark.usefixtures("with_openmp")
+@pytest.mark.parametrize(
+    ("n_threads", "cpus", "number"), [(2, 2, 3), (4, 2, 5), (1, 2, 1), (1, 1, 1)]
+)
+def test_a_pass_on_all_cpus_has_a_thread_more(
+    n_threads: int, cpus: int, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that threads of OpenMP sleep while they wait: beside other work they would spin."""
+    monkeypatch.setattr(threads, "_cpus", lambda: cpus)
+    assert threads.for_work(n_threads, threads.PARALLEL_FLOPS) == number
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no CPU affinity here")

@@ -8,6 +8,7 @@ from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.subsample import Sample
 from gaussmix.em.trials import Round, best_trials, n_spurious
+from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect
 
@@ -117,3 +118,25 @@ def test_every_structure_is_judged(structure: Structure) -> None:
     )
     assert n_spurious(parameters, 1000) == 0
     assert n_spurious(parameters, 100) == (0 if structure == "tied" else 1)
+
+
+@pytest.mark.parametrize("structure", ["diag", "spherical", "tied"])
+def test_a_structure_is_judged_as_its_matrices_are(structure: Structure) -> None:
+    rng = np.random.default_rng(0)
+    shape = {"diag": (4, 3), "spherical": (4,), "tied": (3, 3)}[structure]
+    spread = (
+        np.diag([1.0, 1e-8, 1e3]) if structure == "tied" else 10.0 ** -rng.integers(0, 9, shape)
+    )
+    weights, means = np.array([0.4, 0.3, 0.2, 0.1]), np.zeros((4, 3))
+    mixture = Parameters.from_covariances(structure, weights, means, spread)
+    full = Parameters.from_covariances("full", weights, means, mixture.full_covariances())
+    for n_rows in (1000, 10**6):
+        expected = n_spurious(full, n_rows)
+        assert n_spurious(mixture, n_rows) == expected
+    assert expected == (0 if structure == "tied" else expected) < 4
+
+
+def test_variances_that_are_zero_everywhere_are_all_spurious() -> None:
+    means, ones = np.zeros((2, 2)), np.ones((2, 2))
+    flat = Parameters(structure_of("diag"), np.full(2, 0.5), means, ones * [1.0, 0.0], ones)
+    assert n_spurious(flat, 1000) == 2

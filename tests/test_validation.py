@@ -7,11 +7,14 @@ from copy import deepcopy
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from gaussmix import scan
 from gaussmix.errors import ParameterError
+from gaussmix.model.checks import check_floats
 from gaussmix.validation import (
     BLOCK_VALUES,
     check_boolean,
@@ -77,6 +80,32 @@ def test_booleans_are_zeros_and_ones() -> None:
     assert check_rows([[True, False]]).tolist() == [[1.0, 0.0]]
 
 
+def unaligned(array: Any) -> Any:
+    """The same numbers, one byte off where they should lie."""
+    buffer = np.zeros(array.nbytes + 1, np.uint8)
+    moved = buffer[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    assert moved.flags.c_contiguous
+    assert not moved.flags.aligned
+    return moved
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unaligned_rows_are_copied(dtype: type) -> None:
+    X: Any = np.array(TABLE, dtype)
+    weight = np.ones(len(TABLE))
+    (block,) = scan(unaligned(X), weights=unaligned(weight)).blocks()
+    weights = check_sample_weight(unaligned(weight), len(X))
+    for rows in (check_rows(unaligned(X)), block.rows):
+        assert rows.flags.aligned
+        assert rows.dtype == dtype
+        assert rows.tolist() == TABLE
+    for found in (weights, block.weight):
+        assert found is not None
+        assert found.flags.aligned
+    assert check_floats("means", unaligned(X), X.shape).flags.aligned
+
+
 @pytest.mark.parametrize("X", [np.array(TABLE, ">f4"), np.array(TABLE, np.float32, order="F")])
 def test_float32_stays_float32(X: np.ndarray) -> None:
     rows = check_rows(X)
@@ -107,17 +136,17 @@ def test_a_lazy_frame_is_no_table() -> None:
 def test_missing_values_of_frames_are_nan() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1, 2, None]}, dtype="Int64")
-    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 2, column 0"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 2, column 'a'"):
         check_rows(frame)
     polars = pytest.importorskip("polars")
-    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 1, column 0"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN.* row 1, column 'a'"):
         check_rows(polars.DataFrame({"a": [1, None]}))
 
 
 def test_text_in_a_frame_is_named() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.0, 2.0], "b": ["1", "two"]})
-    with pytest.raises(TypeError, match=r"X, row 0, column 1 is '1'"):
+    with pytest.raises(TypeError, match=r"X, row 0, column 'b' is '1'"):
         check_rows(frame)
 
 
@@ -141,7 +170,7 @@ REFUSED = [
     (
         np.ma.masked_array(np.array(TABLE), mask=np.array([[False, True]] * 3)),
         ValueError,
-        "X has 3 masked values",
+        "Input X contains NaN, first at row 0, column 1",
     ),
     (5.0, ValueError, "Expected 2D array, got scalar array instead: X is a float"),
     ("data.csv", ValueError, "X must hold numbers"),
@@ -168,6 +197,22 @@ def test_a_call_may_ask_for_columns_and_names_itself() -> None:
         check_rows(TABLE, name="points", n_features=3, estimator="Mixture")
     with pytest.raises(ValueError, match="X has 2 features, but the model is expecting 3 feat"):
         check_rows(TABLE, n_features=3)
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        ([1j, 2.0], ValueError, "Complex data not supported: X must be real, got complex128 in"),
+        (["x", "y"], TypeError, "X, row 0, column 'b' is 'x'"),
+        ([{}, 1], TypeError, "X, row 0, column 'b' is {}"),
+        (np.array([1, 2], "M8[s]"), ValueError, "got dtype datetime64[s] in column 'b'; text, dat"),
+        ([1.0, np.inf], ValueError, "first at row 1, column 'b'"),
+    ],
+)
+def test_columns_of_frames_are_named(column: object, error: type[Exception], message: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(error, match=re.escape(message)):
+        check_rows(pandas.DataFrame({"a": [1, 2], "b": column}))
 
 
 def test_sparse_data_is_refused() -> None:

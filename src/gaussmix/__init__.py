@@ -1,23 +1,54 @@
-"""Fast, exact Gaussian mixtures for CPUs, with scikit-learn's interface."""
+"""Fast, exact Gaussian mixtures for CPUs, with scikit-learn's interface.
 
-from gaussmix.config import show_config
-from gaussmix.errors import (
-    CheckpointError,
-    CheckpointWarning,
-    CollapseWarning,
-    ConvergenceWarning,
-    ModelFileError,
-    NotFittedError,
-    ParameterError,
-)
-from gaussmix.estimators.kmeans import KMeans
-from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.io.readers import DataError
-from gaussmix.io.sources import scan
-from gaussmix.queries.hierarchy import Hierarchy
-from gaussmix.selection.candidates import Candidate, Selection
-from gaussmix.selection.search import select
-from gaussmix.storage import load, save
+What is public is imported when it is first asked for, so that the command `gaussmix` can look after
+its signals before anything large is imported.
+"""
+
+TYPE_CHECKING = False  # type checkers know this name; importing it from typing takes longer
+if TYPE_CHECKING:
+    from gaussmix.config import show_config
+    from gaussmix.errors import (
+        CheckpointError,
+        CheckpointWarning,
+        CollapseWarning,
+        ConvergenceWarning,
+        ModelFileError,
+        NotFittedError,
+        ParameterError,
+        PrecisionWarning,
+    )
+    from gaussmix.estimators.kmeans import KMeans
+    from gaussmix.estimators.mixture import GaussianMixture
+    from gaussmix.io.readers import DataError
+    from gaussmix.io.sources import scan
+    from gaussmix.queries.hierarchy import Hierarchy
+    from gaussmix.selection.candidates import Candidate, Selection
+    from gaussmix.selection.search import select
+    from gaussmix.storage import load, save
+
+    __version__: str
+
+_HOMES = {
+    "Candidate": "selection.candidates",
+    "CheckpointError": "errors",
+    "CheckpointWarning": "errors",
+    "CollapseWarning": "errors",
+    "ConvergenceWarning": "errors",
+    "DataError": "io.readers",
+    "GaussianMixture": "estimators.mixture",
+    "Hierarchy": "queries.hierarchy",
+    "KMeans": "estimators.kmeans",
+    "ModelFileError": "errors",
+    "NotFittedError": "errors",
+    "ParameterError": "errors",
+    "PrecisionWarning": "errors",
+    "Selection": "selection.candidates",
+    "load": "storage",
+    "save": "storage",
+    "scan": "io.sources",
+    "select": "selection.search",
+    "show_config": "config",
+}
 
 __all__ = [
     "Candidate",
@@ -32,6 +63,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "ParameterError",
+    "PrecisionWarning",
     "Selection",
     "__version__",
     "load",
@@ -46,9 +78,27 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":
-        from gaussmix.config import version
+def _lazily(name: str) -> object:
+    """Return a public name or a room, which is from then on an ordinary attribute (PEP 562)."""
+    from importlib import import_module
 
-        return version()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "__version__":
+        value: object = import_module("gaussmix.config").version()
+    elif name in _HOMES:
+        value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
+    elif not name.startswith("_") and _is_room(name):
+        return import_module(f"gaussmix.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _is_room(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(f"gaussmix.{name}") is not None
+
+
+if not TYPE_CHECKING:  # a type checker that sees it would believe in any name
+    __getattr__ = _lazily

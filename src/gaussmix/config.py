@@ -4,8 +4,6 @@ import os
 from types import ModuleType
 from typing import Any
 
-from gaussmix._core import dispatch, threads
-
 NOT_BUILT = "not built"  # the reference, run from a source tree
 
 
@@ -26,6 +24,8 @@ def config() -> dict[str, Any]:
         compiled, those this CPU supports, and the one in use, with ``isa_reason``; ``threads`` and
         ``threads_reason``, how many a large pass runs on, and why that many.
     """
+    from gaussmix._core import dispatch, threads  # not for the version alone, which takes no time
+
     info = _build_info()
     n_threads = threads.resolve()
     return {
@@ -63,6 +63,8 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _isa_reason() -> str:
+    from gaussmix._core import dispatch
+
     wanted = os.environ.get(dispatch.ENVIRONMENT_VARIABLE)
     if wanted == dispatch.active().name:
         return f"{dispatch.ENVIRONMENT_VARIABLE}={wanted}"

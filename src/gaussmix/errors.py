@@ -22,6 +22,10 @@ class CollapseWarning(UserWarning):
     """A component shrank onto too few rows and had to be regularised or started again."""
 
 
+class PrecisionWarning(UserWarning):
+    """Rounding of the rows' dtype shows in a fit."""
+
+
 class CheckpointWarning(UserWarning):
     """A checkpoint could not be written; the fit goes on."""
 
@@ -60,6 +64,13 @@ def not_fitted(estimator: object) -> NotFittedError:
         "using this estimator."
     )
     return error
+
+
+def one_line(message: object) -> str:
+    """Return what an error or a warning says, in one line, as the command shows it."""
+    if isinstance(message, OSError) and message.filename is not None:
+        return f"{message.filename}: {message.strerror}"
+    return " ".join(str(message).split()) or type(message).__name__
 
 
 def _stacklevel() -> int:

@@ -30,6 +30,7 @@ DARK: Any = {
     "axes.prop_cycle": "cycler('color', ['#58a6ff', '#ffa657', '#7ee787', '#ff7b72'])",
     "font.size": 13.0,
 }
+N_COLORS, LINE_STYLES = 4, ("-", "--", ":", "-.")  # lines beyond the colours differ in style
 FARTHEST = 4.0  # from the best value of a criterion, in units of half the values' distance
 HIDDEN = 0.0005  # part of the points that may lie outside on each side
 MARGIN = 0.04  # of the width of the rest
@@ -125,8 +126,9 @@ def draw_curves(curves: Curves, axes: Any = None) -> Any:
     best_count, best_name = curves.best
     best = curves.values[best_name][list(curves.n_components).index(best_count)]
     low, high = _shown_values(curves, best)
-    for name, values in curves.values.items():
-        (line,) = axes.plot(curves.n_components, values, "o-", markersize=5, label=name)
+    for number, (name, values) in enumerate(curves.values.items()):
+        style = LINE_STYLES[number // N_COLORS % len(LINE_STYLES)]
+        (line,) = axes.plot(curves.n_components, values, f"o{style}", markersize=5, label=name)
         hidden = {"v": np.less(values, low), "^": np.greater(values, high)}
         for height, (arrow, places) in enumerate(hidden.items()):
             for count in np.extract(places, curves.n_components):

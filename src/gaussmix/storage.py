@@ -1,5 +1,6 @@
 """Models in files: `.npz` archives without pickle, that say what they are and which version."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -8,36 +9,40 @@ from typing import Any, NoReturn, TypeAlias, TypeVar, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.types import FloatArray, PathLike
+from gaussmix._core.types import PathLike
 from gaussmix.errors import ModelFileError, ParameterError
 from gaussmix.estimators.attributes import parameters_of, set_parameters
 from gaussmix.estimators.fitting import settings_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import archive
-from gaussmix.io.archive import Arrays, float64
+from gaussmix.io.archive import Archive
 from gaussmix.io.atomic import replacing, shown_ending
 from gaussmix.model.checks import check_matrices, check_means, check_weights
-from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.stored import check_stored
+from gaussmix.validation import check_random_state
 
 FORMAT_VERSION = 1
 
 Model: TypeAlias = GaussianMixture | KMeans
 M = TypeVar("M", GaussianMixture, KMeans)
 
-# how a fit went: attributes, and what NumPy makes of them, (kind of dtype, number of dimensions)
-HISTORY: dict[type, dict[str, tuple[str, int]]] = {
+# how a fit went: attributes, and what they are: kind of dtype, number of axes, least value
+HISTORY: dict[type, dict[str, tuple[str, int, float]]] = {
     GaussianMixture: {
-        "converged_": ("b", 0),
-        "n_iter_": ("i", 0),
-        "lower_bound_": ("f", 0),
-        "lower_bounds_": ("f", 1),
-        "n_samples_seen_": ("i", 0),
-        "weight_seen_": ("f", 0),
+        "converged_": ("b", 0, 0),
+        "n_iter_": ("i", 0, 0),
+        "lower_bound_": ("f", 0, -np.inf),
+        "lower_bounds_": ("f", 1, -np.inf),
+        "n_samples_seen_": ("i", 0, 0),
+        "weight_seen_": ("f", 0, 0),
     },
-    KMeans: {"inertia_": ("f", 0), "n_iter_": ("i", 0)},
+    KMeans: {"inertia_": ("f", 0, 0), "n_iter_": ("i", 0, 0)},
 }
+ARRAYS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+NOT_KEPT = ("checkpoint",)
+"""Parameters that a file does not keep: a fit of the loaded model would write to that path."""
 
 
 def save(model: Model, path: PathLike) -> None:
@@ -47,7 +52,8 @@ def save(model: Model, path: PathLike) -> None:
     it runs no code. Stored are the constructor's parameters, the fitted ones, the feature names
     and how the fit went. Not stored are `KMeans.labels_`, which has the size of the data, and
     constructor's parameters that are not plain values, such as a `random_state` that is a
-    generator or a function for `init`: the default takes their place.
+    generator or a function for `init`: the default takes their place. `checkpoint` is not stored
+    either, so that a fit of the loaded model does not write to that file.
 
     Parameters
     ----------
@@ -73,10 +79,11 @@ def save(model: Model, path: PathLike) -> None:
     check_ending(path)
     model._check_fitted()
     _check_settings(model)
-    entries = _entries(model)
-    _model({name: np.asarray(value) for name, value in entries.items()})  # what load would refuse
+    content = io.BytesIO()
+    archive.write(content, "model", FORMAT_VERSION, _entries(model))
+    _model(Archive(content, "model", FORMAT_VERSION))  # what load would refuse
     with replacing(path) as file:
-        archive.write(file, "model", FORMAT_VERSION, entries)
+        file.write(content.getbuffer())
 
 
 @overload
@@ -100,7 +107,7 @@ def load(path: PathLike, kind: type[Any] | None = None) -> Model:
     ------
     ModelFileError
         If the file is not a whole, sound model of a version that this gaussmix reads, or a model of
-        another class than `kind`.
+        another class than `kind`. Arrays that a model does not have are not looked at.
     TypeError
         If `path` is not a path, or `kind` not one of the classes.
     OSError
@@ -109,14 +116,17 @@ def load(path: PathLike, kind: type[Any] | None = None) -> Model:
     if kind is not None and kind not in HISTORY:
         wanted = " or ".join(cls.__name__ for cls in HISTORY)
         raise ParameterError(f"kind must be {wanted}, got {kind!r}")
-    with _as_path(path).open("rb") as file:
+    target = _as_path(path)
+    if not archive.may_open(target):
+        raise ModelFileError(f"{target}: a file is wanted, not a pipe or a device")
+    with target.open("rb") as file:
         try:
-            model = _model(archive.read(file, "model", FORMAT_VERSION))
+            model = _model(Archive(file, "model", FORMAT_VERSION))
         except Exception as error:  # on damaged bytes the parsers raise errors of many kinds
-            raise ModelFileError(f"{os.fspath(path)}: {archive.reason(error)}") from None
+            raise ModelFileError(f"{target}: {archive.reason(error)}") from None
     if kind is not None and type(model) is not kind:
         found = type(model).__name__
-        raise ModelFileError(f"{os.fspath(path)}: a {kind.__name__} is wanted, got a {found}")
+        raise ModelFileError(f"{target}: a {kind.__name__} is wanted, got a {found}")
     return model
 
 
@@ -150,6 +160,8 @@ def _plain_params(model: Model) -> dict[str, Any]:
     """Constructor's parameters as JSON can hold them; those it cannot are left out."""
     plain = {}
     for name, value in model.get_params(deep=False).items():
+        if name in NOT_KEPT:
+            continue
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
         try:
@@ -164,29 +176,44 @@ def _fitted_arrays(model: Model) -> dict[str, NDArray[Any]]:
     if isinstance(model, KMeans):
         return {"cluster_centers_": model.cluster_centers_}
     parameters = parameters_of(model)
-    return {
-        "weights_": parameters.weights,
-        "means_": parameters.means,
-        "covariances_": parameters.covariances,
-        "precisions_cholesky_": parameters.precisions_cholesky,
-    }
+    arrays = (
+        parameters.weights,
+        parameters.means,
+        parameters.covariances,
+        parameters.precisions_cholesky,
+    )
+    return dict(zip(ARRAYS, arrays, strict=True))
 
 
-def _model(arrays: Arrays) -> Model:
+def _model(found: Archive) -> Model:
+    model = _blank(found.text("class"), json.loads(found.text("params")))
+    if isinstance(model, KMeans):
+        centers = found.floats("cluster_centers_", *_table_shape(found, "cluster_centers_", model))
+        model.cluster_centers_ = check_means(centers, *centers.shape)
+        model.n_features_in_ = centers.shape[1]
+    else:
+        set_parameters(model, _parameters(model, found))
+        model.n_features_in_ = model.means_.shape[1]
+    _check_given(model)
+    _restore_names(model, found)
+    _restore_history(model, found)
+    return model
+
+
+def _blank(name: str, params: object) -> Model:
+    """Return a model that is not fitted, with constructor's parameters that are acceptable."""
     classes = {cls.__name__: cls for cls in HISTORY}
-    name, params = str(arrays["class"]), json.loads(str(arrays["params"]))
     if name not in classes:
         _refuse(f"class must be one of {', '.join(classes)}, got {name!r}")
-    model = cast(Model, classes[name](**params))
+    if not isinstance(params, dict):
+        _refuse(f"params must be a mapping of names to values, got a {type(params).__name__}")
+    known = classes[name]().get_params(deep=False)
+    for param in params:
+        if param not in known:
+            _refuse(f"{name} has no parameter {param!r}")
+    kept = {param: value for param, value in params.items() if param not in NOT_KEPT}
+    model = cast(Model, classes[name](**kept))
     _check_settings(model)
-    if isinstance(model, KMeans):
-        model.cluster_centers_ = _table(arrays, "cluster_centers_", model.n_clusters)
-        model._n_features_out, model.n_features_in_ = model.cluster_centers_.shape
-    else:
-        set_parameters(model, _parameters(model, arrays))
-        model.n_features_in_ = model.means_.shape[1]
-    _restore_names(model, arrays)
-    _restore_history(model, arrays)
     return model
 
 
@@ -195,59 +222,69 @@ def _check_settings(model: Model) -> None:
         model._check_parameters()
     else:
         settings_of(model)
+    check_random_state(model.random_state)
 
 
-def _parameters(model: GaussianMixture, arrays: Arrays) -> Parameters:
-    means = _table(arrays, "means_", model.n_components)
-    structure, shape = settings_of(model).structure, means.shape
-    return Parameters(
-        structure,
-        check_weights(float64(arrays, "weights_"), shape[0]),
-        means,
-        check_matrices("covariance", float64(arrays, "covariances_"), structure, *shape),
-        _check_factors(float64(arrays, "precisions_cholesky_"), structure, *shape),
-    )
+def _parameters(model: GaussianMixture, found: Archive) -> Parameters:
+    shape = _table_shape(found, "means_", model)
+    structure = settings_of(model).structure
+    spread = structure.shape(*shape)
+    shapes = dict(zip(ARRAYS, (shape[:1], shape, spread, spread), strict=True))
+    weights, means, covariances, factors = found.all_floats(shapes)
+    check_matrices("covariance", covariances, structure, *shape)
+    return check_stored(structure, weights, means, covariances, factors, ARRAYS)
 
 
-def _table(arrays: Arrays, name: str, n_rows: int) -> FloatArray:
-    """Means or centres, shape (K, D)."""
-    table = float64(arrays, name)
-    if table.ndim != 2 or 0 in table.shape or len(table) != n_rows:
-        _refuse(f"{name} must have {n_rows} rows of features, got shape {table.shape}")
-    return check_means(table, *table.shape)
+def _table_shape(found: Archive, name: str, model: Model) -> tuple[int, int]:
+    """Return the shape (K, D) of means or centres, the only arrays that say what D is."""
+    n_rows = int(model.n_clusters if isinstance(model, KMeans) else model.n_components)
+    shape = found.layout(name).shape
+    if len(shape) != 2 or 0 in shape or shape[0] != n_rows:
+        _refuse(f"{name} must have {n_rows} rows of features, got shape {shape}")
+    return shape[0], shape[1]
 
 
-def _check_factors(
-    factors: FloatArray, structure: CovarianceStructure, n_components: int, n_features: int
-) -> FloatArray:
-    """Factors of positive definite precisions: of the structure's shape, with positive diagonal."""
-    wanted = structure.shape(n_components, n_features)
-    if factors.shape != wanted:
-        _refuse(f"precisions_cholesky_ must have shape {wanted}, got {factors.shape}")
-    if not (np.isfinite(factors).all() and (structure.diagonals(factors) > 0).all()):
-        _refuse("precisions_cholesky_ must be finite, with a positive diagonal")
-    return factors
-
-
-def _restore_names(model: Model, arrays: Arrays) -> None:
-    if "feature_names_in_" not in arrays:
+def _check_given(model: Model) -> None:
+    """Check the starts that a constructor was given against what is fitted."""
+    n_features = int(model.n_features_in_)
+    if isinstance(model, KMeans):
+        if isinstance(model.init, list):
+            check_means(model.init, int(model.n_clusters), n_features, "init")
         return
-    names = arrays["feature_names_in_"]
-    if names.shape != (model.n_features_in_,):
-        _refuse(f"{names.size} feature names for {model.n_features_in_} features")
-    if names.dtype.kind != "U":
-        _refuse(f"feature_names_in_ must be text, got {names.dtype}")
-    model.feature_names_in_ = names.astype(object)
+    n_components = int(model.n_components)
+    if model.weights_init is not None:
+        check_weights(model.weights_init, n_components, "weights_init")
+    if model.means_init is not None:
+        check_means(model.means_init, n_components, n_features, "means_init")
+    if model.precisions_init is not None:
+        structure = settings_of(model).structure
+        check_matrices(
+            "precisions_init", model.precisions_init, structure, n_components, n_features
+        )
 
 
-def _restore_history(model: Model, arrays: Arrays) -> None:
-    for name, wanted in HISTORY[type(model)].items():
-        if name not in arrays:
+def _restore_names(model: Model, found: Archive) -> None:
+    name = "feature_names_in_"
+    if name not in found:
+        return
+    layout = found.layout(name)
+    if layout.shape != (model.n_features_in_,):
+        n_names = layout.shape[0] if len(layout.shape) == 1 else f"{layout.shape}"
+        _refuse(f"{n_names} feature names for {model.n_features_in_} features")
+    model.feature_names_in_ = found.texts(name, model.n_features_in_).astype(object)
+
+
+def _restore_history(model: Model, found: Archive) -> None:
+    for name, (kind, n_axes, least) in HISTORY[type(model)].items():
+        if name not in found:
             continue
-        array = arrays[name]
-        if (array.dtype.kind, array.ndim) != wanted:
-            _refuse(f"{name} has the wrong type: {array.dtype} of shape {array.shape}")
-        setattr(model, name, array.tolist())
+        layout = found.layout(name)
+        if (layout.dtype.kind, len(layout.shape)) != (kind, n_axes):
+            _refuse(f"{name} has the wrong type: {layout.dtype} of shape {layout.shape}")
+        values = found.array(name, kind, layout.shape)
+        if not ((values >= least) & (values < np.inf)).all():
+            _refuse(f"{name} must be at least {least:g} and less than infinity, got {values}")
+        setattr(model, name, values.tolist())
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -3,14 +3,20 @@
 import math
 import numbers
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core.types import FloatArray, PathLike, Rows
+from gaussmix.conversion import as_numbers, frame_of, place
 from gaussmix.errors import ParameterError
+
+AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
+
+Place: TypeAlias = Callable[[int, int | None], str]
+"""Names the place of a value, by its row and column; None stands for the weights."""
 
 BLOCK_VALUES = 1 << 16  # values looked at together when searching for one that is not finite
 
@@ -23,11 +29,14 @@ def check_rows(
     name: str = "X",
     n_features: int | None = None,
     estimator: str = "",
+    allow_nan: bool = False,
+    place: Place | None = None,
 ) -> Rows:
     """Return X as a finite, C-contiguous float32 or float64 table of rows.
 
     A C-contiguous native float32 or float64 array is returned as it is. Other numbers are
-    converted: big-endian float32 to float32, everything else to float64.
+    converted: big-endian float32 and frames of nothing else to float32, everything else to
+    float64. None, `pandas.NA`, nulls and masked elements are missing values, as NaN is.
 
     Parameters
     ----------
@@ -39,6 +48,10 @@ def check_rows(
         Number of columns that X must have.
     estimator : str
         Name of the estimator, for errors.
+    allow_nan : bool
+        Whether values may be missing; they are NaN then.
+    place : callable, optional
+        Names the place of a value in errors: see `Place`.
 
     Raises
     ------
@@ -50,7 +63,7 @@ def check_rows(
     array = check_numbers(X, name)
     _check_shape(array, X, name, n_features, estimator)
     array = _contiguous(array)
-    _check_finite(array, name)
+    _check_finite(array, name, place or _place_in(X), allow_nan=allow_nan)
     return array
 
 
@@ -67,7 +80,7 @@ def check_csr(X: Any, *, n_features: int | None = None, estimator: str = "") -> 
     """
     _check_shape(X, X, "X", n_features, estimator)
     rows = X.tocsr()
-    values = _contiguous(_numeric(rows.data, "X"))
+    values = _contiguous(check_numbers(rows.data, "X"))
     if values is not rows.data:
         rows = type(rows)((values, rows.indices, rows.indptr), shape=rows.shape)
     if not rows.has_canonical_format:
@@ -90,15 +103,17 @@ def check_n_features(found: int, wanted: int, name: str, estimator: str = "") ->
 def check_numbers(values: object, name: str) -> NDArray[np.generic]:
     """Return an array of real numbers, of any shape and numeric dtype; objects become float64.
 
-    Raises as `check_rows` does for what is no array of numbers.
+    NaN stands for what is missing. Raises as `check_rows` does for what is no array of numbers.
     """
-    return _numeric(_as_array(values, name), name)
+    return as_numbers(values, name)
 
 
-def check_sample_weight(sample_weight: object, n_samples: int) -> FloatArray | None:
+def check_sample_weight(
+    sample_weight: object, n_samples: int, place: Place | None = None
+) -> FloatArray | None:
     """Return weights of the rows as float64, shape (n_samples,); None stays None.
 
-    A number stands for the same weight everywhere.
+    A number stands for the same weight everywhere. `place` names the place of a weight in errors.
 
     Raises
     ------
@@ -118,24 +133,32 @@ def check_sample_weight(sample_weight: object, n_samples: int) -> FloatArray | N
             f"sample_weight must be a number or have shape ({n_samples},), one weight per row, "
             f"got shape {weights.shape}"
         )
-    checked: FloatArray = np.ascontiguousarray(weights, dtype=np.float64)
-    _check_finite(checked, "sample_weight")
-    _check_weight_values(checked)
+    checked: FloatArray = aligned(np.ascontiguousarray(weights, dtype=np.float64))
+    _check_finite(checked, "sample_weight", place)
+    _check_weight_values(checked, place)
     return checked
 
 
-def check_block(rows: Rows, weight: FloatArray | None, name: str, first_row: int) -> None:
+def check_block(
+    rows: Rows,
+    weight: FloatArray | None,
+    name: str,
+    first_row: int,
+    place: Place | None = None,
+    *,
+    allow_nan: bool = False,
+) -> None:
     """Raise unless a part of a table, from row `first_row` on, and its weights are as they must be.
 
     Raises
     ------
     ValueError
-        At the first NaN or infinity, and at a weight that is negative.
+        At the first NaN (unless `allow_nan`) or infinity, and at a weight that is negative.
     """
-    _check_finite(rows, name, first_row)
+    _check_finite(rows, name, place, first_row, allow_nan=allow_nan)
     if weight is not None and len(weight):
-        _check_finite(weight, f"weights of {name}", first_row)
-        _check_not_negative(weight, first_row)
+        _check_finite(weight, f"weights of {name}", place, first_row)
+        _check_not_negative(weight, first_row, place)
 
 
 def check_total_weight(total: float) -> None:
@@ -249,85 +272,6 @@ def _real(value: object) -> float:
         return math.nan
 
 
-def _as_array(X: object, name: str) -> NDArray[np.generic]:
-    if hasattr(X, "toarray") and hasattr(X, "nnz"):
-        raise TypeError(_sparse_message(name))
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        n_masked = np.count_nonzero(np.ma.getmaskarray(X))
-        raise ValueError(
-            f"{name} has {n_masked} masked values, but every value is required. "
-            "Fill them with '.filled()' or leave out their rows."
-        )
-    try:
-        array = np.asarray(X)
-    except ValueError as error:  # ragged sequences
-        raise ValueError(
-            f"{name} must be a table of numbers whose rows have equal lengths: {error}"
-        ) from None
-    if array.ndim == 0 and array.dtype.kind == "O" and not isinstance(X, numbers.Number):
-        raise ParameterError(f"{name} must be a table of numbers, got {type(X).__name__}")
-    return array
-
-
-def _sparse_message(name: str) -> str:
-    message = f"Sparse data was passed for {name}, but dense data is required. "
-    if name != "X":
-        return message + "Use '.toarray()' to convert it to an array."
-    return message + (
-        "Only KMeans takes sparse rows, in one matrix of SciPy. Use '.toarray()' to convert them "
-        "to an array, or TruncatedSVD of scikit-learn to reduce many features to few."
-    )
-
-
-def _numeric(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
-    """Return the array if its dtype is numeric, and an array of objects as float64."""
-    kind = array.dtype.kind
-    if kind in "fiub":
-        return array
-    if kind == "c":
-        raise ValueError(f"Complex data not supported: {name} must be real, got {array.dtype}")
-    if kind != "O":
-        raise ValueError(
-            f"{name} must hold numbers, got dtype {array.dtype}; text, dates and records have to "
-            "be converted to numbers first"
-        )
-    if not all(issubclass(kind, float | int | np.floating | np.integer) for kind in _types(array)):
-        _check_objects(array, name)
-    try:
-        return array.astype(np.float64)
-    except OverflowError:
-        _check_objects(array, name)
-        raise
-
-
-def _check_objects(array: NDArray[np.generic], name: str) -> None:
-    """Raise unless every object is a real number (None and NaN are left to later checks)."""
-    for index, value in np.ndenumerate(array):
-        if value is not None:
-            _check_object(value, f"{name}, {_place(index)}")
-
-
-def _types(array: NDArray[np.generic]) -> set[type]:
-    return {type(value) for value in array.flat}
-
-
-def _check_object(value: object, where: str) -> None:
-    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
-        raise ValueError(f"Complex data not supported: {where} is {value!r}")
-    if type(value).__name__ in ("NAType", "NaTType"):  # pandas
-        raise ValueError(f"Input contains NaN: {where} is {value!r}")
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        raise ValueError(f"Input contains a value too large for float64: {where}") from None
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"argument must be a real number (a string is not a number): {where} is {value!r}"
-        ) from None
-
-
 def _check_shape(
     array: NDArray[np.generic],
     X: object,
@@ -363,24 +307,46 @@ def _dimension_message(array: NDArray[np.generic], X: object, name: str) -> str:
     )
 
 
+def aligned(array: AnyArray) -> AnyArray:
+    """Return the array, or a copy if its numbers do not lie where a compiler expects them.
+
+    A field of a packed record and a buffer cut at an odd byte may be contiguous and not aligned.
+    """
+    return array if array.flags.aligned else array.copy()
+
+
 def _contiguous(array: NDArray[np.generic]) -> Rows:
     if array.dtype in (np.float64, np.float32) and array.flags.c_contiguous:
-        return cast(Rows, array)
+        return aligned(cast(Rows, array))
     single = array.dtype.kind == "f" and array.dtype.itemsize == 4
     with np.errstate(over="ignore"):  # a long double too large becomes inf, which is refused
         return np.ascontiguousarray(array, dtype=np.float32 if single else np.float64)
 
 
-def _check_finite(array: Rows, name: str, first_row: int = 0) -> None:
+def _check_finite(
+    array: Rows,
+    name: str,
+    place: Place | None = None,
+    first_row: int = 0,
+    *,
+    allow_nan: bool = False,
+) -> None:
     """Raise at the first NaN or infinity. A finite sum has neither, so most data is only added."""
     if math.isfinite(_sum(array)):
         return
     for start, block in _blocks(array.reshape(-1)):
-        bad = np.flatnonzero(~np.isfinite(block))
+        bad = np.flatnonzero(np.isinf(block) if allow_nan else ~np.isfinite(block))
         if len(bad):
-            row, *column = np.unravel_index(start + bad[0], array.shape)
-            place = _place((first_row + row, *column))
-            raise ValueError(_not_finite_message(block[bad[0]], name, place))
+            row, *column = map(int, np.unravel_index(start + bad[0], array.shape))
+            found = (place or _place)(first_row + row, column[0] if column else None)
+            raise ValueError(_not_finite_message(block[bad[0]], name, found))
+
+
+def _place_in(X: object) -> Place:
+    """Return what names places in X: by the columns' names if it is a frame."""
+    frame = frame_of(X)
+    names = None if frame is None else frame.names
+    return lambda row, column: place(row, column, names)
 
 
 def _check_finite_entries(rows: Any) -> None:
@@ -389,9 +355,9 @@ def _check_finite_entries(rows: Any) -> None:
         bad = np.flatnonzero(~np.isfinite(block))
         if len(bad):
             entry = start + bad[0]
-            row = np.searchsorted(rows.indptr, entry, side="right") - 1
-            place = _place((row, rows.indices[entry]))
-            raise ValueError(_not_finite_message(block[bad[0]], "X", place))
+            row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
+            found = place(row, int(rows.indices[entry]))
+            raise ValueError(_not_finite_message(block[bad[0]], "X", found))
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -399,14 +365,14 @@ def _sum(values: Rows) -> float:
     return float(values.sum())
 
 
-def _not_finite_message(value: np.floating, name: str, place: str) -> str:
+def _not_finite_message(value: np.floating, name: str, found: str) -> str:
     if np.isnan(value):
         return (
-            f"Input {name} contains NaN, first at {place}. Missing values are not accepted: leave "
+            f"Input {name} contains NaN, first at {found}. Missing values are not accepted: leave "
             "out their rows or fill them in first."
         )
     return (
-        f"Input {name} contains infinity or a value too large for {value.dtype}, first at {place}."
+        f"Input {name} contains infinity or a value too large for {value.dtype}, first at {found}."
     )
 
 
@@ -415,20 +381,22 @@ def _blocks(values: Rows) -> Iterator[tuple[int, Rows]]:
         yield start, values[start : start + BLOCK_VALUES]
 
 
-def _place(index: Sequence[int | np.integer]) -> str:
-    return ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), index, strict=False))
+def _place(row: int, column: int | None) -> str:
+    return place(row, column)
 
 
-def _check_weight_values(weights: FloatArray) -> None:
-    _check_not_negative(weights)
+def _check_weight_values(weights: FloatArray, place: Place | None) -> None:
+    _check_not_negative(weights, place=place)
     with np.errstate(over="ignore"):
         check_total_weight(float(weights.sum()))
 
 
-def _check_not_negative(weights: FloatArray, first_row: int = 0) -> None:
+def _check_not_negative(
+    weights: FloatArray, first_row: int = 0, place: Place | None = None
+) -> None:
     lowest = int(weights.argmin())
     if weights[lowest] < 0:
         raise ValueError(
-            f"sample_weight must not be negative, got {weights[lowest]:g} at row "
-            f"{first_row + lowest}"
+            f"sample_weight must not be negative, got {weights[lowest]:g} at "
+            f"{(place or _place)(first_row + lowest, None)}"
         )

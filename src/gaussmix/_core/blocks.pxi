@@ -48,11 +48,6 @@ cdef struct Job:  # what to do with each row, and where
     int* labels  # (N,), or NULL; the input of ACCUMULATE, the output of other tasks
 
 
-cdef Job new_job(Task task) noexcept:
-    """A job of which only the task is known."""
-    return Job(task, 0, NULL, NULL, 1, NULL, NULL)
-
-
 cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nogil:
     """Numbers in the workspace of a block of so many rows: see `Block`."""
     return rows * (

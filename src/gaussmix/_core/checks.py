@@ -20,8 +20,7 @@ def require_array(name: str, array: object, shape: tuple[int, ...], dtype: np.dt
         raise TypeError(f"{name} must have dtype {dtype}, got {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous")
+    _require_memory(name, array)
 
 
 def require_rows(X: object) -> tuple[int, int]:
@@ -30,8 +29,7 @@ def require_rows(X: object) -> tuple[int, int]:
         raise TypeError(f"X must be a 2-dimensional numpy array, got {type(X).__name__}")
     if X.dtype not in (np.float64, np.float32):
         raise TypeError(f"X must have dtype float32 or float64, got {X.dtype}")
-    if not X.flags.c_contiguous:
-        raise ValueError("X must be C-contiguous")
+    _require_memory("X", X)
     n_samples, n_features = X.shape
     return n_samples, n_features
 
@@ -159,6 +157,13 @@ def require_seeding(
     require_array("uniforms", uniforms, (1 + (n_clusters - 1) * n_trials,), FLOAT64)
     _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_clusters, n_features
+
+
+def _require_memory(name: str, array: NDArray[np.generic]) -> None:
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous")
+    if not array.flags.aligned:
+        raise ValueError(f"{name} must be aligned to its dtype")
 
 
 def _require_structure(structure: str) -> None:

@@ -12,10 +12,10 @@ LOG_LOWEST: dict[np.dtype[np.floating], float] = {
     np.dtype(np.float32): -1e35,
 }
 """Log-densities are kept above this, in each precision, where they are compared or added up. So a
-row that is impossible under every component belongs to all alike, and a block's sum is finite."""
+row that is impossible under every component belongs to all equally, and a block's sum is finite."""
 
 GROUP_ROWS = 1024
-"""Kernels add up groups of so many rows, and then the groups in order. So parts of a data set that
+"""Kernels add up groups of this many rows, and then the groups in order. So parts of data that
 are whole groups, given to them one after the other, lead to the bits of the whole."""
 
 EPS = float(np.finfo(np.float64).eps)

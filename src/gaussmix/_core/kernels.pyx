@@ -42,7 +42,7 @@ def log_density(X, density, out, int n_threads=1):
     """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, K), X's dtype."""
     n_samples, n_components, _ = require_call(X, density, n_threads)
     require_array("out", out, (n_samples, n_components), X.dtype)
-    cdef Job job = new_job(LOG_DENSITY)
+    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, 1, NULL, NULL)
     job.out = <real*>writable(out)
     run(&job, X, None, density, (), n_threads)
 
@@ -51,7 +51,7 @@ def log_likelihood(X, density, out, int n_threads=1):
     """Log-likelihood of each row, log sum_k exp l_k(x), into `out` (N,), X's dtype."""
     n_samples, _, _ = require_call(X, density, n_threads)
     require_array("out", out, (n_samples,), X.dtype)
-    cdef Job job = new_job(LOG_LIKELIHOOD)
+    cdef Job job = Job(LOG_LIKELIHOOD, 0, NULL, NULL, 1, NULL, NULL)
     job.out = <real*>writable(out)
     run(&job, X, None, density, (), n_threads)
 
@@ -60,7 +60,7 @@ def responsibilities(X, density, out, int n_threads=1):
     """Posterior probability of each component given each row, into `out` (N, K), X's dtype."""
     n_samples, n_components, _ = require_call(X, density, n_threads)
     require_array("out", out, (n_samples, n_components), X.dtype)
-    cdef Job job = new_job(RESPONSIBILITIES)
+    cdef Job job = Job(RESPONSIBILITIES, 0, NULL, NULL, 1, NULL, NULL)
     job.out = <real*>writable(out)
     run(&job, X, None, density, (), n_threads)
 
@@ -69,7 +69,7 @@ def assign(X, density, labels, best, int n_threads=1):
     """Most probable component of each row into `labels` (N,), its l_k into `best` (N,) if given."""
     n_samples, _, _ = require_call(X, density, n_threads)
     require_array("labels", labels, (n_samples,), INT32)
-    cdef Job job = new_job(ASSIGN)
+    cdef Job job = Job(ASSIGN, 0, NULL, NULL, 1, NULL, NULL)
     job.labels = <int*>writable(labels)
     if best is not None:
         require_array("best", best, (n_samples,), X.dtype)
@@ -84,7 +84,7 @@ def accumulate(
     cdef Py_ssize_t n_components, n_features
     n_samples, n_components, n_features = require_call(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, second, totals)
-    cdef Job job = new_job(ACCUMULATE)
+    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
     if labels is not None:
         require_array("labels", labels, (n_samples,), INT32)
         job.labels = <int*>address(labels)
@@ -97,7 +97,7 @@ def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n
     """Add the sums of hard assignment, each row to its most probable component: K-means' pass."""
     n_samples, _, _ = require_call(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, None, totals)
-    cdef Job job = new_job(ACCUMULATE_HARD)
+    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
     if labels is not None:
         require_array("labels", labels, (n_samples,), INT32)
         job.labels = <int*>writable(labels)
@@ -108,7 +108,7 @@ def accumulate_likelihood(X, sample_weight, density, totals, int n_threads=1):
     """Add the rows' weighted log-likelihood and weight to totals (2,): those of `accumulate`."""
     require_call(X, density, n_threads, sample_weight)
     require_array("totals", totals, (2,), FLOAT64)
-    cdef Job job = new_job(ACCUMULATE_LIKELIHOOD)
+    cdef Job job = Job(ACCUMULATE_LIKELIHOOD, 0, NULL, NULL, 1, NULL, NULL)
     run(&job, X, sample_weight, density, (totals,), n_threads)
 
 
@@ -119,7 +119,7 @@ def lloyd(
     n_samples, n_clusters, _ = require_lloyd(
         X, sample_weight, centers, labels, n_k, totals, n_threads)
     require_array("X", X, X.shape, DTYPE)
-    cdef Job job = new_job(ACCUMULATE_HARD)
+    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
     job.labels = <int*>writable(labels)
     set_rows(&job, X, sample_weight)
     cdef Centers moving = Centers(centers)
@@ -157,7 +157,7 @@ def em(
     n_components, n_features = require_em(
         X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
     require_array("X", X, X.shape, DTYPE)
-    cdef Job job = new_job(ACCUMULATE)
+    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
     set_rows(&job, X, sample_weight)
     cdef Size size = size_of(structure, means)
     one, table, spread = weights.shape, means.shape, factors.shape
@@ -205,7 +205,7 @@ def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1)
     trials = np.empty((n_trials, n_features))
     cdef Centers candidates = Centers(trials)
     cdef Choice choice
-    cdef Job job = new_job(LOG_DENSITY)
+    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, 1, NULL, NULL)
     set_rows(&job, X, sample_weight)
     cdef Buffer row_buffer = Buffer(
         job.n_samples * (sizeof(double) + (1 + n_trials) * sizeof(real)))
@@ -237,7 +237,7 @@ def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1)
             rows[c] = drawn[take_best(&choice)]
 
 
-cdef require_call(X, density, n_threads, sample_weight=None):
+def require_call(X, density, n_threads, sample_weight=None):
     """Raise unless the arguments fit together and this build; return (N, K, D)."""
     shape = require_pass(X, density, n_threads, sample_weight)
     require_array("X", X, X.shape, DTYPE)

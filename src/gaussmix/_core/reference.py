@@ -325,7 +325,7 @@ def greedy_plus_plus(
         closest = nearer[:, best]
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # told by what is returned
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the returned value tells
 def maximise(
     structure: Structure,
     shift: FloatArray,

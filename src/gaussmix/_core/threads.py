@@ -44,8 +44,17 @@ def resolve(n_threads: int | None = None) -> ThreadCount:
 
 
 def for_work(n_threads: int | None, flops: float) -> int:
-    """Threads for a pass of so many floating-point operations: one when it is small."""
-    return resolve(n_threads).number if flops >= PARALLEL_FLOPS else 1
+    """Return the threads for a pass of this many floating-point operations: one when it is small.
+
+    A pass that uses all CPUs gets one thread more. Threads of OpenMP wait busily at the end of a
+    loop, for some milliseconds. Beside other processes they take time from the very thread that
+    they wait for. With more threads than CPUs they go to sleep after a few microseconds. The thread
+    more shares the groups of rows, and changes no bit.
+    """
+    if flops < PARALLEL_FLOPS:
+        return 1
+    number = resolve(n_threads).number
+    return number + 1 if number > 1 and number >= _cpus() else number
 
 
 def _at_most(wanted: int, source: str) -> ThreadCount:

@@ -23,11 +23,15 @@ PathLike: TypeAlias = str | os.PathLike[str]
 Structure: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 """A form of covariances that the kernels know."""
 
-CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
+CovarianceType: TypeAlias = Literal[
+    "full", "tied", "diag", "spherical", "tied-diag", "tied-spherical",
+    "EII", "VII", "EEI", "VEI", "EVI", "VVI",
+    "EEE", "EVE", "VEE", "VVE", "EEV", "VEV", "EVV", "VVV",
+]  # fmt: skip
 """What users write as `covariance_type`."""
 
 InitMethod: TypeAlias = Literal[
-    "kmeans", "k-means++", "random", "random_from_data", "hierarchical", "emem"
+    "auto", "kmeans", "k-means++", "random", "random_from_data", "hierarchical", "emem"
 ]
 """How a mixture's start groups the rows."""
 

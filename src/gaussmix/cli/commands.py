@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,14 +16,18 @@ from numpy.typing import NDArray
 
 from gaussmix import config, distributed, progress, storage
 from gaussmix._core import dispatch
+from gaussmix.cli.reading import Complete
+from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
-from gaussmix.estimators.mixture import GaussianMixture, total_score
+from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import atomic, sinks, sources
 from gaussmix.selection import search
 
 OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
 """Parameters of a fit that a saved model does not keep."""
+STREAM = Path("-")
+"""Standard input, or output."""
 WRITTEN_ROWS = 1 << 17  # of a sample, at a time
 
 
@@ -31,7 +38,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
     drawing = find_spec("matplotlib") is not None
     if drawing:
-        _check_output(arguments.output, plotting.check_ending)
+        check_output(arguments.output, plotting.check_ending)
     truth, seed = demo.flower(), arguments.seed
     with progress.bar("generating", "rows") as tell:
         X, labels = demo.generate(truth, arguments.rows, seed, tell)
@@ -42,7 +49,7 @@ def demo(arguments: argparse.Namespace) -> int:
             labels,
             seed=seed,
             n_threads=arguments.threads,
-            verbose=2 * progress.shown(),
+            verbose=2 * progress.on_terminal(),
         )
     print(demo.table(outcome))
     if drawing:
@@ -54,7 +61,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Fit a mixture to a file's rows and save it."""
-    _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
+    check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     _check_checkpoint(arguments)
     if arguments.partial:
         _check_partial(arguments)
@@ -69,15 +76,16 @@ def fit(arguments: argparse.Namespace) -> int:
         reg_covar=arguments.reg_covar,
         random_state=arguments.seed,
         n_threads=arguments.threads,
-        verbose=3 * progress.shown(),
+        verbose=3 * progress.on_terminal(),
         verbose_interval=1,
         checkpoint=arguments.checkpoint,
         checkpoint_interval=arguments.checkpoint_interval,
     )
-    if arguments.partial:
-        outcome = _fit_batches(model, _scan(arguments))
+    if arguments.scheduler is not None:
+        outcome = _fit_on_cluster(model, arguments)
     else:
-        outcome = _fit_at_once(model, arguments)
+        with complete(_scan(arguments), arguments) as source:
+            outcome = (_fit_batches if arguments.partial else _fit_at_once)(model, source)
     defaults = GaussianMixture().get_params()
     model.set_params(**{name: defaults[name] for name in OF_THE_RUN})
     storage.save(model, arguments.output)
@@ -85,22 +93,28 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fit_at_once(model: GaussianMixture, arguments: argparse.Namespace) -> str:
+def _fit_at_once(model: GaussianMixture, source: sources.Scan) -> str:
     with progress.last_line("fitting"):
-        if arguments.scheduler is None:
-            model.fit(_scan(arguments))
-        else:
-            _fit_on_cluster(model, arguments)
-    converged = "converged" if model.converged_ else "did not converge"
-    return f"{converged} after {model.n_iter_} iterations, mean log-likelihood"
+        model.fit(source)
+    return _outcome(model)
 
 
-def _fit_on_cluster(model: GaussianMixture, arguments: argparse.Namespace) -> None:
+def _fit_on_cluster(model: GaussianMixture, arguments: argparse.Namespace) -> str:
     from gaussmix.data import dask_files
 
-    with distributed.connect(arguments.scheduler) as client:
-        rows, weight = dask_files.collection(arguments.file, arguments.columns, arguments.weights)
+    if arguments.missing != "error":
+        raise ValueError("--missing drop has no use with --scheduler: leave out the rows before")
+    with progress.last_line("fitting"), distributed.connect(arguments.scheduler) as client:
+        rows, weight = dask_files.collection(
+            arguments.file, arguments.columns, arguments.weights, **_text_format(arguments)
+        )
         distributed.fit(model, rows, weight, client)
+    return _outcome(model)
+
+
+def _outcome(model: GaussianMixture) -> str:
+    converged = "converged" if model.converged_ else "did not converge"
+    return f"{converged} after {model.n_iter_} iterations, mean log-likelihood"
 
 
 def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
@@ -125,10 +139,12 @@ def select(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         if find_spec("matplotlib") is None:
             raise ImportError('--plot needs matplotlib: pip install "gaussmix[cli]"')
-        _check_output(arguments.plot, plotting.check_ending, arguments.file, arguments.weights)
+        check_output(arguments.plot, plotting.check_ending, arguments.file, arguments.weights)
     if arguments.output is not None:
-        _check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
-    table = sources.read_all(_scan(arguments))
+        check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
+    with complete(_scan(arguments), arguments) as source:
+        table = sources.read_all(source)
+    start = {} if arguments.init is None else {"init_params": arguments.init}
     chosen = search.select(
         table,
         arguments.components,
@@ -139,71 +155,33 @@ def select(arguments: argparse.Namespace) -> int:
         random_state=arguments.seed,
         n_threads=arguments.threads,
         progress=True,
-        init_params=arguments.init,
         n_init=arguments.n_init,
         tol=arguments.tol,
         max_iter=arguments.max_iter,
         reg_covar=arguments.reg_covar,
+        **start,
     )
     print(chosen)
+    best = chosen.best  # raises, once the table is printed, if nothing could be fitted
     if arguments.output is not None:
         storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
-        print(f"\n{chosen.best.name} saved to {arguments.output}")
+        print(f"\n{best.name} saved to {arguments.output}")
     if arguments.plot is not None:
         plotting.save_curves(arguments.plot, chosen.curves())
         print(f"picture saved to {arguments.plot}")
     return 0
 
 
-def predict(arguments: argparse.Namespace) -> int:
-    """Write the component of each row, or the probability of each component."""
-    _check_output(arguments.output, sinks.check_ending, arguments.model, arguments.file)
-    path = arguments.model
-    model = _load_mixture(path, "--proba") if arguments.proba else storage.load(path)
-    model.set_params(n_threads=arguments.threads)
-    source = _scan_for(model, arguments)
-    method: Callable[[Any], Any] = model.predict
-    names = ["component"]
-    if isinstance(model, GaussianMixture) and arguments.proba:
-        method = model.predict_proba
-        names = [f"component {k}" for k in range(len(model.weights_))]
-    with progress.bar("predicting", "rows") as tell:
-        sinks.write(arguments.output, _by_block(method, source, tell), names)
-    return 0
-
-
-def _by_block(
-    function: Callable[[Any], NDArray[Any]], source: sources.Scan, tell: progress.Progress
-) -> Iterator[NDArray[Any]]:
-    done = 0
-    for table in source:
-        yield function(table)
-        done += len(table)
-        tell(done, source.n_samples or done)
-
-
-def score(arguments: argparse.Namespace) -> int:
-    """Print how well a mixture describes a file's rows."""
-    model = _load_mixture(arguments.model, "score").set_params(n_threads=arguments.threads)
-    scored = total_score(model, _scan_for(model, arguments))
-    n_free = parameters_of(model).n_free()
-    print(f"rows                 {scored.weight:.0f}")
-    print(f"mean log-likelihood  {scored.mean:.10g}")
-    print(f"BIC                  {scored.bic(n_free):.10g}")
-    print(f"AIC                  {scored.aic(n_free):.10g}")
-    return 0
-
-
 def sample(arguments: argparse.Namespace) -> int:
     """Draw rows from a mixture, in random order, and write them."""
-    _check_output(arguments.output, sinks.check_ending, arguments.model)
-    model = _load_mixture(arguments.model, "sample")
+    check_output(arguments.output, sinks.check_ending, arguments.model)
+    model = load_mixture(arguments.model, "sample")
     random_state = np.random.RandomState(arguments.seed)
     rows, _ = model.sample(arguments.rows, random_state)
     random_state.shuffle(rows)
     names = getattr(model, "feature_names_in_", None)
     blocks = (rows[start : start + WRITTEN_ROWS] for start in range(0, len(rows), WRITTEN_ROWS))
-    sinks.write(arguments.output, blocks, names)
+    write(arguments.output, blocks, names)
     return 0
 
 
@@ -235,10 +213,12 @@ def info(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_output(
+def check_output(
     output: Path, check_ending: Callable[[Path], object], *inputs: str | int | Path | None
 ) -> None:
     """Raise what writing would raise, before the work."""
+    if output == STREAM and check_ending is sinks.check_ending:
+        return
     check_ending(output)
     atomic.check_target(output)
     for path in map(str, filter(None, inputs)):
@@ -262,7 +242,7 @@ def _check_checkpoint(arguments: argparse.Namespace) -> None:
         return
     if os.path.realpath(path) == os.path.realpath(output):
         raise ValueError(f"{path}: --checkpoint must be another file than the model, got both")
-    _check_output(path, str, arguments.file, arguments.weights)
+    check_output(path, str, arguments.file, arguments.weights)
 
 
 def _draw(outcome: Any, path: Path) -> None:
@@ -281,23 +261,66 @@ def _draw(outcome: Any, path: Path) -> None:
     print(f"{'picture':<16} {path}")
 
 
-def _load_mixture(path: Path, purpose: str) -> GaussianMixture:
+def load_mixture(path: Path, purpose: str) -> GaussianMixture:
+    """Return a saved mixture; ValueError if the model is another, which has no such purpose."""
     model = storage.load(path)
     if isinstance(model, KMeans):
         raise ValueError(f"{path}: {purpose} needs a GaussianMixture, got a KMeans")
     return model
 
 
-def _scan(arguments: argparse.Namespace) -> sources.Scan:
-    """Return the chosen columns of the file."""
+def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> sources.Scan:
+    """Return the chosen columns of the file, or of the text that comes from standard input."""
     weights = getattr(arguments, "weights", None)
-    return sources.scan(arguments.file, arguments.columns, weights)
+    path = arguments.file
+    if path == STREAM:
+        path = arguments.file = _spooled(arguments)
+    chosen = arguments.columns if columns is None else columns
+    return sources.scan(path, chosen, weights, **_text_format(arguments))
 
 
-def _scan_for(model: storage.Model, arguments: argparse.Namespace) -> sources.Scan:
-    """Return the file's columns that the model knows, if none are chosen and it has more."""
-    source = _scan(arguments)
+def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the arguments say of a text file: nothing by default."""
+    given = {"delimiter": arguments.delimiter, "decimal": arguments.decimal}
+    return {name: value for name, value in given.items() if value not in (None, ".")}
+
+
+def _spooled(arguments: argparse.Namespace) -> Path:
+    """Return a file with what standard input has: a fit reads it many times.
+
+    The file is there as long as the arguments are.
+    """
+    arguments.folder = tempfile.TemporaryDirectory(prefix="gaussmix-")
+    path = Path(arguments.folder.name) / "stdin.csv"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
+
+
+def write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | None) -> None:
+    """Write answers to a file, or as text to standard output."""
+    if output == STREAM:
+        sinks.write_text(sys.stdout.buffer, blocks, names)
+    else:
+        sinks.write(output, blocks, names)
+
+
+@contextmanager
+def complete(source: sources.Scan, arguments: argparse.Namespace) -> Iterator[sources.Scan]:
+    """Leave out rows with gaps, if the arguments say so, and say afterwards how many they were."""
+    if arguments.missing == "error":
+        yield source
+        return
+    whole = Complete(source)
+    yield sources.scan(whole)
+    if whole.n_left_out:
+        progress.print_above(f"gaussmix: left out {whole.n_left_out:,} rows that lack a value")
+
+
+def scan_for(model: storage.Model, arguments: argparse.Namespace) -> sources.Scan:
+    """Return the columns that the model knows, in its order, if the file has them by name."""
     wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
-    if arguments.columns is None and wanted and {*wanted} < {*(source.columns or ())}:
-        return sources.scan(arguments.file, wanted)
-    return source
+    if arguments.columns is None and wanted:
+        with suppress(ParameterError):  # some are not there: the model says which it wants
+            return _scan(arguments, wanted)
+    return _scan(arguments)

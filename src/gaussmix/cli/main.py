@@ -1,18 +1,21 @@
-"""Runs the command `gaussmix`: its warnings, errors and exit status."""
+"""Runs the command `gaussmix`: its signals, warnings, errors and exit status.
+
+Nothing large is imported before signals are looked after.
+"""
 
 import io
 import os
 import sys
-import warnings
-from collections.abc import Sequence
 
-from gaussmix import progress
-from gaussmix.cli.parser import USAGE_ERROR, make_parser
+TYPE_CHECKING = False  # as in typing, which takes longer to import than this module
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+USAGE_ERROR = 2  # argparse's
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the command and return its exit status.
 
     Parameters
@@ -24,25 +27,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 if all went well, 1 if `verify` or `bench` found something wrong, 2 for wrong usage or
-        input, 130 after Ctrl-C.
+        input, 128 and the number of the signal after Ctrl-C (130), SIGTERM (143) and SIGHUP (129).
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default", UserWarning)
-            warnings.showwarning = _show_warning
+        from gaussmix.cli import signals
+
+        with signals.at_once():
             _prepare_output()
-            arguments = make_parser().parse_args(argv)
-            status: int = arguments.run(arguments)
-            sys.stdout.flush()
-        return status
-    except KeyboardInterrupt:
-        print("gaussmix: interrupted", file=sys.stderr)
-        return INTERRUPTED
+            if [*(sys.argv[1:] if argv is None else argv)] == ["--version"]:
+                return _print_version()
+            from gaussmix.cli.running import run
+        with signals.as_errors():
+            return run(argv)
+    except KeyboardInterrupt as error:  # one of `signals`, or Python's own before
+        _complain(getattr(error, "message", "interrupted"), *getattr(error, "__notes__", ()))
+        return getattr(error, "status", INTERRUPTED)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, MemoryError, OverflowError, ImportError) as error:
-        print(f"gaussmix: error: {_one_line(error)}", file=sys.stderr)
+        from gaussmix.errors import one_line
+
+        _complain(f"error: {one_line(error)}")
         return USAGE_ERROR
 
 
@@ -53,11 +59,20 @@ def _prepare_output() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _show_warning(message: Warning | str, *_place: object, **_file: object) -> None:
-    progress.print_above(f"gaussmix: warning: {_one_line(message)}")
+def _print_version() -> int:
+    """Print the version, without what takes long to import."""
+    from gaussmix.config import version
+
+    print(f"gaussmix {version()}")
+    sys.stdout.flush()
+    return 0
 
 
-def _one_line(message: object) -> str:
-    if isinstance(message, OSError) and message.filename is not None:
-        return f"{message.filename}: {message.strerror}"
-    return " ".join(str(message).split()) or type(message).__name__
+def _complain(*lines: str) -> None:
+    if sys.stderr is None:
+        return
+    try:
+        for line in lines:
+            print(f"gaussmix: {line}", file=sys.stderr)
+    except OSError:  # the terminal is gone
+        pass

@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 
 from gaussmix import config
 from gaussmix._core import dispatch
-from gaussmix._core.density import STRUCTURES
-from gaussmix.cli import commands
+from gaussmix._core.density import STRUCTURES as FORMS
+from gaussmix.cli import answers, commands
 from gaussmix.em.acceleration import METHODS as ACCELERATIONS
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import sinks, sources
+from gaussmix.model.covariance import structure_names
+from gaussmix.queries.hierarchy import CRITERIA as MERGING
 from gaussmix.selection import search
 from gaussmix.selection.candidates import CRITERIA
 from gaussmix.starts.methods import METHOD_NAMES
@@ -35,8 +37,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(subparsers)
     _add_fit(subparsers)
     _add_select(subparsers)
+    _add_model(_command(subparsers, "show", answers.show))
     _add_predict(subparsers)
     _add_score(subparsers)
+    _add_outliers(subparsers)
+    _add_hierarchy(subparsers)
     _add_sample(subparsers)
     verifying = _command(subparsers, "verify", commands.verify)
     verifying.add_argument("--isa", choices=dispatch.COMPILED, help="only this build")
@@ -61,7 +66,7 @@ def _add_fit(subparsers: Any) -> None:
     add = parser.add_argument
     count, starts = "number of components", "starts, the best is kept"
     add("-k", "--components", type=_integer(1), required=True, metavar="K", help=count)
-    add("--covariance", choices=STRUCTURES, default=defaults.covariance_type)
+    add("--covariance", choices=structure_names(), default=defaults.covariance_type)
     add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
@@ -69,7 +74,7 @@ def _add_fit(subparsers: Any) -> None:
     add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
     add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
     _add_seed(parser, "of the start; without one, every fit starts elsewhere")
-    _add_weights(parser)
+    _add_rows(parser)
     online = "one step of online EM for each few MB of the file, which is read once"
     add("--partial", action="store_true", help=online)
     cluster = "of a Dask cluster whose workers see the file under the same path"
@@ -88,37 +93,61 @@ def _add_select(subparsers: Any) -> None:
     parser = _command(subparsers, "select", commands.select)
     _add_file(parser)
     add = parser.add_argument
-    counts, types = "numbers of components, such as 1-10 or 2,4,8", "all, or some: full,tied"
+    counts = "numbers of components, such as 1-10 or 2,4,8"
+    types = f"some, such as full,EVE, or all fourteen: all; {','.join(FORMS)} if not given"
     add("-k", "--components", type=_counts, default="1-10", metavar="K", help=counts)
-    add("--covariance-types", type=_structures, default=STRUCTURES, metavar="TYPES", help=types)
+    add("--covariance-types", type=_structures, default=FORMS, metavar="TYPES", help=types)
     add("--criterion", choices=CRITERIA, default="bic", help="what to choose by")
     add("--splits", type=_integer(2), default=5, metavar="N", help="parts held out in turn, for cv")
-    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
+    add("--init", choices=METHOD_NAMES, help="start; emem if not given, kmeans for larger data")
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
     add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
     _add_seed(parser, "of the starts; without one, every run starts elsewhere")
-    _add_weights(parser)
+    _add_rows(parser)
     add("--plot", type=_file, metavar="PICTURE", help="curves of the criterion")
     _add_threads(parser)
-    add("-o", "--output", type=_file, metavar="OUT", help="the best model (.npz)")
+    _add_optional_output(parser, "the best model (.npz)")
 
 
 def _add_predict(subparsers: Any) -> None:
-    parser = _command(subparsers, "predict", commands.predict)
+    parser = _command(subparsers, "predict", answers.predict)
     _add_model(parser)
     _add_file(parser)
     parser.add_argument("--proba", action="store_true", help="probabilities instead of components")
-    _add_threads(parser)
-    _add_output(parser, f"predictions ({OUTPUTS})")
+    _add_answers(parser)
+    _add_output(parser, f"predictions ({OUTPUTS}), or - for text to stdout")
 
 
 def _add_score(subparsers: Any) -> None:
-    parser = _command(subparsers, "score", commands.score)
+    parser = _command(subparsers, "score", answers.score)
     _add_model(parser)
     _add_file(parser)
-    _add_threads(parser)
+    _add_answers(parser)
+    _add_optional_output(parser, f"log-likelihoods of the rows ({OUTPUTS})")
+
+
+def _add_outliers(subparsers: Any) -> None:
+    parser = _command(subparsers, "outliers", answers.outliers)
+    _add_model(parser)
+    _add_file(parser)
+    inside = "probability of the region that the others lie in"
+    parser.add_argument("-p", type=_probability, default=0.99, metavar="P", help=inside)
+    _add_answers(parser)
+    _add_optional_output(parser, f"1 for each row outside, 0 inside ({OUTPUTS})")
+
+
+def _add_hierarchy(subparsers: Any) -> None:
+    parser = _command(subparsers, "hierarchy", answers.hierarchy)
+    _add_model(parser)
+    _add_file(parser)
+    add = parser.add_argument
+    add("--criterion", choices=MERGING, default=MERGING[0], help="what to merge next")
+    add("--clusters", type=_integer(1), metavar="N", help="the suggested number if not given")
+    add("--proba", action="store_true", help="probabilities instead of clusters")
+    _add_answers(parser)
+    _add_optional_output(parser, f"clusters of the rows ({OUTPUTS})")
 
 
 def _add_sample(subparsers: Any) -> None:
@@ -127,7 +156,7 @@ def _add_sample(subparsers: Any) -> None:
     add = parser.add_argument
     add("-n", "--rows", type=_integer(1), required=True, metavar="N", help="number of rows")
     _add_seed(parser, "repeats the same rows")
-    _add_output(parser, f"rows ({OUTPUTS})")
+    _add_output(parser, f"rows ({OUTPUTS}), or - for text to stdout")
 
 
 def _add_bench(subparsers: Any) -> None:
@@ -148,14 +177,43 @@ def _command(
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("file", type=_file, metavar="FILE", help=f"rows ({FILES})")
+    add("file", type=_file, metavar="FILE", help=f"rows ({FILES}), or - for text from stdin")
     names = "columns to read, by name or number from 0, such as a,b,c; all if not given"
     add("--columns", type=_columns, metavar="COLUMNS", help=names)
+    between = "what separates fields of a text file; found out if not given"
+    add("--delimiter", type=_delimiter, metavar="CHARACTER", help=between)
+    add("--decimal", choices=(".", ","), default=".", help="decimal mark of a text file")
 
 
-def _add_weights(parser: argparse.ArgumentParser) -> None:
+def _add_missing(parser: argparse.ArgumentParser, dropped: str) -> None:
+    text = f"rows that lack a value: an error, or {dropped}"
+    parser.add_argument("--missing", choices=("error", "drop"), default="error", help=text)
+
+
+def _add_verbose(parser: argparse.ArgumentParser) -> None:
+    text = "say every ten seconds how far it is, where there is no terminal to draw on"
+    parser.add_argument("-v", "--verbose", action="store_true", help=text)
+
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
+    """Add what commands have in common that say something of each row."""
+    names = "columns of the file to write too, before the others, such as id,name"
+    parser.add_argument("--keep", type=_columns, metavar="COLUMNS", help=names)
+    _add_missing(parser, "left out, and -1 or nan in the output")
+    _add_threads(parser)
+    _add_verbose(parser)
+
+
+def _add_optional_output(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("-o", "--output", type=_file, metavar="OUT", help=text)
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add what commands have in common that fit to all rows."""
     text = "weights of the rows: a column of the file, or a file with one"
     parser.add_argument("--weights", type=_column, metavar="COLUMN|FILE", help=text)
+    _add_missing(parser, "left out")
+    _add_verbose(parser)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -194,6 +252,13 @@ def _integer(low: int, high: float = math.inf) -> Callable[[str], int]:
     return integer
 
 
+def _probability(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"a number between 0 and 1 is wanted, got {text!r}")
+    return number
+
+
 def _counts(text: str) -> list[int]:
     """Numbers and ranges of them, with commas between."""
     found: set[int] = set()
@@ -216,12 +281,19 @@ def _column(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def _structures(text: str) -> list[str]:
-    names = [part.strip() for part in text.split(",")]
+def _delimiter(text: str) -> str:
+    return {"tab": "\t", "\\t": "\t"}.get(text, text)
+
+
+def _structures(text: str) -> str | list[str]:
+    names, known = [part.strip() for part in text.split(",")], structure_names()
+    if names == [search.ALL]:
+        return search.ALL
     for name in names:
-        if name not in STRUCTURES:
+        if name not in known:
             raise argparse.ArgumentTypeError(
-                f"some of {', '.join(STRUCTURES)} are wanted, with commas between, got {text!r}"
+                f"{search.ALL}, or some of {', '.join(known)} are wanted, with commas between, "
+                f"got {text!r}"
             )
     return names
 

@@ -1,4 +1,4 @@
-"""What a fit reads: rows, wherever they lie, that passes go over one after the other."""
+"""What a fit reads: rows in memory, in files or on a cluster, which passes go over in turn."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,15 +33,15 @@ class Pass(Protocol[R_co]):
 
 
 MakePass: TypeAlias = Callable[[int | None], Pass[R]]
-"""Makes a pass that runs on so many threads; None leaves the choice to the library."""
+"""Makes a pass that runs on a number of threads; None leaves the choice to the library."""
 
 
 ByRow: TypeAlias = Callable[[Rows, int | None], NDArray[Any]]
-"""Computes something of each row on so many threads, (n,) or (n, m); it can be pickled."""
+"""Rows and a number of threads -> a result for each row, (n,) or (n, m). It can be pickled."""
 
 
 class Data(Protocol):
-    """Rows and their weights, wherever they lie: all that the rest of the library knows of them."""
+    """Rows and their weights: all that the rest of the library knows of them."""
 
     n_threads: int | None
 
@@ -65,7 +65,7 @@ class Data(Protocol):
         """Go over all rows once."""
 
     def blocks(self) -> Iterator[Block]:
-        """Return the rows in order, in blocks of whole groups of GROUP_ROWS but for the last."""
+        """Return the rows in order, in blocks. All but the last are whole groups of GROUP_ROWS."""
 
     def head(self) -> Rows:
         """Return the first rows, GROUP_ROWS of them or as many as there are."""

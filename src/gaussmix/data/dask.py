@@ -16,10 +16,12 @@ import numpy as np
 
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import FloatArray, PathLike, Rows
+from gaussmix.conversion import place
 from gaussmix.data.base import ByRow, MakePass, Pass
 from gaussmix.data.partitions import (
     Parts,
     add_tree,
+    column_names,
     compute,
     dask_module,
     parts_of,
@@ -29,7 +31,7 @@ from gaussmix.data.partitions import (
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.io.blocks import Block
-from gaussmix.validation import check_numbers, check_rows, check_total_weight
+from gaussmix.validation import aligned, check_numbers, check_rows, check_total_weight
 
 R = TypeVar("R")
 
@@ -83,6 +85,8 @@ class DaskData:
         Threads for work on this machine. A partition's pass always runs on one.
     client : distributed.Client, optional
         By default the current client, or else Dask's scheduler on threads of this process.
+    allow_nan : bool
+        Whether values of results by row may be missing; they are NaN then.
 
     Raises
     ------
@@ -96,10 +100,14 @@ class DaskData:
         sample_weight: Any = None,
         n_threads: int | None = None,
         client: Any = None,
+        *,
+        allow_nan: bool = False,
     ) -> None:
         self.n_threads = n_threads
+        self._allow_nan = allow_nan
         self._client = client
         self._collection = rows_collection(X)
+        self._names = column_names(X)
         self._rows = parts_of(self._collection)
         self._weighted = sample_weight is not None
         self._weights = weight_parts(sample_weight, self._collection, len(self._rows.keys))
@@ -109,7 +117,10 @@ class DaskData:
     def _filled(self) -> "Filled":
         """What the first look at all partitions finds; it checks all values."""
         summary: Summary = self._sum(
-            _summary, range(len(self._rows.keys)), self._rows, self._weights
+            partial(_summary, self._names),
+            range(len(self._rows.keys)),
+            self._rows,
+            self._weights,
         )
         if sum(summary.counts) == 0:
             raise ValueError("X must have at least one row, but all its partitions are empty")
@@ -202,6 +213,8 @@ class DaskData:
             _block_by_row,
             dask_module().delayed(function, traverse=False),
             like[:0],
+            self._allow_nan,
+            self._names,
             drop_axis=1 if like.ndim == 1 else None,
             chunks=chunks,
             meta=like[:0],
@@ -244,13 +257,13 @@ class DaskData:
         return compute(self._sources | graph, key, self._client)
 
 
-def _summary(number: int, block: object, weight: object) -> Summary:
+def _summary(names: Sequence[str] | None, number: int, block: object, weight: object) -> Summary:
     """Check a partition."""
     name = f"X of partition {number}"
     array = check_numbers(block, name)
     if array.ndim == 2 and len(array) == 0:
         return Summary((0,), 0.0, array.shape[1], frozenset())
-    rows = check_rows(block, name=name)
+    rows = check_rows(block, name=name, place=partial(place, names=names))
     weights = _weight(weight, len(rows), number)
     total = float(len(rows)) if weights is None else float(weights.sum())
     return Summary((len(rows),), total, rows.shape[1], frozenset({rows.dtype}))
@@ -279,12 +292,12 @@ def _weights_of(weight: object, n_rows: int) -> FloatArray | None:
     if weight is None:
         return None
     weights: FloatArray = np.asarray(check_numbers(weight, "sample_weight"), dtype=np.float64)
-    return np.ascontiguousarray(weights if weights.ndim else np.full(n_rows, weights))
+    return aligned(np.ascontiguousarray(weights if weights.ndim else np.full(n_rows, weights)))
 
 
 def _go_over(dtype: np.dtype[Any], make: MakePass[R], block: object, weight: object) -> R:
     """Run a pass over the rows of a partition, which was checked."""
-    rows: Rows = np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype)
+    rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
     # One thread: a worker runs as many tasks at a time as it has threads, and kernels release the
     # GIL. Threads of their own for each would be as many again, for the same cores.
     running: Pass[R] = make(1)
@@ -301,6 +314,20 @@ def _reservoir(most: int, seed: int, _n_threads: int | None) -> Reservoir:
     return Reservoir(most, seed)
 
 
-def _block_by_row(block: Rows, function: ByRow, empty: Rows) -> Any:
-    # One thread, as in `_go_over`.
-    return function(check_rows(block), 1) if len(block) else empty
+def _block_by_row(
+    block: Rows,
+    function: ByRow,
+    empty: Rows,
+    allow_nan: bool,
+    names: Sequence[str] | None,
+    block_id: tuple[int, ...],
+) -> Any:
+    if not len(block):
+        return empty
+    rows = check_rows(
+        block,
+        name=f"X of partition {block_id[0]}",
+        allow_nan=allow_nan,
+        place=partial(place, names=names),
+    )
+    return function(rows, 1)  # one thread, as in `_go_over`

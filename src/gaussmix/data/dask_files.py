@@ -14,7 +14,12 @@ from gaussmix.io.sources import scan
 PART_BLOCKS = 16  # of a .npy file: some 64 MB, which a worker reads in a moment
 
 
-def collection(path: Path, columns: list[str | int] | None, weights: str | None) -> tuple[Any, Any]:
+def collection(
+    path: Path,
+    columns: list[str | int] | None,
+    weights: str | None,
+    **text: Any,
+) -> tuple[Any, Any]:
     """Return rows, and weights or None, that Dask's workers read from a file.
 
     Parameters
@@ -26,17 +31,21 @@ def collection(path: Path, columns: list[str | int] | None, weights: str | None)
         As `scan` takes them.
     weights : str, optional
         A column of a file whose columns have names.
+    **text
+        The delimiter and the decimal mark of a text file, as `scan` takes them.
 
     Raises
     ------
     ParameterError
         If the file is of another kind, or weights are no column.
     """
-    source = scan(path, columns, weights)  # what is wrong with the file is said before the work
+    source = scan(
+        path, columns, weights, **text
+    )  # what is wrong with the file is said before the work
     path = path.resolve()
     if path.suffix.lower() == ".npy" and weights is None:
         return _parts(path, columns), None
-    frame = _frame(path)
+    frame = _frame(path, text)
     if weights is not None and weights not in frame.columns:
         raise ParameterError(
             f"weights must be a column of {path.name} where its rows are read by a cluster, got "
@@ -45,13 +54,13 @@ def collection(path: Path, columns: list[str | int] | None, weights: str | None)
     return frame[list(source.columns or ())], None if weights is None else frame[weights]
 
 
-def _frame(path: Path) -> Any:
+def _frame(path: Path, text: dict[str, Any]) -> Any:
     import dask.dataframe as dd
 
     if path.is_dir() or path.suffix.lower() in PARQUET_ENDINGS:
         return dd.read_parquet(path)
     if path.suffix.lower() == ".csv":
-        return dd.read_csv(path)
+        return dd.read_csv(path, **text)
     raise ParameterError(
         f"{path}: a .npy file, a .csv file with a header, or .parquet is wanted where a cluster "
         "reads the rows"

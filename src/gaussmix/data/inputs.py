@@ -31,6 +31,7 @@ def route(
     *,
     estimator: str = "",
     n_features: int | None = None,
+    allow_nan: bool = False,
     sparse: bool = False,
 ) -> Data:
     """Return rows and weights, wherever they lie: `InMemory`, `Streamed` or `DaskData`.
@@ -45,6 +46,8 @@ def route(
         Name of the estimator, for errors.
     n_features : int, optional
         Number of columns that X must have.
+    allow_nan : bool
+        Whether values may be missing; they are NaN then.
     sparse : bool
         Whether X may be a SciPy sparse matrix, of which the rows are `SparseRows` in memory.
 
@@ -57,12 +60,35 @@ def route(
     count = check_n_threads(n_threads)
     X = opened(X)
     if not (isinstance(X, Scan) or is_dask(X)):
-        check: Any = check_sparse if sparse and is_sparse(X) else check_rows
-        rows = check(X, n_features=n_features, estimator=estimator)
-        weight = X.weight if sample_weight is None and isinstance(X, Table) else sample_weight
-        return InMemory(rows, check_sample_weight(weight, len(rows)), count)
+        if sparse and is_sparse(X):
+            rows: Any = check_sparse(X, n_features=n_features, estimator=estimator)
+            return InMemory(rows, check_sample_weight(sample_weight, len(rows)), count)
+        return _in_memory(X, sample_weight, count, estimator, n_features, allow_nan)
     elsewhere = Streamed if isinstance(X, Scan) else DaskData
-    data: Data = elsewhere(X, sample_weight, count)
+    data: Data = elsewhere(X, sample_weight, count, allow_nan=allow_nan)
     if n_features is not None:
         check_n_features(data.n_features, n_features, "X", estimator)
     return data
+
+
+def _in_memory(
+    X: Any,
+    sample_weight: object,
+    n_threads: int | None,
+    estimator: str,
+    n_features: int | None,
+    allow_nan: bool,
+) -> InMemory:
+    """Return an array, a frame, or a table of a `scan`, in whose source errors name the place."""
+    name, place = (str(X), X.place) if isinstance(X, Table) else ("X", None)
+    rows = check_rows(
+        X,
+        name=name,
+        n_features=n_features,
+        estimator=estimator,
+        allow_nan=allow_nan,
+        place=place,
+    )
+    if not isinstance(X, Table) or sample_weight is not None:
+        return InMemory(rows, check_sample_weight(sample_weight, len(rows)), n_threads)
+    return InMemory(rows, check_sample_weight(X.weight, len(rows), place), n_threads)

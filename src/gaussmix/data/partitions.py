@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from gaussmix.conversion import as_numbers, frame_of
 from gaussmix.validation import check_sample_weight
 
 FAN_IN = 8
@@ -45,7 +46,7 @@ def rows_collection(X: Any) -> Any:
     """Return X as a dask array chunked along rows alone, or a list of Delayed."""
     if isinstance(X, list | tuple):
         return [dask_module().delayed(part) for part in X]
-    array = X.to_dask_array() if _is_frame(X) else X
+    array = _numbers(X).to_dask_array() if _is_frame(X) else X
     if not isinstance(array, dask_module().array.Array):
         raise TypeError(
             "X must be a dask array or dataframe, or a list of Delayed or Future that each stand "
@@ -59,6 +60,34 @@ def rows_collection(X: Any) -> Any:
 def _is_frame(X: Any) -> bool:
     """Whether X is a dataframe or series. A Delayed has every attribute one asks it for."""
     return hasattr(type(X), "to_dask_array")
+
+
+def column_names(X: Any) -> list[str] | None:
+    """Return the names of a dataframe's columns, if it has any and all are strings."""
+    names = list(X.columns) if _is_frame(X) and X.ndim == 2 else []
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def _numbers(X: Any) -> Any:
+    """Return a dataframe whose columns all are of NumPy's float32 or float64.
+
+    Nullable columns and those of Arrow become so on the workers, partition by partition: as an
+    array of their own they would be objects.
+    """
+    meta = X._meta.to_frame() if X.ndim == 1 else X._meta
+    frame = frame_of(meta)
+    if frame is None or frame.whole() is not None:
+        return X
+    kinds = [frame.precision(column) for column in range(frame.n_columns)]
+    dtype = max((kind or np.dtype(np.float64) for kind in kinds), key=lambda kind: kind.itemsize)
+    return X.map_partitions(_partition_numbers, dtype, meta=_partition_numbers(X._meta, dtype))
+
+
+def _partition_numbers(part: Any, dtype: np.dtype[np.floating]) -> Any:
+    values = as_numbers(part, "X").astype(dtype, copy=False)
+    if part.ndim == 1:
+        return type(part)(values, index=part.index, name=part.name)
+    return type(part)(values, index=part.index, columns=part.columns)
 
 
 def parts_of(collection: Any) -> Parts:
@@ -93,7 +122,7 @@ def weight_parts(sample_weight: Any, rows: Any, n_parts: int) -> Parts:
 def _weight_collection(weight: Any, rows: Any) -> Any:
     if isinstance(weight, list | tuple):
         return [dask_module().delayed(part) for part in weight]
-    array = weight.to_dask_array() if _is_frame(weight) else weight
+    array = _numbers(weight).to_dask_array() if _is_frame(weight) else weight
     if array.ndim != 1:
         raise ValueError(f"sample_weight must have one dimension, got shape {array.shape}")
     if isinstance(rows, list) or np.isnan(rows.shape[0]) or np.isnan(array.shape[0]):

@@ -36,10 +36,20 @@ class Streamed:
     sample_weight : array-like of shape (n_samples,) or None
         Weights of the rows, of a source that has none.
     n_threads : int or None
+    allow_nan : bool
+        Whether values may be missing; they are NaN then.
     """
 
-    def __init__(self, source: Source, sample_weight: object, n_threads: int | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        sample_weight: object,
+        n_threads: int | None,
+        *,
+        allow_nan: bool = False,
+    ) -> None:
         self.source = source
+        self._allow_nan = allow_nan
         self.n_threads = n_threads
         self.n_features = source.n_features
         self.dtype = source.dtype
@@ -164,9 +174,10 @@ class Streamed:
 
     def _checked(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """Check the values of blocks, as they come."""
-        row = 0
+        name, row = str(self.source), 0
+        place = getattr(self.source, "place", None)  # a `Source` of anybody's need not have it
         for block in blocks:
-            check_block(*block, str(self.source), row)
+            check_block(*block, name, row, place, allow_nan=self._allow_nan)
             row += len(block.rows)
             yield block
 

@@ -80,11 +80,11 @@ def stratified(
 
 
 class Reservoir:
-    r"""A random sample of rows of which nobody knows how many there are, from one reading.
+    """A random sample of rows whose number is not known, from one reading.
 
     It is priority sampling (Duffield, Lund & Thorup, 2007): row i gets the priority
-    :math:`w_i / u_i` with a uniform :math:`u_i`; the `most` rows of the largest ones are kept, with
-    weights :math:`\max(w_i, \tau)`, :math:`\tau` being the largest priority that was not. Sums over
+    w_i / u_i with a uniform u_i. The `most` rows of the largest priorities are kept, with weights
+    max(w_i, t), where t is the largest priority that was not kept. Sums over
     the sample are then unbiased estimates of those over all rows. Reservoirs add up, by +, to
     one of all their rows. Rows of weight 0 are kept only if there are too few others.
     """

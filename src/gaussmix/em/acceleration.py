@@ -8,6 +8,7 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.em.coordinates import Chart
 from gaussmix.em.loop import PlainEM, Step, Strategy
+from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
 
 PATIENCE = 4  # EM steps before the first jump: a fit that needs few is left alone
@@ -46,12 +47,12 @@ class Method(NamedTuple):
 
 
 def squarem(_points: FloatArray, moves: FloatArray, reach: float) -> Jump:
-    r"""Squared extrapolation from two EM steps in a row (Varadhan & Roland, 2008, scheme S3).
+    """Squared extrapolation from two EM steps in a row (Varadhan & Roland, 2008, scheme S3).
 
-    From :math:`x_0`, with :math:`r = EM(x_0) - x_0`, v the difference of the second move and the
-    first, and :math:`a = |r| / |v|` EM steps in one,
+    Let r = EM(x_0) - x_0 be the first move, v the second move less the first, and a = |r| / |v|.
+    The jump leads to
 
-    .. math:: x = x_0 + 2 a r + a^2 v
+        x = x_0 + 2 a r + a^2 v
 
     Parameters
     ----------
@@ -76,13 +77,13 @@ def squarem(_points: FloatArray, moves: FloatArray, reach: float) -> Jump:
 
 
 def anderson(points: FloatArray, moves: FloatArray, reach: float) -> Jump:
-    r"""Newton's step on the span of the last moves, EM's elsewhere (Anderson acceleration, type I).
+    """Newton's step on the span of the last moves, EM's elsewhere (Anderson acceleration, type I).
 
     The differences of points and of moves give EM's Jacobian J on that span (Fang & Saad, 2009;
     Henderson & Varadhan, 2019, for EM). I - J is symmetric in the coordinates of a `Chart`, so the
-    estimate is made symmetric, and with its eigenpairs :math:`(\lambda_i, q_i)`
+    estimate is made symmetric. With its eigenpairs (l_i, q_i) the jump leads to
 
-    .. math:: x = EM(x_n) + \sum_i (|\lambda_i|^{-1} - 1)\, q_i q_i^T (EM(x_n) - x_n)
+        x = EM(x_n) + sum_i (1 / |l_i| - 1) q_i q_i' (EM(x_n) - x_n)
 
     The absolute value leads away from saddle points, towards which Newton's step would turn
     (Dauphin et al., 2014). By how much the estimate was not symmetric says how far to trust it:
@@ -155,17 +156,17 @@ class Plan(NamedTuple):
 
 
 class Accelerator:
-    r"""Follows EM, and jumps ahead of it where its last steps say where it is going.
+    """Follows EM, and jumps ahead of it where its last steps say where it is going.
 
     A jump is taken if it does not lower what EM itself cannot lower,
 
-    .. math:: L(\theta) - \tfrac12 reg\_covar \sum_k \pi_k\, tr\, \Sigma_k^{-1},
+        L - reg_covar / 2 sum_k weight_k trace(precision_k)
 
-    L being the mean log-likelihood and the weights those that EM has computed before the jump. A
-    refused jump costs its pass: EM goes on from where it was, and the next jump is shorter and
-    comes after 4, 8, 16 ... steps, the more the more jumps in a row were refused. There are no
-    jumps while a component is collapsed, nor where EM's own step gains so little that it ends the
-    fit: the squared length of a step, in the coordinates of a `Chart`, bounds its gain.
+    L is the mean log-likelihood. The weights are those that EM has computed before the jump. A
+    refused jump costs its pass: EM goes on from where it was. The next jump is shorter, and comes
+    after 4, 8, 16 ... steps, the more the more jumps in a row were refused. There are no jumps
+    while a component is collapsed. There are none either where EM's own step gains so little that
+    it ends the fit: the squared length of a step, in the coordinates of a `Chart`, bounds its gain.
 
     Parameters
     ----------
@@ -185,6 +186,11 @@ class Accelerator:
         self.plan = plan or Plan()
         self._chart: Chart | None = None
 
+    @property
+    def memory(self) -> int:
+        """Number of points that it looks back on, at most."""
+        return self._method.most
+
     def follow(self, step: Step) -> Parameters:
         """Return where the next pass should look: at EM's next point, or beyond it."""
         if step.collapsed:
@@ -200,7 +206,10 @@ class Accelerator:
             return step.image
         self.plan = self.plan._replace(limited=jump.limited, wait=self._method.pause)
         beyond = jump.displacement * min(1.0, LONGEST_JUMP / length)
-        return chart.parameters(points[-1] + moves[-1] + beyond)
+        try:
+            return chart.parameters(points[-1] + moves[-1] + beyond)
+        except NotPositiveDefiniteError:
+            return step.image
 
     def accepts(self, step: Step, last: Step) -> bool:
         """Whether the jump from the last step to this one is good; later ones learn from it."""

@@ -9,15 +9,13 @@ from gaussmix.model.parameters import Parameters
 class Chart:
     r"""Coordinates about a reference mixture, in the metric of its complete-data information.
 
-    With weights :math:`\pi_k`, means :math:`\mu_k` and precisions :math:`U_k U_k^T`, the reference
-    being marked with a 0, the coordinates are log-ratios of the weights, means in the reference's
-    own units, and the log-Cholesky factor of the precisions (Pinheiro & Bates, 1996), relative to
-    the reference's:
+    The coordinates are log-ratios of the weights w_k, means m_k in the reference's own units, and
+    the log-Cholesky factors of the precisions U_k U_k' (Pinheiro & Bates, 1996). All are relative
+    to the reference, which is marked with a 0:
 
-    .. math::
-        \sqrt{\pi_k^0} \log \frac{\pi_k}{\pi_k^0}, \qquad
-        \sqrt{\pi_k^0}\, U_k^{0T} (\mu_k - \mu_k^0), \qquad
-        \sqrt{\pi_k^0}\, (\sqrt2 \log T_{k,ii},\ T_{k,ij}) \text{ with } U_k = U_k^0 T_k
+        sqrt(w0_k) log(w_k / w0_k)
+        sqrt(w0_k) U0_k' (m_k - m0_k)
+        sqrt(w0_k) (sqrt(2) log T_k,ii and T_k,ij)    with U_k = U0_k T_k
 
     The reference lies at 0. The factors make the Fisher information of rows whose components were
     known the identity there. In such coordinates an EM step is one step up the gradient of the
@@ -44,6 +42,11 @@ class Chart:
         self._own = reference.precisions_cholesky
         self._scales = self._information_roots()
 
+    @property
+    def n_coordinates(self) -> int:
+        """P."""
+        return len(self._scales)
+
     def coordinates(self, parameters: Parameters) -> FloatArray:
         """Return the coordinates (P,) of a mixture of the reference's structure and shape."""
         log_ratios = np.log(parameters.weights / self.reference.weights)
@@ -53,7 +56,10 @@ class Chart:
         return np.concatenate([log_ratios, deviations.ravel(), shapes.ravel()]) * self._scales
 
     def parameters(self, coordinates: FloatArray) -> Parameters:
-        """Return the mixture at coordinates (P,)."""
+        """Return the mixture at coordinates (P,), or the nearest one of the reference's structure.
+
+        Raises NotPositiveDefiniteError where rounding leaves nothing of the nearest covariances.
+        """
         reference = self.reference
         k, size = reference.n_components, reference.means.size
         log_ratios, deviations, shapes = np.split(coordinates / self._scales, [k, k + size])
@@ -61,7 +67,13 @@ class Chart:
         deviations = deviations.reshape(reference.means.shape)
         means = reference.means + self._structure.out_of_units(self._own, deviations)
         factors = self._structure.from_log_relative(self._own, shapes)
-        return Parameters.from_factors(self._structure, weights / weights.sum(), means, factors)
+        weights /= weights.sum()
+        found = Parameters.from_factors(self._structure, weights, means, factors)
+        if self._structure.is_general:
+            return found
+        spread = found.covariances
+        nearest = self._structure.nearest(weights, spread, spread)
+        return Parameters.from_covariances(self._structure, weights, means, nearest)
 
     def largest_change(self, displacement: FloatArray) -> float:
         """Return the largest part of a displacement (P,) in one parameter.

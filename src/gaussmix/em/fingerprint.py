@@ -40,8 +40,8 @@ class Digest:
 class DigestPass:
     r"""Adds up, modulo 2**64, a hash of every row, and of every row with its weight.
 
-    A row's hash is :math:`\mathrm{mix}(\sum_j c_j\, b_j)` with the bits b of its values and random
-    odd numbers c, so that values that trade places show. It is the same on every machine.
+    A row's hash is mix(sum_j c_j b_j) with the bits b of its values and random odd numbers c, so
+    that values that trade places show. It is the same on every machine.
     """
 
     def __init__(self, n_threads: int | None = None) -> None:  # noqa: ARG002, NumPy on one thread

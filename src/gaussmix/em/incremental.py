@@ -13,7 +13,7 @@ from gaussmix.model.statistics import Statistics, StatisticsPass
 
 MOST_BLOCKS = 16
 FEWEST_ROWS = 4 * GROUP_ROWS
-"""A block has at least so many rows: below, its M-step costs as much as its pass."""
+"""Rows that a block has at least: with fewer, its M-step costs as much as its pass."""
 SWEEPS_BEFORE_JUMPS = 8
 """Where EM is accelerated, more sweeps than these only delay it: where EM needs 700 passes, sweeps
 to the end need 400, and jumps 80."""
@@ -28,13 +28,12 @@ def sweep(
 ) -> None:
     r"""Open a run of EM with sweeps over blocks of rows, with an M-step after each block.
 
-    The statistics :math:`s_b` of every block are kept (Neal & Hinton, 1998). At block b only its
-    own are made anew, under the present parameters, and then
+    The statistics s_b of every block are kept (Neal & Hinton, 1998). At block b only its own are
+    made anew, under the present parameters. The new parameters are then
 
-    .. math:: \theta \leftarrow \operatorname{M}\Big(\sum_{j < b} s_j^{new}
-              + \bar s(X_b; \theta) + \sum_{j > b} s_j^{old}\Big)
+        M(sum_(j < b) s_j(new) + s(X_b; parameters) + sum_(j > b) s_j(old))
 
-    which never lowers the bound :math:`F(q, \theta)` of the log-likelihood, less the penalty of
+    This never lowers the bound F(q, parameters) of the log-likelihood, less the penalty of
     reg_covar (see `em`). Nothing is subtracted to replace a block: the two sums are built up anew
     in every sweep, so that rounding does not add up over sweeps. The first sweep is an iteration
     of EM itself, in which all blocks see the start. Sweeps end when one gains no more than the
@@ -110,12 +109,12 @@ class _Sweep:
             new.append(statistics)
             self._done = statistics + self._done
             if later:
-                self.point, _ = self._objective.m_step(self._done + later.pop())
+                self.point, _ = self._objective.m_step(self._done + later.pop(), self.point)
         return new
 
     def step(self) -> Step:
         """Return what the sweep says: its end, and where the M-step of all blocks goes."""
-        image, collapsed = self._objective.m_step(self._done)
+        image, collapsed = self._objective.m_step(self._done, self.point)
         return Step(self.point, image, collapsed, self._done.mean_log_likelihood)
 
     def _by_block(self) -> Iterator[Statistics]:

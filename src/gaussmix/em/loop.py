@@ -35,8 +35,13 @@ class Objective(Protocol):
     def e_step(self, parameters: Parameters) -> Statistics:
         """Go over the rows under the parameters."""
 
-    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
-        """Return the best parameters for the statistics, and the components that collapsed."""
+    def m_step(
+        self, statistics: Statistics, previous: Parameters
+    ) -> tuple[Parameters, tuple[int, ...]]:
+        """Return the best parameters for the statistics, and the components that collapsed.
+
+        `previous` are those of the E-step. The result suits the statistics no worse than they do.
+        """
 
     def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
         """Return the value at parameters, of which these are the E-step's statistics."""
@@ -45,7 +50,7 @@ class Objective(Protocol):
         """Return the value at parameters, by a pass of its own."""
 
     def fast_forward(self, state: "EMState", max_iter: int) -> None:
-        """Advance a run that nobody watches as far as compiled code can, to the same bits."""
+        """Advance a run without a callback in compiled code, if there is any, to the same bits."""
 
 
 class Strategy(Protocol):
@@ -246,10 +251,10 @@ def em(
     log-likelihood. With reg_covar the M-step maximises that less a penalty. What cannot fall from
     an iteration to the next is then
 
-    .. math:: L(\theta) - \tfrac12 reg\_covar \sum_k n_k\, tr\, \Sigma_k^{-1},
+        L - reg_covar / 2 sum_k n_k trace(precision_k)
 
-    n_k being those of the iteration's E-step, and L itself may fall a little. L may also fall where
-    a component has collapsed and was regularised.
+    with the n_k of the iteration's E-step. L itself may fall a little. L may also fall where a
+    component has collapsed and was regularised.
 
     A strategy may choose other points for the passes than EM's. Where a point turns out to be worse
     than the strategy accepts, EM goes on from the last good one. Every pass counts as an
@@ -301,7 +306,8 @@ def proceed(
     while state.n_iter < max_iter and not state.converged:
         statistics = objective.e_step(state.point)
         lower_bound = objective.lower_bound(state.point, statistics)
-        state.take(Step(state.point, *objective.m_step(statistics), lower_bound))
+        image, collapsed = objective.m_step(statistics, state.point)
+        state.take(Step(state.point, image, collapsed, lower_bound))
         if callback is not None:
             callback(state.n_iter, lower_bound, state.monitor.change)
     return state.result

@@ -1,4 +1,4 @@
-"""What EM climbs: the log-likelihood of rows, wherever they lie."""
+"""What EM climbs: the log-likelihood of rows."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +10,7 @@ from gaussmix.data.base import Data, InMemory
 from gaussmix.em.loop import EMState
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import is_suspicious
 from gaussmix.model.scoring import LikelihoodPass
 from gaussmix.model.statistics import Statistics, StatisticsPass, pass_flops
 
@@ -35,9 +36,11 @@ class MaximumLikelihood:
         """Go over the rows once."""
         return self.data.total(partial(StatisticsPass, parameters))
 
-    def m_step(self, statistics: Statistics) -> tuple[Parameters, tuple[int, ...]]:
+    def m_step(
+        self, statistics: Statistics, previous: Parameters
+    ) -> tuple[Parameters, tuple[int, ...]]:
         """Return the parameters of largest expected likelihood: see `m_step`."""
-        return m_step(statistics, self.reg_covar)
+        return m_step(statistics, self.reg_covar, previous)
 
     def lower_bound(self, _parameters: Parameters, statistics: Statistics) -> float:
         """Return the mean log-likelihood of a row."""
@@ -48,7 +51,7 @@ class MaximumLikelihood:
         return self.data.total(partial(LikelihoodPass, parameters)).mean
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
-        """Advance a run over rows in memory as far as a kernel does in one call.
+        """Advance a run over rows in memory by EM in one call of a kernel.
 
         The kernel saves small data much time, and its bits are those of the loop. It ends before an
         M-step in which a component collapses or has lost its rows: that one is left to the loop.
@@ -77,6 +80,8 @@ class MaximumLikelihood:
                 state.monitor.last,
                 threads.for_work(data.n_threads, pass_flops(data.rows, point)),
             )
+            if is_suspicious(bounds[:n_iter], data.dtype):
+                break  # the loop finds the row
             if n_iter:
                 state.fast_forward(point, bounds[:n_iter].tolist(), converged)
             if n_iter < len(bounds):

@@ -48,16 +48,16 @@ def online_step(
 ) -> tuple[Parameters, tuple[int, ...]]:
     r"""Take one step of online EM (Cappé & Moulines, 2009).
 
-    With s the averages over rows that parameters maximise, and those of the batch, the E-step
-    under the present parameters,
+    Let s be the averages over rows that parameters maximise. With the step size g_t and the E-step
+    of the batch under the present parameters,
 
-    .. math:: s_t = (1 - \gamma_t) s_{t-1} + \gamma_t \bar s(X_t; \theta_{t-1}), \qquad
-              \theta_t = \operatorname{M}(s_t)
+        s_t = (1 - g_t) s_(t-1) + g_t s(X_t; parameters_(t-1))
+        parameters_t = M(s_t)
 
-    Only the parameters are kept: :math:`s_{t-1}` is what they say of the rows before
-    (`remembered`), about their own means. So wherever the stream has drifted, nothing is
-    subtracted that is large beside a component's spread. The sum is taken on the scale of
-    :math:`w_t / \gamma_t` rows, those that the parameters then rest upon.
+    Only the parameters are kept: s_(t-1) is what they say of the rows before (`remembered`), about
+    their own means. So nothing is subtracted that is large beside a component's spread, even where
+    the stream has drifted. The sum is taken on the scale of w_t / g_t rows. The parameters then
+    rest on so many.
 
     Parameters
     ----------
@@ -87,20 +87,20 @@ def online_step(
     rest = batch.weight * (1 / step_size(batch.weight, seen.weight, pace) - 1)
     total = batch + remembered(parameters, rest, reg_covar) if rest > 0 else batch
     n_rows = max(1, round(total.weight / now.weight * now.n_samples))
-    return m_step(replace(total, n_samples=n_rows), reg_covar)
+    return m_step(replace(total, n_samples=n_rows), reg_covar, parameters)
 
 
 def step_size(weight: float, before: float, pace: Pace) -> float:
     r"""Return how much of the averages a batch of weight w replaces, in (0, 1].
 
-    The steps of single rows, :math:`n^{-learning\_decay}` for the n-th, leave of what was there
-    the product of one minus each. Between W, the weight of all rows so far, and W - w that is
+    The step of the n-th row is n^(-learning_decay). Steps of single rows leave, of what was there,
+    the product of one minus each. Let W be the weight of all rows so far. What is left is
 
-    .. math:: 1 - \gamma = \exp\Big(-\int_{W - w}^{W} n^{-learning\_decay}\, dn\Big)
+        1 - g = exp(-integral from W - w to W of n^(-learning_decay) dn)
 
-    and :math:`2^{-w / half\_life}` if that is less. So it does not matter how a stream is cut into
-    batches, but for the one in which the half-life takes over. A decay of 1 gives w / W, the exact
-    running average, and no step is smaller.
+    or 2^(-w / half_life) if that is less. So it does not matter how a stream is cut into batches.
+    The one exception is the batch in which the half-life takes over. A decay of 1 gives w / W, the
+    exact running average, and no step is smaller.
     """
     if before == 0:
         return 1.0

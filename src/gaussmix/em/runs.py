@@ -36,7 +36,7 @@ class Run(NamedTuple):
         return not self.state.last.collapsed, self.lower_bound
 
     def ended(self, max_iter: int) -> bool:
-        """Whether there is nothing left to do in a fit of so many iterations."""
+        """Whether nothing is left to do in a fit of `max_iter` iterations."""
         return self.end is not None and (self.state.converged or self.state.n_iter >= max_iter)
 
 
@@ -97,7 +97,7 @@ class Search:
 
         self.printer.start(run.number)
         self.opening(state, self.printer.step)
-        watched = note is not _silent or self.printer.verbose > 0
+        watched = note is not _silent or self.printer.watches
         result = proceed(
             state,
             self.objective,

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, Objective, proceed
 from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import TIED
+from gaussmix.model.structures import TIED, Variances
 
 THIN = 1e-5
 """A component is a needle if its variance in some direction is below this part of what it is in the
@@ -118,14 +119,32 @@ def n_spurious(parameters: Parameters, n_rows: int, collapsed: Sequence[int] = (
     collapsed : sequence of int
         Components that `m_step` says have collapsed.
     """
-    covariances = parameters.full_covariances()
     try:
-        factor = TIED.precision_factors(np.tensordot(parameters.weights, covariances, axes=1))
+        thickness = _thickness(parameters)
     except NotPositiveDefiniteError:
         return parameters.n_components
-    thickness = np.linalg.eigvalsh(factor.T @ covariances @ factor)[:, 0]
     fewest = parameters.structure.fewest_rows(parameters.n_features)
     few = parameters.weights * n_rows < fewest
     spurious = few | (thickness < THIN)
     spurious[list(collapsed)] = True
     return int(spurious.sum())
+
+
+def _thickness(parameters: Parameters) -> FloatArray:
+    """Return the smallest variance of components in any direction, if the average one's is 1: (K,).
+
+    Raises NotPositiveDefiniteError if the average component has none.
+    """
+    structure, covariances = parameters.structure, parameters.covariances
+    if isinstance(structure, Variances):
+        variances = structure.diagonals(covariances)
+        average = structure.pooled(parameters.weights, variances)
+        if not (average > 0).all():
+            raise NotPositiveDefiniteError(None)
+        return np.asarray((variances / average).min(axis=1))
+    if structure.shared:
+        structure.precision_factors(covariances)
+        return np.ones(parameters.n_components)
+    average = np.tensordot(parameters.weights, covariances, axes=1)
+    factor = TIED.precision_factors(average)
+    return np.asarray(np.linalg.eigvalsh(factor.T @ covariances @ factor)[:, 0])

@@ -1,14 +1,30 @@
 """The parameters of a mixture in its estimator's attributes: read, checked and set."""
 
 from typing import Any
+from zlib import crc32
+
+import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.em.runs import Run
 from gaussmix.errors import not_fitted
-from gaussmix.model.checks import check_floats, check_matrices, check_means, check_weights
+from gaussmix.model.checks import (
+    check_floats,
+    check_matrices,
+    check_means,
+    check_shape,
+    check_weights,
+)
 from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError, structure_named
 from gaussmix.model.parameters import Parameters
 from gaussmix.validation import check_numbers
+
+SPREADS = ("covariances_", "precisions_cholesky_", "precisions_")
+"""The attributes that say how far components spread, each of which follows from any other."""
+
+AGREEMENT = 1e-3
+"""By how much variances may differ, as a part of them, between attributes that a user sets. It is
+more than rounding does and less than anyone means."""
 
 
 def set_parameters(model: Any, parameters: Parameters) -> None:
@@ -19,6 +35,7 @@ def set_parameters(model: Any, parameters: Parameters) -> None:
     model.covariances_ = parameters.covariances
     model.precisions_cholesky_ = parameters.precisions_cholesky
     model.precisions_ = parameters.precisions
+    model._stored_digests = {name: _digest(getattr(model, name)) for name in SPREADS}
 
 
 def set_outcome(model: Any, run: Run) -> None:
@@ -36,15 +53,19 @@ def set_outcome(model: Any, run: Run) -> None:
 def parameters_of(model: Any) -> Parameters:
     """Return the parameters in the attributes of a mixture, which a user may have set by hand.
 
-    As in scikit-learn precisions_cholesky_ rules where it is there, and may be any triangular
-    factor of the precisions. The kernels need the upper one, of positive diagonal.
+    Covariances, precision factors and precisions say the same thing three times. Those that are no
+    longer what was stored were set, or changed in place, by a user. They rule, and the others
+    follow. If several were, they must agree. The same holds if nothing was ever stored.
+    precisions_cholesky_ may be any triangular factor of the precisions, as in scikit-learn. The
+    kernels need the upper one, of positive diagonal.
 
     Raises
     ------
     NotFittedError
         If there are none.
     ValueError
-        If they are no parameters of a mixture, or of another structure than `covariance_type`.
+        If they are no parameters of a mixture, contradict each other, or are of another structure
+        than `covariance_type`.
     """
     spread = hasattr(model, "covariances_") or hasattr(model, "precisions_cholesky_")
     if not (spread and hasattr(model, "weights_") and hasattr(model, "means_")):
@@ -54,17 +75,73 @@ def parameters_of(model: Any) -> Parameters:
     size = n_components, getattr(model, "n_features_in_", n_features)
     weights = check_weights(model.weights_, n_components, "weights_")
     means = check_means(model.means_, *size, "means_")
-    if not hasattr(model, "precisions_cholesky_"):
-        covariances = check_matrices("covariances_", model.covariances_, structure, *size)
-        return Parameters.from_covariances(structure, weights, means, covariances)
-    shape = structure.shape(*size)
-    factors = check_floats("precisions_cholesky_", model.precisions_cholesky_, shape)
-    if hasattr(model, "covariances_") and _is_upper(structure, factors):
-        covariances = check_floats("covariances_", model.covariances_, shape)
+    spreads = _spreads(model, structure.shape(*size))
+    stored = getattr(model, "_stored_digests", {})
+    by_hand = {name: a for name, a in spreads.items() if _digest(a) != stored.get(name)}
+    if not by_hand and {"covariances_", "precisions_cholesky_"} <= spreads.keys():
+        covariances, factors = spreads["covariances_"], spreads["precisions_cholesky_"]
         return Parameters(structure, weights, means, covariances, factors)
-    precisions = Parameters(structure, weights, means, factors, factors).precisions
+    return _parameters_by_hand(structure, weights, means, by_hand or spreads)
+
+
+def _spreads(model: Any, shape: tuple[int, ...]) -> dict[str, FloatArray]:
+    """Return those of SPREADS that a mixture has, with the shape that they must have."""
+    return {
+        name: check_shape(name, getattr(model, name), shape)
+        for name in SPREADS
+        if hasattr(model, name)
+    }
+
+
+def _digest(array: FloatArray) -> int:
+    """Tell an array from what a user may have made of it.
+
+    A checksum of 32 bits is several times as fast as a hash that withstands forgery.
+    """
+    return crc32(np.ascontiguousarray(array).data)
+
+
+def _parameters_by_hand(
+    structure: CovarianceStructure,
+    weights: FloatArray,
+    means: FloatArray,
+    given: dict[str, FloatArray],
+) -> Parameters:
+    """Return the parameters that spreads set by hand stand for, one at least of `SPREADS`."""
+    factors = {name: _factors(structure, name, array, means.shape) for name, array in given.items()}
+    first, *others = given
+    if "covariances_" in given:
+        covariances = given["covariances_"]
+    else:
+        covariances = structure.covariances_of_factors(factors[first])
+    for name in others:
+        if structure.disagreement(covariances, factors[name]) > AGREEMENT:
+            raise ValueError(
+                f"{first} and {name} were both set by hand and contradict each other: set one of "
+                f"them, from which the other follows, or both to what belongs together"
+            )
+    # what a user gives as a factor is taken as it is
+    ruling = "precisions_cholesky_" if "precisions_cholesky_" in given else first
+    return Parameters(structure, weights, means, covariances, factors[ruling])
+
+
+def _factors(
+    structure: CovarianceStructure, name: str, array: FloatArray, size: tuple[int, ...]
+) -> FloatArray:
+    """Return the upper factors of the precisions, of positive diagonal, that a spread stands for.
+
+    Raises ValueError, which names the spread, if it is not finite or there are none.
+    """
+    if name != "precisions_cholesky_":
+        matrices = check_matrices(name, array, structure, *size)
+        if name == "covariances_":
+            return structure.precision_factors(matrices)
+        return structure.factors_of_precisions(matrices)
+    factors = check_floats(name, array, array.shape)
+    if _is_upper(structure, factors):
+        return factors
     try:
-        return Parameters.from_precisions(structure, weights, means, precisions)
+        return structure.factors_of_precisions(structure.precisions_of_factors(factors))
     except NotPositiveDefiniteError as error:
         raise ValueError(f"precisions_cholesky_ must have no zero pivot, but {error}") from None
 
@@ -96,7 +173,7 @@ def _structure(model: Any) -> CovarianceStructure:
     structure: CovarianceStructure | None = getattr(model, "_fitted_structure", None)
     if structure is None:
         return structure_named(model.covariance_type)
-    if structure.name != model.covariance_type:
+    if structure is not structure_named(model.covariance_type):
         raise ValueError(
             f"covariance_type is {model.covariance_type!r}, but the present parameters are of "
             f"covariance_type={structure.name!r}: set it back, or fit anew without warm_start"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core.types import PathLike, Rows
 from gaussmix.config import version
-from gaussmix.data.base import ByRow, Data, InMemory
+from gaussmix.data.base import ByRow, Data
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError, not_fitted, warn
 from gaussmix.estimators.routing import MetadataRequester
@@ -149,17 +149,9 @@ class Estimator(MetadataRequester):
         )
         return data, feature_names(X)
 
-    def _rows(self, X: object) -> Rows:
-        """Check rows in memory for a fitted model: same features, by number and by name."""
-        data = self._data(X, None, None)
-        if not isinstance(data, InMemory):
-            raise ParameterError(
-                f"X must be rows in memory for this, an array or a frame, got {type(X).__name__}; "
-                "gaussmix.scan(X) gives them block by block"
-            )
-        return data.rows
-
-    def _data(self, X: object, sample_weight: object, n_threads: object) -> Data:
+    def _data(
+        self, X: object, sample_weight: object, n_threads: object, *, allow_nan: bool = False
+    ) -> Data:
         """Check rows and weights for a fitted model, wherever they lie."""
         self._check_fitted()
         X = opened(X)
@@ -170,6 +162,7 @@ class Estimator(MetadataRequester):
             n_threads,
             estimator=type(self).__name__,
             n_features=self.n_features_in_,
+            allow_nan=allow_nan,
             sparse=self._takes_sparse,
         )
 
@@ -181,12 +174,8 @@ class Estimator(MetadataRequester):
         names: Sequence[str] | None = None,
     ) -> Any:
         """Return what a function says of each row, all in one array, or write it block by block."""
-        if out is None:
-            return self._data(X, None, self.n_threads).by_row(function)
-        check_path("out", out)
-        sinks.check_ending(Path(out))
-        check_target(out)
-        return self._data(X, None, self.n_threads).write_by_row(function, out, names)
+        check_output(out)
+        return by_row(self._data(X, None, self.n_threads), function, out, names)
 
     def _check_feature_names(self, names: Names | None) -> None:
         fitted: Names | None = getattr(self, "feature_names_in_", None)
@@ -284,6 +273,21 @@ class Transformer(Estimator):
         if "sklearn" in sys.modules:
             return str(sys.modules["sklearn"].get_config()["transform_output"])
         return "default"
+
+
+def check_output(out: PathLike | None) -> None:
+    """Raise what writing to a file would raise, before the work; None is no file."""
+    if out is not None:
+        check_path("out", out)
+        sinks.check_ending(Path(out))
+        check_target(out)
+
+
+def by_row(
+    data: Data, function: ByRow, out: PathLike | None, names: Sequence[str] | None = None
+) -> Any:
+    """Return what a function says of each row, all in one array, or write it block by block."""
+    return data.by_row(function) if out is None else data.write_by_row(function, out, names)
 
 
 def remember_features(model: Any, n_features: int, names: Names | None) -> None:

@@ -16,7 +16,7 @@ from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import Pace, check_pace
 from gaussmix.em.runs import Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
-from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.methods import (
@@ -126,7 +126,11 @@ def best_run(
         return EMState(start, tol, previous, strategy_of(accelerate, reg_covar, tol))
 
     def runs() -> Runs:
-        found = starts(data, settings) if origin_ is None else [origin_.parameters]
+        if origin_ is None:
+            with search.printer.starting(settings.init_params):
+                found = starts(data, settings)
+        else:
+            found = [origin_.parameters]
         return tuple(Run(number, begin(start)) for number, start in enumerate(found))
 
     search = _search(data, settings)
@@ -142,7 +146,10 @@ def best_run(
         random_state=settings.random_state,
     )
     with Checkpoint(settings.checkpoint, settings.checkpoint_interval, identity) as checkpoint:
-        return search.best(checkpoint.read() or runs(), checkpoint.note)
+        found = checkpoint.read()
+        if found is not None:
+            search.printer.say(checkpoint.place(found))
+        return search.best(found or runs(), checkpoint.note)
 
 
 def starts(data: Data, settings: Settings) -> Sequence[Parameters]:
@@ -164,6 +171,7 @@ def start(data: Data, settings: Settings, random_state: np.random.RandomState) -
         reg_covar=settings.reg_covar,
         random_state=random_state,
         given=_given(settings, data.n_features),
+        tell=print if settings.verbose else None,
     )
 
 
@@ -174,12 +182,13 @@ def _given(settings: Settings, n_features: int) -> Given:
         settings.precisions_init,
     )
     k, structure = settings.n_components, settings.structure
+    if precisions is not None:
+        precisions = check_matrices("precisions_init", precisions, structure, k, n_features)
+        check_member("precisions_init", precisions, structure, k, "give these or none")
     return Given(
         None if weights is None else check_weights(weights, k, "weights_init"),
         None if means is None else check_means(means, k, n_features, "means_init"),
-        None
-        if precisions is None
-        else check_matrices("precisions_init", precisions, structure, k, n_features),
+        precisions,
     )
 
 

@@ -24,13 +24,15 @@ from gaussmix._core.types import (
     WeightLike,
 )
 from gaussmix.data.base import Data, InMemory
+from gaussmix.data.scale import require_centers_to_scale
 from gaussmix.data.sparse import SparseRows
 from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
-from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness
+from gaussmix.kmeans.nearest import HardPass, check_squares, closeness, thread_count
 from gaussmix.kmeans.seeding import plus_plus, random_rows
+from gaussmix.model.reach import assign_within_reach, require_reach
 from gaussmix.validation import (
     check_choice,
     check_integer,
@@ -79,7 +81,7 @@ class KMeans(Transformer):
     cluster_centers_ : ndarray of shape (n_clusters, n_features), float64
     labels_ : ndarray of shape (n_samples,), int32
         Nearest centre of each row; the same as ``predict`` of the rows fitted. Not there where
-        rows were read block by block.
+        rows were read block by block, or on Dask: ``predict`` gives them, or writes them to a file.
     inertia_ : float
         Weighted sum of squared distances from the nearest centre.
     n_iter_ : int
@@ -154,7 +156,8 @@ class KMeans(Transformer):
         ------
         ValueError
             If a parameter, X or the weights are not acceptable, there are fewer rows than
-            clusters, or rows are so far apart that squared distances overflow.
+            clusters, or rows are so far apart, or so close, that their squared distances leave
+            the range of their dtype.
 
         Warns
         -----
@@ -257,7 +260,9 @@ class KMeans(Transformer):
     ) -> float:
         """Return minus the inertia of X: the weighted sum of squared distances, negated."""
         data = self._data(X, sample_weight, self.n_threads)
-        inertia = data.total(partial(HardPass, self._centers())).inertia
+        centers = self._centers()
+        require_centers_to_scale(centers, data.dtype)
+        inertia = data.total(partial(HardPass, centers)).inertia
         what = "Squared distances of X from the nearest centers add up to"
         check_squares(inertia * data.n_samples / data.weight, data.dtype, what)
         return -inertia
@@ -336,7 +341,10 @@ class KMeans(Transformer):
     def _array(self, data: Data) -> Rows:
         if isinstance(data, InMemory):
             return data.rows.matrix if isinstance(data.rows, SparseRows) else data.rows
-        raise ParameterError(f"init may be a function only where X is an array, got {self.init!r}")
+        raise ParameterError(
+            f"init may be a function only where X is an array, got {self.init!r}: pass an array of "
+            "centers, or 'k-means++'"
+        )
 
     def _keep(self, best: LloydResult) -> None:
         n_distinct = np.count_nonzero(best.n_k if best.labels is None else np.bincount(best.labels))
@@ -350,7 +358,11 @@ class KMeans(Transformer):
             self.labels_ = best.labels
         else:
             vars(self).pop("labels_", None)
-        self._n_features_out = len(self.cluster_centers_)
+
+    @property
+    def _n_features_out(self) -> int:  # type: ignore[override]
+        """Number of columns that `transform` makes."""
+        return len(self.cluster_centers_)
 
     def _centers(self) -> FloatArray:
         """Return cluster_centers_, which a user may have set by hand."""
@@ -368,17 +380,22 @@ class KMeans(Transformer):
     def _check_fitted(self) -> None:
         super()._check_fitted()
         if not hasattr(self, "n_features_in_"):  # set by hand
-            self._n_features_out, self.n_features_in_ = self._centers().shape
+            self.n_features_in_ = self._centers().shape[1]
 
 
 def _nearest(centers: FloatArray, rows: Rows, n_threads: int | None) -> Labels:
     labels = np.empty(len(rows), dtype=np.int32)
-    assign(rows, nearest_density(centers, rows.dtype), labels, None, n_threads)
+    require_centers_to_scale(centers, rows.dtype)
+    count = thread_count(rows, len(centers), n_threads)
+    assign_within_reach(rows, nearest_density(centers, rows.dtype), labels, count, "center")
     return labels
 
 
 def _distances(centers: FloatArray, rows: Rows, n_threads: int | None) -> Rows:
+    require_centers_to_scale(centers, rows.dtype)
     distances = closeness(rows, centers, n_threads)
+    density = nearest_density(centers, rows.dtype)
+    require_reach(distances, rows, density, what="center")
     np.multiply(distances, -2, out=distances)
     np.maximum(distances, 0, out=distances)  # no root of -0
     return np.sqrt(distances, out=distances)

@@ -27,9 +27,16 @@ from gaussmix._core.types import (
     WeightLike,
 )
 from gaussmix.data.base import Data
+from gaussmix.data.scale import require_features_to_scale
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
-from gaussmix.errors import CollapseWarning, warn, warn_convergence
+from gaussmix.errors import (
+    CollapseWarning,
+    ParameterError,
+    PrecisionWarning,
+    warn,
+    warn_convergence,
+)
 from gaussmix.estimators.attributes import (
     parameters_of,
     parameters_to_continue,
@@ -41,9 +48,10 @@ from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
-from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import TOLERATED_ERROR, require_means_within_reach, rounding_errors
 from gaussmix.model.scoring import (
     LikelihoodPass,
     Score,
@@ -54,9 +62,11 @@ from gaussmix.model.scoring import (
 )
 from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.features import Indices
-from gaussmix.queries.hierarchy import Hierarchy, nest
+from gaussmix.queries.hierarchy import CRITERIA, Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import (
+    check_boolean,
+    check_choice,
     check_integer,
     check_n_threads,
     check_random_state,
@@ -76,13 +86,19 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
     ----------
     n_components : int, default=1
         Number of components.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
-        A matrix for each component, one matrix for all, a variance for each feature of each
-        component, or one variance for each component.
+    covariance_type : str, default='full'
+        'full', 'tied', 'diag' or 'spherical': a matrix for each component, one matrix for all, a
+        variance for each feature of each component, or one variance for each component. Or one of
+        mclust's fourteen families, whose letters are volume, shape and orientation, equal (E) or
+        varying (V) between components, or no orientation (I): 'EII', 'VII' ('spherical'), 'EEI',
+        'VEI', 'EVI', 'VVI' ('diag'), 'EEE' ('tied'), 'EVE', 'VEE', 'VVE', 'EEV', 'VEV', 'EVV' or
+        'VVV' ('full'). 'tied-diag' is 'EEI', and 'tied-spherical' is 'EII' (Celeux & Govaert,
+        1995).
     tol : float, default=1e-3
         EM ends when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
     reg_covar : float, default=1e-6
-        Non-negative variance added to every feature of every covariance.
+        Non-negative variance added to every feature of every covariance. With a family it is added
+        to the components' scatter before the M-step, so that covariances stay in the family.
     max_iter : int, default=100
         Number of EM iterations, that is of passes over the data, at most. 0 keeps the start.
     accelerate : {'squarem', 'anderson'} or None, default=None
@@ -111,8 +127,9 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
     means_init : array-like of shape (n_components, n_features), optional
         Initial means, instead of the start's.
     precisions_init : array-like, optional
-        Initial inverse covariances in the shape of `covariances_`, instead of the start's. If
-        weights, means and precisions are all given, nothing else is computed.
+        Initial inverse covariances in the shape of `covariances_`, instead of the start's, and of
+        the family if `covariance_type` is one. If weights, means and precisions are all given,
+        nothing else is computed.
     random_state : int, RandomState, Generator or None, default=None
         Source of the starts, and of the first call of `sample`.
     warm_start : bool, default=False
@@ -145,7 +162,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
     means_ : ndarray of shape (n_components, n_features)
     covariances_ : ndarray
         full (n_components, n_features, n_features), tied (n_features, n_features), diag
-        (n_components, n_features), spherical (n_components,).
+        (n_components, n_features), spherical (n_components,). EII is like spherical, EEI, VEI and
+        EVI are like diag, and EVE, VEE, VVE, EEV, VEV and EVV are like full.
     precisions_ : ndarray
         Inverse covariances, in the same shape.
     precisions_cholesky_ : ndarray
@@ -205,7 +223,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         accelerate: Acceleration | None = None,
         algorithm: Algorithm = "em",
         n_init: int = 1,
-        init_params: InitMethod = "kmeans",
+        init_params: InitMethod = "auto",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
@@ -248,6 +266,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         means: ArrayLike,
         covariances: ArrayLike,
         covariance_type: CovarianceType = "full",
+        *,
+        project: bool = False,
         **params: Any,
     ) -> Self:
         """Return a mixture with these parameters, ready to score, predict and sample.
@@ -258,8 +278,13 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             Not negative, with sum 1.
         means : array-like of shape (n_components, n_features)
         covariances : array-like
-            Positive definite, in the shape of `covariances_`.
-        covariance_type : {'full', 'tied', 'diag', 'spherical'}
+            Positive definite, in the shape of `covariances_`, and of the family if
+            `covariance_type` is one.
+        covariance_type : str
+            As in the constructor.
+        project : bool, default=False
+            Take the nearest covariances of the family, by the Kullback-Leibler divergence, instead
+            of refusing others.
         **params
             Other parameters of the constructor. With ``warm_start=True`` a `fit` begins here.
 
@@ -276,15 +301,15 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         n_components, n_features = table_shape("means", means)
         model = cls(n_components, covariance_type=covariance_type, **params)
         model.n_features_in_ = n_features
-        set_parameters(
-            model,
-            Parameters.from_covariances(
-                structure,
-                check_weights(weights, n_components),
-                check_means(means, n_components, n_features),
-                check_matrices("covariance", covariances, structure, n_components, n_features),
-            ),
-        )
+        shares = check_weights(weights, n_components)
+        centers = check_means(means, n_components, n_features)
+        spread = check_matrices("covariance", covariances, structure, n_components, n_features)
+        if check_boolean("project", project):
+            spread = structure.nearest(shares, spread)
+        else:
+            remedy = "pass project=True to take the nearest"
+            check_member("covariance", spread, structure, n_components, remedy)
+        set_parameters(model, Parameters.from_covariances(structure, shares, centers, spread))
         return model
 
     def fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
@@ -305,8 +330,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         Raises
         ------
         ValueError
-            If a parameter, X or the weights are not acceptable, or there are fewer rows than
-            components.
+            If a parameter, X or the weights are not acceptable, there are fewer rows than
+            components, or squared distances leave the range of X's dtype.
         CheckpointError
             If `checkpoint` is damaged, or was written by a fit with other parameters or data.
         OSError
@@ -320,6 +345,9 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             If `max_iter` iterations were not enough.
         CollapseWarning
             If components shrank onto too few distinct rows and had to be regularised.
+        PrecisionWarning
+            If components are so small, beside their distance from the mixture's mean, that
+            rounding of X's dtype shows.
         """
         self._fit(X, sample_weight)
         return self
@@ -477,7 +505,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), optional
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take, optional
             The rows to cluster, most often those of `fit`. The entropy criterion needs them.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
@@ -518,9 +546,13 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         >>> hierarchy.labels(2)
         array([0, 0, 1], dtype=int32)
         """
+        check_choice("criterion", criterion, CRITERIA)
+        if X is None and sample_weight is not None:
+            raise ParameterError("sample_weight needs the rows that it weights, but X is None")
         frozen = copy(self)
         parameters = parameters_of(frozen)
-        return nest(parameters, frozen._rows, self.n_threads, X, sample_weight, criterion)
+        data = None if X is None else frozen._data(X, sample_weight, self.n_threads)
+        return nest(parameters, data, frozen._each_row, criterion)
 
     @overload
     def score_samples(self, X: DaskLike, *, out: None = None) -> Any: ...
@@ -666,13 +698,15 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
         settings = settings_of(self)
         data, names = self._training_data(X, sample_weight)
+        require_features_to_scale(data, settings.reg_covar)
         options = {} if settings.checkpoint is None else self.get_params(deep=False)
         best = best_run(data, settings, options, self._origin(data))
+        require_means_within_reach(best.result.parameters, data.dtype)
         seen = data.n_samples, data.weight
         set_outcome(self, best)
         self.n_samples_seen_, self.weight_seen_ = seen
         remember_features(self, data.n_features, names)
-        self._warn(best.result)
+        self._warn(best.result, data.dtype)
         return data
 
     def _origin(self, data: Data) -> Origin | None:
@@ -688,10 +722,12 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             check_integer("n_samples_seen_", getattr(self, "n_samples_seen_", 0), 0),
             check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
         )
+        require_features_to_scale(data, settings.reg_covar)
         batch = data.total(partial(StatisticsPass, parameters))
         parameters, collapsed = online_step(
             parameters, batch, seen, settings.pace, settings.reg_covar
         )
+        require_means_within_reach(parameters, data.dtype)
         set_parameters(self, parameters)
         self.n_samples_seen_ = seen.n_samples + data.n_samples
         self.weight_seen_ = seen.weight + data.weight
@@ -702,7 +738,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
 
-    def _warn(self, result: EMResult) -> None:
+    def _warn(self, result: EMResult, dtype: np.dtype[np.floating]) -> None:
         if not result.converged and self.max_iter > 0:
             warn_convergence(
                 f"Best performing initialization did not converge in max_iter={self.max_iter} "
@@ -710,6 +746,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
                 "try other init_params, or check for degenerate data."
             )
         self._warn_collapsed(result.collapsed)
+        self._warn_rounded(result.parameters, dtype)
 
     def _warn_collapsed(self, collapsed: tuple[int, ...]) -> None:
         if collapsed:
@@ -721,6 +758,19 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
                 f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
                 f"{self.covariance_type!r}.",
                 CollapseWarning,
+            )
+
+    def _warn_rounded(self, parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
+        errors = rounding_errors(parameters, dtype)
+        rounded = np.flatnonzero(errors > TOLERATED_ERROR)
+        if len(rounded):
+            convert = "Convert X to float64, leave" if dtype == np.float32 else "Leave"
+            warn(
+                f"{_listed(tuple(rounded.tolist()))} lost digits: standard deviations are so small "
+                f"beside distances from the mixture's mean that {dtype} rounds log-likelihoods of "
+                f"rows by up to about {errors.max():.2g}. {convert} out rows far from all others, "
+                f"or increase reg_covar={float(self.reg_covar):g}.",
+                PrecisionWarning,
             )
 
     def _check_fitted(self) -> None:

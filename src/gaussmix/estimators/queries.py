@@ -1,6 +1,7 @@
 """What can be asked of a mixture once it is fitted: methods of `GaussianMixture`."""
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from typing import Any, Generic, TypeVar, overload
 
@@ -8,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, Rows, Seed
+from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, PathLike, Rows, Seed
+from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
-from gaussmix.estimators.base import Estimator, feature_names
+from gaussmix.estimators.base import Estimator, by_row, check_output, feature_names
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.scoring import log_likelihoods
 from gaussmix.queries import conditioning, hdr, imputation, univariate
 from gaussmix.queries.divergences import DISTANCES
 from gaussmix.queries.features import Indices, check_features, check_some_features, check_targets
@@ -100,6 +103,7 @@ class Queries(Estimator, Generic[M]):
         targets: object = None,
         return_std: bool = False,
         return_cov: bool = False,
+        out: PathLike | None = None,
     ) -> Any:
         """Predict unknown features of rows from known ones: Gaussian mixture regression.
 
@@ -110,7 +114,7 @@ class Queries(Estimator, Generic[M]):
         ----------
         features : int, str or sequence of them
             Indices or names of the features that are known.
-        X : array-like of shape (n_samples, n_known)
+        X : array-like of shape (n_samples, n_known), or what `scan` or Dask take
             Their values, in the same order.
         targets : int, str or sequence of them, optional
             Features to predict; by default all others, in their order.
@@ -118,6 +122,9 @@ class Queries(Estimator, Generic[M]):
             Also return the standard deviations of the conditional mixtures.
         return_cov : bool, default=False
             Also return their covariances.
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file: first the
+            columns of the mean, then those of the spread.
 
         Returns
         -------
@@ -128,6 +135,8 @@ class Queries(Estimator, Generic[M]):
             If `return_std`.
         cov : ndarray of shape (n_samples, n_targets, n_targets)
             If `return_cov`.
+
+        Of a Dask collection they are lazy dask arrays; with `out` its path is returned instead.
         """
         parameters = parameters_of(self)
         size, names = parameters.n_features, self._names()
@@ -135,26 +144,39 @@ class Queries(Estimator, Generic[M]):
         if targets is not None:
             others = check_targets(targets, given, size, names)
         _check_spreads(return_std, return_cov)
+        check_output(out)
+        X = opened(X)
         _check_columns(X, None if names is None else [names[i] for i in given])
-        rows = check_rows(X, n_features=len(given), estimator=type(self).__name__)
-        mean = np.empty((len(rows), len(others)), rows.dtype)
-        shape = mean.shape + mean.shape[1:] * bool(return_cov)
-        spread = np.empty(shape, rows.dtype) if return_std or return_cov else None
+        data = route(
+            X,
+            None,
+            self.n_threads,
+            estimator=type(self).__name__,
+            n_features=len(given),
+        )
         model = conditioning.regression(parameters, given, others)
-        conditioning.predict(model, rows, mean, spread, check_n_threads(self.n_threads))
-        if isinstance(targets, str | Integral):
-            mean, spread = mean[:, 0], None if spread is None else spread[:, 0]
-        return mean if spread is None else (mean, spread)
+        function = partial(conditioning.predictions, model, return_std, return_cov)
+        columns = _result_names(others, names, return_std, return_cov)
+        found = by_row(data, function, out, columns)
+        if out is not None:
+            return found
+        return _split(found, len(others), return_cov, isinstance(targets, str | Integral))
 
-    def predict_missing(self, X: object, *, return_std: bool = False) -> Any:
+    def predict_missing(
+        self, X: object, *, return_std: bool = False, out: PathLike | None = None
+    ) -> Any:
         """Fill in missing values of rows with their conditional means.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            NaN stands for what is missing; a row may lack all features.
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+            NaN stands for what is missing, and so do None, `pandas.NA`, nulls, masked elements
+            and empty fields of text files; a row may lack all features.
         return_std : bool, default=False
             Also return the standard deviations of what was filled in.
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file: first the
+            columns of X, then those of the standard deviations.
 
         Returns
         -------
@@ -163,6 +185,8 @@ class Queries(Estimator, Generic[M]):
         std : ndarray of the same shape
             If `return_std`; 0 where nothing was missing.
 
+        Of a Dask collection they are lazy dask arrays; with `out` its path is returned instead.
+
         Notes
         -----
         Rows that lack the same features are predicted together, so that many rows with few
@@ -170,17 +194,12 @@ class Queries(Estimator, Generic[M]):
         """
         check_boolean("return_std", return_std)
         parameters = parameters_of(self)
-        self._check_feature_names(feature_names(X))
-        values = check_numbers(X, "X")
-        missing = np.isnan(values)
-        filled = check_rows(
-            np.where(missing, 0, values),
-            n_features=parameters.n_features,
-            estimator=type(self).__name__,
-        )
-        std = np.zeros_like(filled) if return_std else None
-        imputation.fill(filled, missing, parameters, std, check_n_threads(self.n_threads))
-        return filled if std is None else (filled, std)
+        check_output(out)
+        data = self._data(X, None, self.n_threads, allow_nan=True)
+        features = np.arange(parameters.n_features)
+        columns = _result_names(features, self._names(), return_std, False)
+        found = by_row(data, partial(imputation.filled, parameters, return_std), out, columns)
+        return found if out is not None else _split(found, len(features), False, False)
 
     @overload
     def cdf(self, x: float) -> np.float64: ...
@@ -263,28 +282,37 @@ class Queries(Estimator, Generic[M]):
         return found.reshape(inside.shape)[()]
 
     def is_outlier(
-        self, X: object, p: float = 0.99, *, random_state: Seed = 0
-    ) -> NDArray[np.bool_]:
+        self,
+        X: object,
+        p: float = 0.99,
+        *,
+        random_state: Seed = 0,
+        out: PathLike | None = None,
+    ) -> Any:
         """Say which rows of X lie outside the smallest region of probability p.
 
         Of rows that come from the mixture itself, a part 1 - p does.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
         p : float, default=0.99
             Greater than 0 and less than 1.
         random_state : int, RandomState, Generator or None, default=0
             As for `hdr_level`.
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
         Returns
         -------
         ndarray of shape (n_samples,), bool
+            Of a Dask collection a lazy dask array; with `out` its path.
         """
         if np.ndim(p):
             raise ParameterError(f"p must be one number, got {p!r}")
+        check_output(out)
         level = self.hdr_level(p, random_state=random_state)
-        return np.asarray(self.score_samples(X) < level)
+        return self._each_row(partial(_is_below, parameters_of(self), level), X, out, ["outlier"])
 
     def component_distances(self, kind: DistanceKind = "bhattacharyya") -> FloatArray:
         """Return how far apart the components are, every pair in closed form.
@@ -349,3 +377,47 @@ def _check_columns(X: object, wanted: list[str] | None) -> None:
     names = feature_names(X)
     if names is not None and wanted is not None and list(names) != wanted:
         raise ValueError(f"X must have the columns {wanted}, as features says, got {list(names)}")
+
+
+def _is_below(
+    parameters: Parameters, level: float, rows: Rows, n_threads: int | None
+) -> NDArray[np.bool_]:
+    return np.asarray(log_likelihoods(parameters, rows, n_threads) < level)
+
+
+def _result_names(
+    features: Indices, names: list[str] | None, return_std: bool, return_cov: bool
+) -> list[str]:
+    """Return names for the columns of predicted features, and then for those of their spread."""
+    means = [f"feature {j}" if names is None else names[j] for j in features]
+    if return_cov:
+        return means + [f"covariance of {one} and {other}" for one in means for other in means]
+    return means + [f"std of {name}" for name in means] * bool(return_std)
+
+
+def _split(found: Any, n_targets: int, return_cov: bool, single: bool) -> Any:
+    """Return the means, and beside them their spread if the columns of `found` have it.
+
+    `single` is for one target, whose means are a column.
+    """
+    mean, spread = found[:, :n_targets], found[:, n_targets:]
+    if return_cov:
+        spread = _matrices(spread, n_targets)
+    if single:
+        mean, spread = mean[:, 0], spread[:, 0] if spread.shape[1] else spread
+    if not found.shape[1] > n_targets:
+        return mean
+    return _contiguous(mean), _contiguous(spread)
+
+
+def _matrices(rows: Any, n: int) -> Any:
+    """Return rows of n * n numbers as matrices; Dask must not need to know how many there are."""
+    if isinstance(rows, np.ndarray):
+        return rows.reshape(-1, n, n)
+    chunks = rows.chunks[0], (n,), (n,)
+    return rows.map_blocks(_matrices, n, new_axis=2, chunks=chunks, dtype=rows.dtype)
+
+
+def _contiguous(values: Any) -> Any:
+    """Return an array of its own; a lazy one stays as it is."""
+    return np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gaussmix.conversion import column_numbers
 from gaussmix.io.blocks import Block
 from gaussmix.io.readahead import read_ahead
 from gaussmix.io.readers import Array, Choice, DataError, Reader, block_rows, join, located
@@ -37,23 +38,38 @@ class ArrowReader(Reader):
         self.n_columns = len(schema.names)
         self.n_samples = n_samples
         self._types = schema.types
-        for column, known in enumerate(self.columns):
-            if known in self.columns[:column]:
-                raise DataError(f"{name}: two columns are named {known!r}; one is wanted")
 
     @abstractmethod
     def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
         """Return record batches with at least these columns, mostly of n_rows or fewer rows."""
 
     def dtype(self, column: int) -> np.dtype[np.floating]:
-        """Return float32 for what is, float64 for other floats, integers and booleans."""
+        """Return float32 for what is, float64 for other numbers, booleans and nulls."""
+        assert self.columns is not None
+        name = self.columns[column]
+        if self.columns.count(name) > 1:
+            raise DataError(f"{self.name}: two columns are named {name!r}; one is wanted")
         kind, types = self._types[column], _pyarrow(self.name).types
-        if not (types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind)):
+        inner = kind.value_type if types.is_dictionary(kind) else kind
+        known = ("floating", "integer", "boolean", "decimal", "null")
+        if not any(getattr(types, f"is_{one}")(inner) for one in known):
             self.without_numbers(column, kind)
         return np.dtype(np.float32 if types.is_float32(kind) else np.float64)
 
+    def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
+        """Return what stands in columns, row by row, as Python has it."""
+        assert self.columns is not None
+        names = [self.columns[column] for column in columns]
+        for batch in self.batches(names, block_rows(len(names))):
+            parts = [batch.column(batch.schema.get_field_index(name)) for name in names]
+            yield from zip(*(part.to_pylist() for part in parts), strict=True)
+
     def read(self, choice: Choice) -> Iterator[Block]:
-        """Read chosen columns."""
+        """Read chosen columns; an error tells the place."""
+        errors = (_pyarrow(self.name).ArrowException,)
+        return located(self.name, self._read(choice), errors)
+
+    def _read(self, choice: Choice) -> Iterator[Block]:
         assert self.columns is not None
         names = [self.columns[column] for column in choice.columns]
         n_rows, row = block_rows(len(names), choice.dtype.itemsize), 0
@@ -65,14 +81,9 @@ class ArrowReader(Reader):
 
     def _numbers(self, batch: Any, name: str, row: int) -> Array:
         column = batch.column(batch.schema.get_field_index(name))
-        if column.null_count:
-            missing = int(column.is_null().to_numpy(zero_copy_only=False).argmax())
-            raise DataError(
-                f"{self.name}, row {row + missing}, column {name!r}: a number is wanted, got null; "
-                "fill nulls in, or leave out their rows"
-            )
+        assert self.columns is not None
         values: Array = column.to_numpy(zero_copy_only=False)
-        return values
+        return column_numbers(values, self.name, row, self.columns.index(name), self.columns)
 
 
 class TableReader(ArrowReader):
@@ -90,10 +101,10 @@ class TableReader(ArrowReader):
 class DatasetReader(ArrowReader):
     """A dataset: many files, say."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, name: str = "pyarrow dataset") -> None:
         kind = getattr(getattr(dataset, "format", None), "default_extname", None)
         counted = dataset.count_rows() if kind == "parquet" else None  # others would be read for it
-        super().__init__("pyarrow dataset", dataset.schema, counted)
+        super().__init__(name, dataset.schema, counted)
         self._dataset = dataset
 
     def batches(self, names: list[str], n_rows: int) -> Iterator[Any]:
@@ -116,17 +127,7 @@ class ParquetFileReader(ArrowReader):
         return batches
 
 
-class _FileReader(ArrowReader):
-    """A file, opened anew for each reading."""
-
-    _path: Path
-
-    def read(self, choice: Choice) -> Iterator[Block]:
-        """Read chosen columns; an error tells the place."""
-        return located(self._path, super().read(choice), (_pyarrow(self.name).ArrowException,))
-
-
-class ParquetReader(_FileReader):
+class ParquetReader(ArrowReader):
     """A Parquet file."""
 
     def __init__(self, path: Path) -> None:
@@ -154,7 +155,7 @@ class ParquetReader(_FileReader):
         return parquet.ParquetFile(self._path, buffer_size=size, pre_buffer=False)
 
 
-class IpcReader(_FileReader):
+class IpcReader(ArrowReader):
     """A file of Arrow's own formats, the one for files (Feather) or the one for streams."""
 
     def __init__(self, path: Path) -> None:
@@ -204,9 +205,36 @@ def reader(data: object) -> Reader | None:
     return next((make(data) for kind, make in kinds.items() if isinstance(data, kind)), None)
 
 
+def partitioned(folder: Path, files: Sequence[Path]) -> Reader:
+    """Return a reader of the Parquet files of a folder whose folders say values of columns.
+
+    Such partitions are Hive's: ``year=2026/month=1/part.parquet``.
+    """
+    arrow = _pyarrow(str(folder))
+    from pyarrow import dataset
+
+    try:
+        found = dataset.dataset(
+            [str(file) for file in files],
+            format="parquet",
+            partitioning=dataset.partitioning(flavor="hive"),
+            partition_base_dir=str(folder),
+        )
+        return DatasetReader(found, str(folder))
+    except (arrow.ArrowException, OSError) as error:
+        raise DataError(f"{folder}: not a folder of Parquet files ({error})") from None
+
+
 def is_arrow(data: object) -> bool:
     """Whether something is one of pyarrow's objects."""
     return type(data).__module__.partition(".")[0] == "pyarrow"
+
+
+def decompressed(path: Path) -> Any:
+    """Open a file compressed by Zstandard."""
+    arrow = _pyarrow(str(path))
+    with path.open("rb"):  # what the system says of a missing file is better than pyarrow's word
+        return arrow.CompressedInputStream(arrow.OSFile(str(path)), "zstd")
 
 
 def write_parquet(file: BinaryIO, parts: Iterable[Array], names: Sequence[str], name: str) -> None:
@@ -222,6 +250,30 @@ def write_parquet(file: BinaryIO, parts: Iterable[Array], names: Sequence[str], 
             if writer is None:
                 writer = parquet.ParquetWriter(file, batch.schema)
             writer.write_batch(batch)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def write_columns(
+    file: BinaryIO, parts: Iterable[Sequence[Sequence[object]]], names: Sequence[str], name: str
+) -> None:
+    """Write columns of any values, all parts of them of one kind, as `write_parquet` does."""
+    arrow = _pyarrow(name)
+    from pyarrow import parquet
+
+    writer, schema = None, None
+    try:
+        for part in parts:
+            columns = [arrow.array(column) for column in part]
+            if writer is None or schema is None:
+                schema = arrow.schema(
+                    (label, arrow.string() if arrow.types.is_null(column.type) else column.type)
+                    for label, column in zip(names, columns, strict=True)
+                )
+                writer = parquet.ParquetWriter(file, schema)
+            typed = [column.cast(kind) for column, kind in zip(columns, schema.types, strict=True)]
+            writer.write_batch(arrow.record_batch(typed, schema=schema))
     finally:
         if writer is not None:
             writer.close()

@@ -5,8 +5,9 @@ import hashlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +21,8 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     It is written under a temporary name in the same folder, synchronised to the disk and then
     renamed, so that readers see the old file or the new one and never a part. When the block
     raises, Ctrl-C included, the temporary file is removed and `path` is as it was. A file that
-    is replaced leaves its permissions to the new one.
+    is replaced leaves its permissions to the new one. What processes that were killed while they
+    wrote to the path have left behind is removed.
 
     Raises
     ------
@@ -28,18 +30,18 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
         If `check_target` refuses the path, or the file cannot be written.
     """
     target = check_target(path)
-    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
+    remove_leftovers(path)
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+        with _temporary(target) as temporary:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
+    except OSError as error:
+        if error.filename is None or _prefix(target) in os.fspath(error.filename):
             error.filename = os.fspath(path)  # the one that the caller knows
         raise
 
@@ -63,15 +65,76 @@ def check_target(path: PathLike) -> Path:
 
 
 def remove_leftovers(path: PathLike) -> None:
-    """Remove what processes that were killed while they wrote to the path have left behind."""
+    """Remove what processes that were killed while they wrote to the path have left behind.
+
+    A process that lives holds a lock on its file, which the system takes from one that dies.
+    """
     target = Path(os.path.realpath(path))
-    for temporary in target.parent.glob(f"{_prefix(target)}*.tmp"):
-        temporary.unlink(missing_ok=True)
+    with suppress(OSError):  # the folder may be written to and not be listed
+        for temporary in target.parent.glob(f"{_prefix(target)}*.tmp"):
+            _remove_if_left(temporary)
 
 
 def shown_ending(path: Path) -> str:
     """Return the ending of a file's name as errors show it."""
     return repr(path.suffix) if path.suffix else "no ending"
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """Create a file beside a target, locked as long as it is written, and removed on failure."""
+    temporary, handle = _created(target)
+    if not LOCKS:
+        os.close(handle)
+    try:
+        yield temporary
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        if LOCKS:
+            os.close(handle)
+
+
+def _created(target: Path) -> tuple[Path, int]:
+    """Return the name of a new, locked file beside a target, and what holds the lock."""
+    while True:
+        temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):  # some network file systems have no locks
+            _lock(handle)
+        if temporary.exists():
+            return temporary, handle
+        os.close(handle)  # before it was locked, another process has taken it for a leftover
+
+
+def _remove_if_left(temporary: Path) -> None:
+    """Remove a temporary file unless its writer lives."""
+    with suppress(OSError):
+        if not LOCKS:  # Windows removes no file that is open
+            temporary.unlink()
+            return
+        handle = os.open(temporary, os.O_RDWR | os.O_NONBLOCK)
+        try:
+            _lock(handle)
+            temporary.unlink()
+        finally:
+            os.close(handle)
+
+
+if sys.platform == "win32":
+    LOCKS = False
+
+    def _lock(handle: int) -> None:
+        """Do nothing: an open file cannot be removed."""
+else:
+    import fcntl
+
+    LOCKS = True
+
+    def _lock(handle: int) -> None:
+        """Lock an open file; raises OSError if another process has."""
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _prefix(target: Path) -> str:

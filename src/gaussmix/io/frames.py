@@ -1,15 +1,24 @@
 """Rows in memory: arrays, and frames of pandas and polars, converted block by block."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from gaussmix._core.types import FloatArray
+from gaussmix.conversion import Frame, PolarsFrame, frame_of, precision
 from gaussmix.io.blocks import Block
-from gaussmix.io.readers import Array, Choice, Reader, block_rows, join, precision, take
-
-NUMBERS = "fiub"  # kinds of dtype
+from gaussmix.io.readers import (
+    Array,
+    Choice,
+    DataError,
+    Reader,
+    block_rows,
+    join,
+    located,
+    take,
+)
 
 
 class ArrayReader(Reader):
@@ -38,69 +47,84 @@ class ArrayReader(Reader):
             yield block
 
 
-class PandasReader(Reader):
-    """A data frame of pandas. Missing values become NaN."""
+class FrameReader(Reader):
+    """A data frame of pandas or polars, or a batch of a lazy one."""
 
-    def __init__(self, frame: Any) -> None:
-        self.name = "pandas frame"
-        self.n_samples, self.n_columns = frame.shape
-        names = tuple(frame.columns)
-        self.columns = names if all(isinstance(name, str) for name in names) else None
+    def __init__(self, frame: Frame) -> None:
+        self.name = f"{frame.package} frame"
+        self.n_samples, self.n_columns = frame.n_rows, frame.n_columns
+        self.columns = frame.names
         self._frame = frame
 
     def dtype(self, column: int) -> np.dtype[np.floating]:
-        """Return float32 for what is, float64 for other floats, integers and booleans."""
-        kind = self._frame.dtypes.iloc[column]
-        if kind.kind not in NUMBERS:
-            self.without_numbers(column, f"dtype {kind}")
-        return precision(kind)
+        """Return float32 for a column that has it, float64 for other numbers and for objects."""
+        found = self._frame.precision(column)
+        if found is None:
+            self.without_numbers(column, self._frame.kind(column))
+        return found
 
     def read(self, choice: Choice) -> Iterator[Block]:
-        """Convert chosen columns."""
+        """Convert chosen columns; what is missing becomes NaN."""
         n_rows = block_rows(len(choice.columns), choice.dtype.itemsize)
-        for start in range(0, len(self._frame), n_rows):
-            part = self._frame.iloc[start : start + n_rows]
-            yield join([_of_pandas(part.iloc[:, column]) for column in choice.columns], choice)
-
-
-class PolarsReader(Reader):
-    """A data frame of polars. Nulls become NaN."""
-
-    def __init__(self, frame: Any) -> None:
-        self.name = "polars frame"
-        self.n_samples, self.n_columns = frame.shape
-        self.columns = tuple(frame.columns)
-        self._frame = frame
-
-    def dtype(self, column: int) -> np.dtype[np.floating]:
-        """Return float32 for what is, float64 for other floats, integers and booleans."""
-        kind = self._frame.dtypes[column]
-        if not (kind.is_float() or kind.is_integer() or str(kind) == "Boolean"):
-            self.without_numbers(column, kind)
-        return np.dtype(np.float32 if str(kind) == "Float32" else np.float64)
-
-    def read(self, choice: Choice) -> Iterator[Block]:
-        """Convert chosen columns."""
-        n_rows = block_rows(len(choice.columns), choice.dtype.itemsize)
-        for start in range(0, len(self._frame), n_rows):
-            part = self._frame.slice(start, n_rows)
-            columns = [part.to_series(column).to_numpy() for column in choice.columns]
+        for start in range(0, self._frame.n_rows, n_rows):
+            part = self._frame.part(start, start + n_rows)
+            columns = [part.column(column, self.name, start) for column in choice.columns]
             yield join(columns, choice)
 
 
 def reader(data: Any) -> Reader | None:
     """Return a reader of a data frame; None for anything else."""
-    package = type(data).__module__.partition(".")[0]
-    if package in FRAMES and type(data).__name__ == "DataFrame":
-        return FRAMES[package](data)
-    return None
+    if is_lazy(data):
+        return LazyReader(data)
+    frame = frame_of(data)
+    return None if frame is None else FrameReader(frame)
 
 
-def _of_pandas(series: Any) -> Array:
-    if isinstance(series.dtype, np.dtype):
-        return np.asarray(series)
-    values: Array = series.to_numpy(dtype=precision(series.dtype), na_value=np.nan)
-    return values
+class LazyReader(Reader):
+    """A lazy frame of polars, whose query is run for every reading, in batches."""
+
+    n_samples = None
+
+    def __init__(self, frame: Any) -> None:
+        self.name = "polars lazy frame"
+        self._frame = frame
+        self._errors = (sys.modules["polars"].exceptions.PolarsError,)
+        try:
+            self._empty = FrameReader(PolarsFrame(frame.head(0).collect()))
+        except self._errors as error:
+            raise DataError(f"{self.name}: {error}") from error
+        self._empty.name = self.name
+        self.columns, self.n_columns = self._empty.columns, self._empty.n_columns
+
+    def dtype(self, column: int) -> np.dtype[np.floating]:
+        """Return float32 for a column that has it, float64 for other numbers."""
+        return self._empty.dtype(column)
+
+    def read(self, choice: Choice) -> Iterator[Block]:
+        """Run the query for the chosen columns, and convert them."""
+        return located(self.name, self._read(choice), self._errors)
+
+    def _read(self, choice: Choice) -> Iterator[Block]:
+        assert self.columns is not None
+        query = self._frame.select([self.columns[column] for column in choice.columns])
+        n_rows = block_rows(len(choice.columns), choice.dtype.itemsize)
+        n_features = len(choice.features)
+        weight = None if choice.weight is None else n_features
+        for batch in _batches(query, n_rows):
+            reader = FrameReader(PolarsFrame(batch))
+            reader.name = self.name
+            yield from reader.read(Choice(tuple(range(n_features)), weight, choice.dtype))
 
 
-FRAMES: dict[str, Callable[[Any], Reader]] = {"pandas": PandasReader, "polars": PolarsReader}
+def _batches(query: Any, n_rows: int) -> Iterable[Any]:
+    """Return the result of a query in frames; before polars had batches, in one."""
+    if hasattr(query, "collect_batches"):
+        batches: Iterable[Any] = query.collect_batches(chunk_size=n_rows, maintain_order=True)
+        return batches
+    return [query.collect()]
+
+
+def is_lazy(data: object) -> bool:
+    """Whether something is a lazy frame of polars."""
+    kind = type(data)
+    return kind.__module__.partition(".")[0] == "polars" and kind.__name__ == "LazyFrame"

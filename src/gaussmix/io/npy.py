@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
+from gaussmix.conversion import precision
+from gaussmix.io import headers
 from gaussmix.io.blocks import Block
+from gaussmix.io.headers import Layout
 from gaussmix.io.readers import (
     Array,
     Choice,
@@ -15,18 +18,8 @@ from gaussmix.io.readers import (
     block_rows,
     join,
     located,
-    precision,
 )
 from gaussmix.io.readers import take as taken
-
-
-class Layout(NamedTuple):
-    """What the header of a `.npy` file says, and where the numbers start."""
-
-    shape: tuple[int, ...]
-    fortran_order: bool
-    dtype: np.dtype[Any]
-    offset: int
 
 
 class NpyReader(Reader):
@@ -86,7 +79,7 @@ def read_layout(path: Path) -> Layout:
         layout = _header(path, file)
     _check_layout(path, layout)
     rows = layout.shape[0]
-    missing = layout.offset + _n_bytes(layout) - path.stat().st_size
+    missing = layout.offset + layout.n_bytes - path.stat().st_size
     if missing > 0:
         raise DataError(
             f"{path}: not a .npy array of numbers (its header says {rows} rows, but the last "
@@ -101,15 +94,9 @@ def _header(path: Path, file: BinaryIO) -> Layout:
         raise DataError(f"{path}: not a .npy file: it starts with {magic!r}")
     file.seek(0)
     try:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"format version {version[0]}.{version[1]}")
-        first = version == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read(file)
-    except Exception as error:  # on a damaged header the parsers raise errors of many kinds
+        return headers.read_layout(file)
+    except ValueError as error:
         raise DataError(f"{path}: not a .npy array of numbers ({error})") from None
-    return Layout(shape, fortran_order, dtype, file.tell())
 
 
 def _check_layout(path: Path, layout: Layout) -> None:
@@ -124,10 +111,3 @@ def _check_layout(path: Path, layout: Layout) -> None:
         raise DataError(f"{path}: real numbers are wanted, got {found}")
     if len(layout.shape) not in (1, 2) or 0 in layout.shape:
         raise DataError(f"{path}: rows and columns are wanted, got shape {layout.shape}")
-
-
-def _n_bytes(layout: Layout) -> int:
-    size = layout.dtype.itemsize
-    for length in layout.shape:
-        size *= length  # of Python's integers: a damaged header may have any
-    return size

@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.types import PathLike
+from gaussmix.conversion import place
 from gaussmix.io.blocks import Block
+from gaussmix.validation import aligned
 
 BLOCK_BYTES = 1 << 22  # of rows read at once: what transposing columns into them keeps in the cache
 
@@ -54,14 +56,25 @@ class Reader(ABC):
     def read(self, choice: Choice) -> Iterator[Block]:
         """Read chosen columns."""
 
+    def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
+        """Return what stands in columns, row by row; it need not be numbers."""
+        dtype = max((self.dtype(column) for column in columns), key=lambda found: found.itemsize)
+        for block in self.read(Choice(tuple(columns), None, dtype)):
+            yield from map(tuple, block.rows.tolist())
+
     def column_name(self, column: int) -> str:
         """Return what errors call a column."""
         return f"column {column}" if self.columns is None else f"column {self.columns[column]!r}"
 
+    def place(self, row: int, column: int) -> str:
+        """Return what errors call the place of a value."""
+        return place(row, column, self.columns)
+
     def without_numbers(self, column: int, found: object) -> NoReturn:
         """Raise the error for a column of other things than numbers."""
         raise DataError(
-            f"{self.name}, {self.column_name(column)}: real numbers are wanted, got {found}"
+            f"{self.name}, {self.column_name(column)}: real numbers are wanted, got {found}; "
+            "choose other columns by columns=[...], or --columns a,b"
         )
 
 
@@ -70,20 +83,16 @@ def block_rows(n_columns: int, itemsize: int = 8) -> int:
     return max(1, BLOCK_BYTES // (n_columns * itemsize * GROUP_ROWS)) * GROUP_ROWS
 
 
-def precision(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
-    """Return the precision that numbers of a dtype are worked on in: see `check_rows`."""
-    single = dtype.kind == "f" and dtype.itemsize == 4
-    return np.dtype(np.float32 if single else np.float64)
-
-
 def take(part: Array, choice: Choice) -> Block:
     """Return chosen columns of rows (n, n_columns): views where they need no change."""
     everything = choice.features == tuple(range(part.shape[1]))
     rows = part if everything else np.take(part, choice.features, axis=1)
     weight = None if choice.weight is None else part[:, choice.weight]
     with np.errstate(over="ignore"):  # a long double too large becomes inf, which is refused later
-        rows = np.ascontiguousarray(rows, dtype=choice.dtype)
-    return Block(rows, None if weight is None else np.ascontiguousarray(weight, dtype=np.float64))
+        rows = aligned(np.ascontiguousarray(rows, dtype=choice.dtype))
+    if weight is not None:
+        weight = aligned(np.ascontiguousarray(weight, dtype=np.float64))
+    return Block(rows, weight)
 
 
 def join(columns: Sequence[Array], choice: Choice) -> Block:
@@ -97,7 +106,7 @@ def join(columns: Sequence[Array], choice: Choice) -> Block:
 
 
 def located(
-    path: Path, blocks: Iterator[Block], errors: tuple[type[Exception], ...] = ()
+    path: PathLike, blocks: Iterator[Block], errors: tuple[type[Exception], ...] = ()
 ) -> Iterator[Block]:
     """Return a file's blocks; what fails in their midst tells the file and the place.
 

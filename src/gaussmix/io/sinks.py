@@ -56,6 +56,12 @@ def write(path: PathLike, blocks: Iterable[Array], names: Sequence[str] | None =
             _write_text(file, parts, names, delimiter_of(path))
 
 
+def write_text(file: BinaryIO, blocks: Iterable[Array], names: Sequence[str] | None = None) -> None:
+    """Write the rows of many blocks as text to an open file, such as standard output."""
+    _, parts = _alike(Path("-"), blocks, names)
+    _write_text(file, parts, names, ",")
+
+
 def check_ending(path: Path) -> str:
     """Return a path's ending in lower case; DataError unless it is one that can be written."""
     ending = path.suffix.lower()
@@ -140,7 +146,7 @@ def _write_text(
     if names is not None and _is_header(names):
         file.write((_header_line(names, delimiter) + "\n").encode())
     for part in parts:
-        np.savetxt(file, part, fmt=_text_format(part.dtype), delimiter=delimiter)
+        np.savetxt(file, part, fmt=text_format(part.dtype), delimiter=delimiter)
 
 
 def _is_header(names: Sequence[str]) -> bool:
@@ -155,7 +161,8 @@ def _header_line(names: Sequence[str], delimiter: str) -> str:
     return delimiter.join(quoted)
 
 
-def _text_format(dtype: np.dtype[Any]) -> str:
+def text_format(dtype: np.dtype[Any]) -> str:
+    """Return how numbers are written in text, so that they read back the same."""
     if dtype.kind in "iub":
         return "%d"
     return "%.9g" if dtype == np.float32 else "%.17g"

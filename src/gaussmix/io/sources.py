@@ -4,7 +4,7 @@ import numbers
 import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.types import RowsLike
+from gaussmix.conversion import place
 from gaussmix.errors import ParameterError
 from gaussmix.io import arrow, frames
 from gaussmix.io.atomic import shown_ending
@@ -20,13 +21,20 @@ from gaussmix.io.frames import ArrayReader
 from gaussmix.io.npy import NpyReader
 from gaussmix.io.readahead import read_ahead
 from gaussmix.io.readers import Array, Choice, DataError, Reader, take
-from gaussmix.io.text import TextReader
+from gaussmix.io.text import (
+    MISSING,
+    PLAIN,
+    TEXT_ENDINGS,
+    TextFormat,
+    TextReader,
+    check_format,
+    ending_of,
+)
 from gaussmix.validation import check_numbers
 
 FILE_READERS: dict[str, Callable[[Path], Reader]] = {
     ".npy": NpyReader,
-    ".csv": TextReader,
-    ".tsv": TextReader,
+    **dict.fromkeys(TEXT_ENDINGS, TextReader),
     **dict.fromkeys(arrow.PARQUET_ENDINGS, arrow.ParquetReader),
     **dict.fromkeys(arrow.IPC_ENDINGS, arrow.IpcReader),
 }
@@ -67,12 +75,27 @@ class Table:
     rows: Array
     columns: tuple[str, ...] | None
     weight: NDArray[np.float64] | None = None
+    source: "Scan | None" = field(default=None, repr=False)
+    """What the rows are a part of."""
+    first_row: int = 0
+    """Number of the first of them in the source."""
+
+    def __str__(self) -> str:
+        return "X" if self.source is None else str(self.source)
+
+    def place(self, row: int, column: int | None) -> str:
+        """Return what errors call the place of a value, in the source if there is one."""
+        if self.source is None:
+            return place(row, column, self.columns)
+        return self.source.place(self.first_row + row, column)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
-        return np.array(self.rows, dtype=dtype, copy=copy, subok=True)  # type: ignore[call-overload, no-any-return]
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is None:  # which NumPy 1 does not know
+            return np.asanyarray(self.rows, dtype=dtype)
+        return np.array(self.rows, dtype=dtype, copy=copy, subok=True)
 
 
 class Scan:
@@ -87,6 +110,8 @@ class Scan:
     n_features : int
     columns : tuple of str, or None
         Names of the features.
+    all_columns : tuple of str, or None
+        Names of all columns that there are to choose from.
     n_samples : int or None
         Number of rows; None if it is not known without reading.
     dtype : numpy dtype
@@ -100,7 +125,7 @@ class Scan:
         self.n_features = len(choice.features)
         self.n_samples = reader.n_samples
         self.dtype = choice.dtype
-        names = reader.columns
+        self.all_columns = names = reader.columns
         self.columns = None if names is None else tuple(names[j] for j in choice.features)
 
     def blocks(self) -> Iterator[Block]:
@@ -108,10 +133,26 @@ class Scan:
         blocks = self._reader.read(self._choice)
         return blocks if self._weights is None else _with_weights(blocks, self._weights)
 
+    def values(
+        self, columns: Sequence[str | int]
+    ) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+        """Return names of columns, chosen or not, and what stands in them, row by row."""
+        chosen = [_column(self._reader, column) for column in columns]
+        names = self._reader.columns
+        shown = [f"column {j}" if names is None else names[j] for j in chosen]
+        return shown, self._reader.values(chosen)
+
+    def place(self, row: int, column: int | None) -> str:
+        """Return what errors call the place of a value; None stands for the weights."""
+        chosen = self._choice.weight if column is None else self._choice.features[column]
+        return place(row) if chosen is None else self._reader.place(row, chosen)
+
     def __iter__(self) -> Iterator[Table]:
+        first_row = 0
         with read_ahead(self.blocks()) as blocks:
             for rows, weight in blocks:
-                yield Table(rows, self.columns, weight)
+                yield Table(rows, self.columns, weight, self, first_row)
+                first_row += len(rows)
 
     def __str__(self) -> str:
         return self._reader.name
@@ -129,6 +170,11 @@ class SourceReader(Reader):
         self.columns, self.n_columns = source.columns, source.n_features
         self.n_samples = source.n_samples
         self._source = source
+
+    def place(self, row: int, column: int) -> str:
+        """Return what errors call the place of a value, if the source has its own word for it."""
+        own = getattr(self._source, "place", None)
+        return super().place(row, column) if own is None else str(own(row, column))
 
     def dtype(self, _column: int) -> np.dtype[np.floating]:
         """Return the precision, that of all columns."""
@@ -155,17 +201,35 @@ class Chain(Reader):
         self.columns, self.n_columns = first.columns, first.n_columns
         self.weighted = first.weighted
         self.n_samples = None
-        self._first = first
+        self.known: Sequence[Reader] = [first]
+        """The tables that are known before they are read: all those of a list."""
 
     def dtype(self, column: int) -> np.dtype[np.floating]:
-        """Return the precision of a column of the first table; others must have the same."""
-        return self._first.dtype(column)
+        """Return the widest precision that a column has in the tables that are known."""
+        found = [reader.dtype(column) for reader in self.known if column < reader.n_columns]
+        return max(found, key=lambda dtype: dtype.itemsize)
+
+    def place(self, row: int, column: int) -> str:
+        """Return what errors call the place of a value, in the whole and in its own table."""
+        found, start = super().place(row, column), 0
+        for reader in self.known:
+            if reader.n_samples is None:
+                break
+            if row < start + reader.n_samples:
+                return f"{found} ({reader.place(row - start, column)} of {reader.name})"
+            start += reader.n_samples
+        return found
 
     def read(self, choice: Choice) -> Iterator[Block]:
         """Read chosen columns of all tables."""
         for number, reader in enumerate(self._readers()):
             self._check(number, reader, choice)
             yield from reader.read(choice)
+
+    def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
+        """Return what stands in columns of all tables, row by row."""
+        for reader in self._readers():
+            yield from reader.values(columns)
 
     def _readers(self) -> Generator[Reader, None, None]:
         for number, part in enumerate(self._parts()):
@@ -178,7 +242,7 @@ class Chain(Reader):
             shown = {True: "weights", False: "no weights"}
             self._refuse(number, shown[self.weighted], shown[reader.weighted])
         found = _precision(reader, choice.features)
-        if found != choice.dtype:
+        if found.itemsize > choice.dtype.itemsize:  # digits would be lost
             self._refuse(number, str(choice.dtype), str(found))
 
     def _refuse(self, number: int, wanted: str, found: str) -> None:
@@ -189,6 +253,10 @@ def scan(
     data: RowsLike,
     columns: Sequence[str | int] | str | int | None = None,
     weights: object = None,
+    *,
+    delimiter: str | None = None,
+    decimal: str = ".",
+    missing: Sequence[str] = MISSING,
 ) -> "Scan":
     """Prepare to read rows block by block, as often as is needed, in memory that stays bounded.
 
@@ -196,8 +264,11 @@ def scan(
     ----------
     data : path, array-like, list, function, frame or pyarrow object
         - A path to a .npy, .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or to a folder of
-          .parquet files, which are read in the order of their names.
-        - An array, a memory-mapped one too, or a data frame of pandas or polars.
+          .parquet files, which are read in the order of their names. A text file may be compressed
+          (.csv.gz, .bz2, .xz, .zst); folders in it may say values of columns, as Hive has them
+          (year=2026).
+        - An array, a memory-mapped one too, or a data frame of pandas or polars, lazy ones of
+          polars too.
         - A list of arrays (n, D), frames or paths, whose rows follow each other.
         - A function without arguments that returns an iterator of arrays or frames, or of pairs
           (array, weights); it is called anew for every reading, and once by `scan`. Arrays are
@@ -208,6 +279,14 @@ def scan(
         Columns to read, in this order, by name or index; all if not given.
     weights : str, int, path or array-like of shape (n_samples,), optional
         Weights of the rows: a column, which is no feature then, numbers, or a file with one column.
+    delimiter : str, optional
+        What separates the fields of a text file. By default a tab in a .tsv file, and else that of
+        comma, semicolon, tab and bar which fits the first rows.
+    decimal : {'.', ','}, default='.'
+        Decimal mark of numbers in a text file.
+    missing : sequence of str, optional
+        Fields of a text file that stand for missing values, which become NaN: by default those
+        that pandas reads so, as an empty one and NA.
 
     Returns
     -------
@@ -224,9 +303,15 @@ def scan(
     OSError
         If a file cannot be opened.
     """
+    text = check_format(delimiter, decimal, missing)
     if isinstance(data, Scan) and columns is None and weights is None:
         return data
-    reader = _reader(data, "data")
+    if text != PLAIN and not _may_hold_text(data):
+        raise ParameterError(
+            "delimiter, decimal and missing are for text files "
+            f"({', '.join(TEXT_ENDINGS)}), but data is {_shown_data(data)}"
+        )
+    reader = _reader(data, "data", text)
     weight = None if weights is None else _weight_column(reader, weights)
     features = _features(reader, columns, weight)
     choice = Choice(features, weight, _precision(reader, features))
@@ -234,13 +319,13 @@ def scan(
         reader.dtype(weight)
     if weights is None or weight is not None:
         return Scan(reader, choice, None)
-    return Scan(reader, choice, _weight_reader(reader, weights))
+    return Scan(reader, choice, _weight_reader(reader, weights, text))
 
 
 def read_all(source: "Scan") -> Table:
     """Return all rows of a source, in memory."""
     rows, weight = joined(list(source.blocks()))
-    return Table(rows, source.columns, weight)
+    return Table(rows, source.columns, weight, source)
 
 
 def streams(data: object) -> bool:
@@ -249,14 +334,26 @@ def streams(data: object) -> bool:
         isinstance(data, str | os.PathLike | Source)
         or _once(data)
         or arrow.is_arrow(data)
+        or frames.is_lazy(data)
         or _is_list_of_tables(data)
         or (callable(data) and not hasattr(data, "__array__"))
     )
 
 
-def _reader(data: object, name: str) -> Reader:
+def _may_hold_text(data: object) -> bool:
+    """Whether something is a path to a text file, or a list with one."""
+    items = data if isinstance(data, list | tuple) else [data]
+    paths = [Path(item) for item in items if isinstance(item, str | os.PathLike)]
+    return any(ending_of(path) in TEXT_ENDINGS for path in paths)
+
+
+def _shown_data(data: object) -> str:
+    return str(data) if isinstance(data, str | os.PathLike) else f"a {type(data).__name__}"
+
+
+def _reader(data: object, name: str, text: TextFormat = PLAIN) -> Reader:
     if isinstance(data, str | os.PathLike):
-        return _path_reader(Path(data))
+        return _path_reader(Path(data), text)
     if isinstance(data, Source):
         return SourceReader(data)
     known = arrow.reader(data) or frames.reader(data)
@@ -268,39 +365,54 @@ def _reader(data: object, name: str) -> Reader:
             "returns a new one at every call"
         )
     if _is_list_of_tables(data):
-        return _chain(name, data)  # type: ignore[arg-type]
+        return _chain(name, data, text)  # type: ignore[arg-type]
     if callable(data) and not hasattr(data, "__array__"):
         return Chain(f"function {getattr(data, '__name__', 'of data')!r}", _Repeated(data))
     return ArrayReader(_table(data, name), name=name)
 
 
-def _path_reader(path: Path) -> Reader:
+def _path_reader(path: Path, text: TextFormat = PLAIN) -> Reader:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        found = sorted(path.glob("*.parquet"))
-        if not found:
-            raise DataError(f"{path}: a folder without .parquet files; there is nothing to read")
-        return _chain(str(path), found)
-    ending = path.suffix.lower()
+        return _folder_reader(path)
+    ending = ending_of(path)
     if ending not in FILE_READERS:
         raise DataError(
             f"{path}: the ending must be one of {', '.join(FILE_READERS)}, got {shown_ending(path)}"
         )
     if not stat.S_ISREG(mode):
         raise DataError(f"{path}: a file is wanted, not a pipe or a device, to read it again")
-    return FILE_READERS[ending](path)
+    return TextReader(path, text) if ending in TEXT_ENDINGS else FILE_READERS[ending](path)
 
 
-def _chain(name: str, parts: Sequence[object]) -> Chain:
-    readers = [_part_reader(part, f"{name}, block {number}") for number, part in enumerate(parts)]
+def _folder_reader(folder: Path) -> Reader:
+    beside, below = sorted(folder.glob("*.parquet")), sorted(folder.rglob("*/*.parquet"))
+    below = [file for file in below if not _is_hidden(file.relative_to(folder))]
+    if below:
+        return arrow.partitioned(folder, [*beside, *below])
+    if not beside:
+        raise DataError(f"{folder}: a folder without .parquet files; there is nothing to read")
+    return _chain(str(folder), beside)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a file, or a folder on the way to it, is none of a table's: see Hive and Spark."""
+    return any(part.startswith(("_", ".")) for part in path.parts)
+
+
+def _chain(name: str, parts: Sequence[object], text: TextFormat = PLAIN) -> Chain:
+    readers = [
+        _part_reader(part, f"{name}, block {number}", text) for number, part in enumerate(parts)
+    ]
     chain = Chain(name, lambda: readers)
+    chain.known = readers
     counts = [reader.n_samples for reader in readers]
     known = [count for count in counts if count is not None]
     chain.n_samples = sum(known) if len(known) == len(counts) else None
     return chain
 
 
-def _part_reader(part: object, name: str) -> Reader:
+def _part_reader(part: object, name: str, text: TextFormat = PLAIN) -> Reader:
     """Return the reader of a table of a list or function."""
     if isinstance(part, Reader):
         return part
@@ -311,7 +423,7 @@ def _part_reader(part: object, name: str) -> Reader:
         if weight is not None:
             weight = _weight_values(weight, len(rows), f"weights of {name}")
         return ArrayReader(rows, weight, name)
-    reader = _reader(part, name)
+    reader = _reader(part, name, text)
     if not isinstance(part, str | os.PathLike):
         reader.name = name
     return reader
@@ -358,7 +470,12 @@ def _is_table(item: object) -> bool:
     if isinstance(item, tuple):  # rows and weights; tuples of numbers are rows of an array-like
         return len(item) == 2 and _is_table(item[0])
     two_dimensional = len(getattr(item, "shape", ())) == 2
-    return two_dimensional or isinstance(item, str | os.PathLike) or arrow.is_arrow(item)
+    return (
+        two_dimensional
+        or isinstance(item, str | os.PathLike)
+        or arrow.is_arrow(item)
+        or frames.is_lazy(item)
+    )
 
 
 def _table(data: object, name: str) -> Array:
@@ -394,6 +511,11 @@ def _features(reader: Reader, columns: Any, weight: int | None) -> tuple[int, ..
 
 def _column(reader: Reader, column: object) -> int:
     if isinstance(column, str) and reader.columns is not None and column in reader.columns:
+        if reader.columns.count(column) > 1:
+            raise ParameterError(
+                f"{reader.name} has {reader.columns.count(column)} columns named {column!r}; "
+                "choose one of them by its number"
+            )
         return reader.columns.index(column)
     by_number = isinstance(column, numbers.Integral) and not isinstance(column, bool)
     if by_number and 0 <= int(column) < reader.n_columns:  # type: ignore[call-overload]
@@ -420,15 +542,15 @@ def _weight_column(reader: Reader, weights: object) -> int | None:
     if not isinstance(weights, str):
         return None
     names = reader.columns or ()
-    is_file = weights not in names and Path(weights).suffix.lower() in FILE_READERS
+    is_file = weights not in names and ending_of(Path(weights)) in FILE_READERS
     return None if is_file else _column(reader, weights)
 
 
-def _weight_reader(reader: Reader, weights: Any) -> Reader:
+def _weight_reader(reader: Reader, weights: Any, text: TextFormat) -> Reader:
     if not isinstance(weights, str | os.PathLike):
         values = _weight_values(weights, reader.n_samples, "weights")
         return ArrayReader(values[:, None], name="weights")
-    found = _path_reader(Path(weights))
+    found = _path_reader(Path(weights), text)
     if found.n_columns != 1:
         raise DataError(f"{weights}: one column of numbers is wanted, got {found.n_columns}")
     if None not in (found.n_samples, reader.n_samples) and found.n_samples != reader.n_samples:

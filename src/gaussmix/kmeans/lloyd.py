@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data, InMemory
+from gaussmix.data.scale import require_rows_to_scale, smallest_spread
 from gaussmix.data.sparse import SparseRows
 from gaussmix.kmeans.nearest import FarthestPass, HardPass, HardSums, check_squares, improve
 from gaussmix.kmeans.sparse import squared_deviations
@@ -119,7 +121,8 @@ def _relocate(data: Data, centers: FloatArray, sums: HardSums, empty: NDArray[np
 def mean_variance(data: Data) -> float:
     """Variance of a feature, averaged over the features. As in scikit-learn weights do not count.
 
-    Raises ValueError if rows are so far apart that the kernels cannot compare their distances.
+    Raises ValueError if rows are so far apart, or so close, that the kernels cannot compare their
+    distances.
     """
     what = "Squared deviations of X from its mean add up to"
     if isinstance(data, InMemory) and isinstance(data.rows, SparseRows):
@@ -130,6 +133,8 @@ def mean_variance(data: Data) -> float:
     sums = data.total(partial(_MomentsPass, shift))
     second, first = float(sums.second[0]), sums.first / sums.n_samples
     check_squares(second, data.dtype, what)
+    if second < sums.n_samples * smallest_spread(data.dtype) ** 2:
+        require_rows_to_scale(data)
     squares = second / sums.n_samples - float((first**2).sum())
     return max(0.0, squares) / len(shift)
 
@@ -143,3 +148,6 @@ class _MomentsPass(StatisticsPass):
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:  # noqa: ARG002
         super().add(rows, None)
+
+    def _require_reach(self, rows: Rows, weight: FloatArray | None, density: Density) -> None:
+        """Accept all: the sum of squares tells whether rows lie too far apart."""

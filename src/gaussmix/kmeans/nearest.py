@@ -224,5 +224,5 @@ def nearest_labels(X: Rows, centers: FloatArray, n_threads: int | None) -> Label
 
 
 def thread_count(X: Rows, n_centers: int, n_threads: int | None) -> int:
-    """Return threads for a pass that finds the distances of rows from so many centres."""
+    """Return the number of threads for a pass that finds distances from `n_centers` centres."""
     return threads.for_work(n_threads, 3.0 * X.size * n_centers)

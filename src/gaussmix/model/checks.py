@@ -4,9 +4,13 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure
-from gaussmix.validation import check_numbers
+from gaussmix.validation import aligned, check_numbers
 
 WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
+
+MEMBERSHIP = 1e-6
+"""By how much an entry of a given matrix may miss what its structure asks for, as a part of the
+standard deviations of its two features: what float32 and six digits may."""
 
 LOWEST_PIVOT = float(np.finfo(np.float64).tiny)  # the inverse of a smaller one overflows
 
@@ -52,14 +56,42 @@ def check_matrices(
     return array
 
 
+def check_member(
+    kind: str, matrices: FloatArray, structure: CovarianceStructure, n_components: int, remedy: str
+) -> None:
+    """Raise ValueError unless covariances, or precisions, are of the structure; `kind` names them.
+
+    A structure's precisions are like its covariances. `remedy` says what to do about it.
+    """
+    nearest = structure.nearest(np.full(n_components, 1 / n_components), matrices)
+    if nearest is matrices:
+        return
+    n_features = 1 if matrices.ndim == 1 else matrices.shape[-1]
+    given, member = (
+        structure.as_matrices(m, n_components, n_features) for m in (matrices, nearest)
+    )
+    scales = np.sqrt(np.einsum("kii->ki", given))
+    gap = float((np.abs(member - given) / (scales[:, :, None] * scales[:, None, :])).max())
+    if not gap <= MEMBERSHIP:
+        raise ValueError(
+            f"'{structure.name} {kind}' should be of covariance_type={structure.name!r}, but an "
+            f"entry differs by {gap:.2g} of a variance from the nearest that are: {remedy}"
+        )
+
+
 def check_floats(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
     """Return finite numbers of a shape as a float64 array, the same one if it is that already."""
+    array = check_shape(name, values, shape)
+    if not np.isfinite(array).all():
+        raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
+    return array
+
+
+def check_shape(name: str, values: object, shape: tuple[int, ...]) -> FloatArray:
+    """Return numbers of a shape as `check_floats` does, finite or not."""
     numbers = check_numbers(values, name)
     if numbers.shape != shape:
         raise ValueError(
             f"The parameter '{name}' should have the shape of {shape}, but got {numbers.shape}"
         )
-    array: FloatArray = np.ascontiguousarray(numbers, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"The parameter '{name}' should be finite, but contains NaN or infinity")
-    return array
+    return aligned(np.ascontiguousarray(numbers, dtype=np.float64))

@@ -11,7 +11,8 @@ diag       (K, D)      a variance for each feature
 spherical  (K,)        one variance; second moments are summed over features
 =========  ==========  ==========================================================
 
-`gaussmix.model.structures` has a class for each form, and the structures themselves.
+`gaussmix.model.structures` has a class for each form and its most general structure,
+`gaussmix.model.families` the narrower ones.
 """
 
 from abc import ABC, abstractmethod
@@ -20,11 +21,14 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._core.density import factors_shape
 from gaussmix._core.types import FloatArray
 from gaussmix._core.types import Structure as Form
 from gaussmix.validation import check_choice
+
+Flags: TypeAlias = NDArray[np.bool_]
 
 
 class NotPositiveDefiniteError(ValueError):
@@ -45,7 +49,8 @@ class CovarianceStructure(ABC):
     features. Covariances, precisions, factors and second moments have the shape of the form.
 
     A new structure is a subclass of its form. It overrides `n_free` and `constrain`, sometimes
-    `fewest_rows`, and its instance stands in `STRUCTURES`. Everything else comes from the form.
+    `fewest_rows` and `determined`, and its instance stands in `STRUCTURES`. Everything else comes
+    from the form.
 
     Attributes
     ----------
@@ -81,15 +86,40 @@ class CovarianceStructure(ABC):
         They are twice as many as a covariance needs to be definite, 0 if any row is enough.
         """
 
-    def constrain(self, weights: FloatArray, covariances: FloatArray) -> FloatArray:
+    def constrain(
+        self, weights: FloatArray, covariances: FloatArray, previous: FloatArray | None = None
+    ) -> FloatArray:
         """Return the covariances of this structure that suit the most general ones of its form.
 
         This is the M-step of a structure that is not the most general one. With S_k the scatter of
         component k about its mean, `covariances` are S_k / n_k + reg_covar I, and `weights` (K,)
-        are n_k / sum(n_k). So n_k covariances_k is proportional to the scatter, which is all that
-        an M-step needs to know.
+        are n_k / sum(n_k), all positive. So weight_k covariances_k is proportional to the scatter,
+        which is all that an M-step needs to know. `previous` are the covariances of the E-step,
+        from which an M-step without a closed form begins. If it begins nowhere it has to search.
         """
         raise NotImplementedError(f"{self.name} is the most general structure of its form")
+
+    def determined(self, covariances: FloatArray, noise: FloatArray) -> Flags:
+        """Return which components' general covariances are enough for an M-step: (K,).
+
+        `noise` is what is rounding error in a variance, in a shape that broadcasts to the
+        diagonals. What is not enough is given more before `constrain` sees it.
+        """
+        del noise
+        return np.ones(len(self.diagonals(covariances)), dtype=np.bool_)
+
+    def nearest(
+        self, weights: FloatArray, covariances: FloatArray, previous: FloatArray | None = None
+    ) -> FloatArray:
+        """Return the covariances of this structure that are nearest to those of its form.
+
+        They minimise the sum of the Kullback-Leibler divergences from Gaussians with the given
+        covariances, weighted by `weights` (K,). Covariances of the structure are their own nearest.
+        """
+        if self.is_general:
+            return covariances
+        positive = np.maximum(weights, np.finfo(np.float64).eps)
+        return self.constrain(positive / positive.sum(), covariances, previous)
 
     # --- The form ---------------------------------------------------------------------------------
 
@@ -124,7 +154,7 @@ class CovarianceStructure(ABC):
 
     @abstractmethod
     def alike(self, matrix: FloatArray, n_components: int) -> FloatArray:
-        """Return covariances that are all a matrix (D, D), as far as the form can hold it."""
+        """Return equal covariances: those of the form that come closest to a matrix (D, D)."""
 
     @abstractmethod
     def diagonals(self, arrays: FloatArray) -> FloatArray:
@@ -154,6 +184,14 @@ class CovarianceStructure(ABC):
     def factors_where_definite(self, covariances: FloatArray) -> FloatArray:
         """Return upper factors of the precisions, not finite where a covariance is not definite."""
 
+    def definite(self, factors: FloatArray, noise: FloatArray) -> Flags:
+        """Return whether every pivot is larger than rounding error: (K,), (1,) if shared.
+
+        A pivot, the variance that the features before it leave unexplained, is 1 / U_jj^2.
+        """
+        pivots = self.diagonals(factors) ** -2.0
+        return np.asarray(np.logical_and.reduce(pivots > noise, axis=1))
+
     @abstractmethod
     def factors_of_precisions(self, precisions: FloatArray) -> FloatArray:
         """Return upper factors U of precisions P = U U'; raises NotPositiveDefiniteError."""
@@ -175,6 +213,13 @@ class CovarianceStructure(ABC):
         """Return the squared diagonals of the factors of finite matrices that a user gives.
 
         Raises ValueError, which names the matrices, if they are not positive definite.
+        """
+
+    @abstractmethod
+    def disagreement(self, covariances: FloatArray, factors: FloatArray) -> float:
+        """Return by how much covariances differ from those of precision factors, as a part of them.
+
+        Rounding in what a user computed from nearly singular covariances counts little.
         """
 
     @abstractmethod
@@ -252,18 +297,27 @@ class CovarianceStructure(ABC):
 
 
 STRUCTURES: dict[str, CovarianceStructure] = {}
-"""All structures, by name; `gaussmix.model.structures` fills it."""
+"""All structures, by name; `gaussmix.model.structures` and `families` fill it."""
+
+SYNONYMS: dict[str, str] = {}
+"""Other names of structures; `gaussmix.model.families` fills it."""
 
 AnyStructure: TypeAlias = CovarianceStructure | str
 """A structure or its name: what functions that make parameters or statistics take."""
 
 
 def structure_named(name: object, argument: str = "covariance_type") -> CovarianceStructure:
-    """Return the structure of a name.
+    """Return the structure of a name or synonym.
 
     Raises ParameterError, which names the argument, if there is no such structure.
     """
-    return STRUCTURES[check_choice(argument, name, tuple(STRUCTURES))]
+    found = check_choice(argument, name, structure_names())
+    return STRUCTURES[SYNONYMS.get(found, found)]
+
+
+def structure_names() -> tuple[str, ...]:
+    """Return all names that structures go by."""
+    return *STRUCTURES, *SYNONYMS
 
 
 def structure_of(structure: AnyStructure) -> CovarianceStructure:

@@ -1,24 +1,21 @@
 """The M-step: from sufficient statistics to the parameters that maximise their likelihood."""
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
 from gaussmix._core.density import EMPTY, PIVOT_NOISE, RESOLUTION
 from gaussmix._core.types import FloatArray
-from gaussmix.model.covariance import CovarianceStructure
+from gaussmix.model.covariance import CovarianceStructure, Flags
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
 from gaussmix.model.structures import FULL, Variances
-from gaussmix.validation import check_real
+from gaussmix.validation import aligned, check_real
 
 RIDGE = 1e-6
 """First part of the pooled variance that is added to a singular covariance: what scikit-learn's
 default reg_covar is to standardised features."""
-
-Flags: TypeAlias = NDArray[np.bool_]
 
 
 class _Scale(NamedTuple):
@@ -38,28 +35,33 @@ class _Scale(NamedTuple):
         return np.where(constant, 1.0, spread)
 
 
-def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[int, ...]]:
+def m_step(
+    statistics: Statistics, reg_covar: float, previous: Parameters | None = None
+) -> tuple[Parameters, tuple[int, ...]]:
     r"""Maximise the expected log-likelihood that the statistics describe.
 
-    With :math:`\delta_k = first_k / n_k` (Bishop, PRML, 9.24 to 9.26, about a shift)
+    With d_k = first_k / n_k (Bishop, PRML, 9.24 to 9.26, about a shift)
 
-    .. math::
-        mean_k = shift_k + \delta_k, \qquad
-        \Sigma_k = second_k / n_k - \delta_k \delta_k^T + reg\_covar\, I
+        mean_k = shift_k + d_k
+        covariance_k = second_k / n_k - d_k d_k' + reg_covar I
 
-    Tied covariances are the average of the components' weighted by n_k, spherical ones that over
-    features. A structure that asks for more makes its covariances from these by `constrain`. As in
-    scikit-learn, 10 eps of a row's mean weight are added to every n_k.
+    Tied covariances are the average of the components', weighted by n_k. Spherical ones are the
+    average over features. A structure that asks for more makes its covariances from these by
+    `constrain`. As in scikit-learn, 10 eps of a row's mean weight are added to every n_k.
 
     A component that holds no rows keeps its mean, the shift, and gets the pooled covariance. A
     covariance that is not positive definite beyond rounding error gets a growing part of the
-    pooled variance of every feature added until it is.
+    pooled variance of every feature added until it is. Where the structure asks for more, that is
+    added before `constrain`, so that the result is still of the structure.
 
     Parameters
     ----------
     statistics : Statistics
     reg_covar : float
         Non-negative variance added to every feature.
+    previous : Parameters, optional
+        Those of the E-step, of the same structure. An M-step without a closed form begins there
+        and then does not lower the expected log-likelihood. It is searched for otherwise.
 
     Returns
     -------
@@ -79,10 +81,10 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
     row_weight = statistics.weight / statistics.n_samples
     sound = dispatch.estimates().maximise(
         found.structure.form,
-        np.ascontiguousarray(statistics.shift),
-        np.ascontiguousarray(statistics.n_k),
-        np.ascontiguousarray(statistics.first),
-        np.ascontiguousarray(statistics.second),
+        aligned(np.ascontiguousarray(statistics.shift)),
+        aligned(np.ascontiguousarray(statistics.n_k)),
+        aligned(np.ascontiguousarray(statistics.first)),
+        aligned(np.ascontiguousarray(statistics.second)),
         row_weight,
         reg_covar,
         found.weights,
@@ -92,7 +94,8 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
     )
     if sound and found.structure.is_general:
         return found, ()
-    collapsed = _regularise_collapsed(statistics, found, row_weight)
+    begin = None if previous is None else previous.covariances
+    collapsed = _regularise_collapsed(statistics, found, row_weight, begin)
     if not np.isfinite(found.precisions_cholesky).all():
         raise ValueError(
             "the second moments of X overflow: scale its features, and means_init with them, so "
@@ -103,8 +106,10 @@ def m_step(statistics: Statistics, reg_covar: float) -> tuple[Parameters, tuple[
     return found, tuple(collapsed.nonzero()[0].tolist())
 
 
-@np.errstate(over="ignore", invalid="ignore")  # then there are no factors
-def _regularise_collapsed(statistics: Statistics, found: Parameters, row_weight: float) -> Flags:
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # then there are no factors
+def _regularise_collapsed(
+    statistics: Statistics, found: Parameters, row_weight: float, begin: FloatArray | None
+) -> Flags:
     """Give covariances their structure and make them sound, in place: which components collapsed.
 
     Where moments are not finite, or their noise is not, factors are not finite either.
@@ -114,15 +119,42 @@ def _regularise_collapsed(statistics: Statistics, found: Parameters, row_weight:
     pool = not structure.shared and bool(empty.any())
     if pool:
         covariances[empty] = np.tensordot(found.weights, covariances, axes=1)
-    if not structure.is_general:
-        covariances[...] = structure.constrain(found.weights, covariances)
-    if pool or not structure.is_general:
         found.precisions_cholesky[...] = structure.factors_where_definite(covariances)
     scale = _scale(found, statistics.shift)
     if not (np.isfinite(statistics.second).all() and np.isfinite(scale.noise).all()):
         found.precisions_cholesky.fill(np.nan)
         return empty
+    if not structure.is_general:
+        return empty | _constrain(found, statistics.shift, scale, begin)
     return empty | _make_sound(structure, covariances, found.precisions_cholesky, scale)
+
+
+def _constrain(
+    found: Parameters, shift: FloatArray, scale: _Scale, begin: FloatArray | None
+) -> Flags:
+    """Give covariances their structure, in place: which components had to be regularised.
+
+    More and more is added to the general covariances of bad components, until those of the
+    structure are sound. There are no finite factors if none are.
+    """
+    structure, general = found.structure, found.covariances.copy()
+    steps = RIDGE * scale.typical + scale.noise
+    bad = ~structure.determined(general, scale.noise)
+    changed = bad
+    while np.isfinite(steps).all():
+        if not bad.any():
+            found.covariances[...] = structure.constrain(found.weights, general, begin)
+            factors = structure.factors_where_definite(found.covariances)
+            found.precisions_cholesky[...] = factors
+            bad = ~structure.definite(factors, _scale(found, shift).noise)
+            if not bad.any():
+                return changed
+        structure.diagonals(general)[bad] += steps[bad]
+        changed = changed | bad
+        bad = ~structure.determined(general, scale.noise)
+        steps = 10 * steps
+    found.precisions_cholesky.fill(np.nan)
+    return changed
 
 
 def _scale(found: Parameters, shift: FloatArray) -> _Scale:
@@ -158,21 +190,11 @@ def _regularise(matrices: FloatArray, factors: FloatArray, scale: _Scale) -> Fla
     """Add to the variances of bad matrices, more and more, until they have factors: which had."""
     variances = FULL.diagonals(matrices)
     steps = RIDGE * scale.typical + scale.noise
-    changed = ~_sound(factors, scale.noise)
+    changed = ~FULL.definite(factors, scale.noise)
     bad = changed.nonzero()[0]
     while len(bad) and np.isfinite(steps).all():
         variances[bad] += steps[bad]
         factors[bad] = FULL.factors_where_definite(matrices[bad])
-        bad = bad[~_sound(factors[bad], scale.noise[bad])]
+        bad = bad[~FULL.definite(factors[bad], scale.noise[bad])]
         steps *= 10
     return changed
-
-
-def _sound(factors: FloatArray, noise: FloatArray) -> Flags:
-    """Whether every pivot is larger than rounding error: (K,).
-
-    A pivot, the variance that the features before it leave unexplained, is 1 / U_jj^2.
-    """
-    pivots = FULL.diagonals(factors) ** -2.0
-    sound: Flags = np.logical_and.reduce(pivots > noise, axis=1)
-    return sound

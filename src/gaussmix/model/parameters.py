@@ -9,7 +9,9 @@ from numpy.typing import DTypeLike
 from gaussmix._core import dispatch
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray
+from gaussmix.model import families as _families  # noqa: F401, names of structures are known then
 from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
+from gaussmix.validation import aligned
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,11 @@ class Parameters:
         """The constants that a pass over rows of a dtype needs."""
         center, means = np.empty(self.n_features), np.empty(self.means.shape)
         log_scales = np.empty(self.n_components)
-        factors = np.ascontiguousarray(self.precisions_cholesky)
+        # what was sent to another process may lie anywhere in what it received
+        factors = aligned(np.ascontiguousarray(self.precisions_cholesky))
+        given = aligned(self.weights), aligned(self.means), factors
         form = self.structure.form
-        dispatch.estimates().density_constants(
-            form, self.weights, self.means, factors, dtype, center, means, log_scales
-        )
+        dispatch.estimates().density_constants(form, *given, dtype, center, means, log_scales)
         return Density(form, center, means, factors, log_scales)
 
     def full_covariances(self) -> FloatArray:

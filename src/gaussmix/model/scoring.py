@@ -8,6 +8,12 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.density import GROUP_ROWS, Density
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import (
+    assign_within_reach,
+    require_mean_within_reach,
+    require_reach,
+    responsibilities_within_reach,
+)
 from gaussmix.model.statistics import pass_flops
 
 BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
@@ -17,7 +23,7 @@ def assign(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> 
     """Return the most probable component of each row, (N,)."""
     labels = np.empty(len(rows), dtype=np.int32)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    dispatch.kernels(rows).assign(rows, parameters.density(rows.dtype), labels, None, count)
+    assign_within_reach(rows, parameters.density(rows.dtype), labels, count)
     return labels
 
 
@@ -25,7 +31,7 @@ def responsibilities(parameters: Parameters, rows: Rows, n_threads: int | None =
     """Return the posterior probability of each component for each row, (N, K)."""
     resp = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    dispatch.kernels(rows).responsibilities(rows, parameters.density(rows.dtype), resp, count)
+    responsibilities_within_reach(rows, parameters.density(rows.dtype), resp, count)
     return resp
 
 
@@ -33,7 +39,9 @@ def log_likelihoods(parameters: Parameters, rows: Rows, n_threads: int | None = 
     """Return the log-likelihood of each row, (N,)."""
     out = np.empty(len(rows), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    dispatch.kernels(rows).log_likelihood(rows, parameters.density(rows.dtype), out, count)
+    density = parameters.density(rows.dtype)
+    dispatch.kernels(rows).log_likelihood(rows, density, out, count)
+    require_reach(out, rows, density)
     return out
 
 
@@ -50,11 +58,11 @@ class Score:
         return self.total / self.weight
 
     def aic(self, n_free: int) -> float:
-        """Akaike's criterion of a model with so many free parameters, of log-likelihoods."""
+        """Return Akaike's criterion of a model with `n_free` parameters, of log-likelihoods."""
         return -2 * self.total + 2 * n_free
 
     def bic(self, n_free: int) -> float:
-        """The Bayesian information criterion, of log-likelihoods."""
+        """Return the Bayesian information criterion, of log-likelihoods."""
         return -2 * self.total + n_free * float(np.log(self.weight))
 
     def __add__(self, other: "Score") -> "Score":
@@ -85,6 +93,7 @@ class LikelihoodPass:
 
     def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
         dispatch.kernels(rows).accumulate_likelihood(rows, weight, density, self._totals, n_threads)
+        require_mean_within_reach(self._totals, rows, weight, density)
 
 
 class UncertaintyPass(LikelihoodPass):
@@ -96,7 +105,7 @@ class UncertaintyPass(LikelihoodPass):
         for start in range(0, len(rows), n_rows):
             part = slice(start, start + n_rows)
             resp = np.empty((len(rows[part]), n_components), dtype=rows.dtype)
-            dispatch.kernels(rows).responsibilities(rows[part], density, resp, n_threads)
+            responsibilities_within_reach(rows[part], density, resp, n_threads)
             self._add_groups(resp.max(axis=1), None if weight is None else weight[part])
 
     def _add_groups(self, largest: Rows, weight: FloatArray | None) -> None:

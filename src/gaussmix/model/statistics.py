@@ -11,6 +11,7 @@ from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import require_mean_within_reach
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class StatisticsPass:
         dispatch.kernels(rows).accumulate(
             rows, weight, self._density, *self._sums, self._totals, count
         )
+        self._require_reach(rows, weight, self._density)
         self._n_samples += len(rows)
 
     def result(self) -> Statistics:
@@ -112,6 +114,10 @@ class StatisticsPass:
         return Statistics(
             structure, self._shift, *self._sums, log_likelihood, weight, self._n_samples
         )
+
+    def _require_reach(self, rows: Rows, weight: FloatArray | None, density: Density) -> None:
+        """Raise ValueError if a row that was added is out of reach of every component."""
+        require_mean_within_reach(self._totals, rows, weight, density)
 
 
 def _zeros(

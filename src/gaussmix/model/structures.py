@@ -2,7 +2,7 @@
 
 Each form of the kernels is a class, and its most general structure an instance, with the form's
 name. A structure with fewer free parameters is an instance of a subclass of its form: see
-`CovarianceStructure`.
+`CovarianceStructure`, and `gaussmix.model.families`.
 """
 
 from abc import abstractmethod
@@ -16,12 +16,14 @@ from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from gaussmix._core import dispatch
+from gaussmix._core.density import EPS
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import (
     STRUCTURES,
     CovarianceStructure,
     NotPositiveDefiniteError,
 )
+from gaussmix.validation import aligned
 
 SYMMETRY = 1e-8  # by how much of its largest entry a given matrix may differ from its transpose
 
@@ -40,7 +42,8 @@ class Matrices(CovarianceStructure):
         return np.broadcast_to(arrays, (n_components, n_features, n_features)).copy()
 
     def factors_where_definite(self, covariances: FloatArray) -> FloatArray:
-        matrices = np.ascontiguousarray(covariances).reshape(-1, *covariances.shape[-2:])
+        matrices = aligned(np.ascontiguousarray(covariances))
+        matrices = matrices.reshape(-1, *covariances.shape[-2:])
         factors = np.empty(matrices.shape)
         dispatch.estimates().precision_factors(matrices, factors)
         return factors.reshape(covariances.shape)
@@ -77,6 +80,17 @@ class Matrices(CovarianceStructure):
             except NotPositiveDefiniteError as error:
                 problem = str(error)
         raise ValueError(f"'{name}' should be symmetric, positive-definite, but {problem}")
+
+    def disagreement(self, covariances: FloatArray, factors: FloatArray) -> float:
+        # U'CU is the identity. The units of the features are taken out first, so that what is left
+        # of |C| |P| is the condition number, to which rounding errors are proportional.
+        deviations = np.sqrt(self.diagonals(covariances)).reshape(*covariances.shape[:-1], 1)
+        factors = deviations * factors
+        correlations = covariances / (deviations * deviations.swapaxes(-1, -2))
+        products = factors.swapaxes(-1, -2) @ correlations @ factors
+        errors = np.abs(products - np.eye(products.shape[-1])).max(axis=(-2, -1))
+        conditions = len(products.T) * (factors**2).sum(axis=(-2, -1))
+        return float((errors - EPS * conditions).max())
 
     def roots(self, factors: FloatArray, n_components: int, n_features: int) -> FloatArray:
         shape = n_components, n_features, n_features
@@ -148,6 +162,9 @@ class Variances(CovarianceStructure):
         if (matrices <= 0).any():
             raise ValueError(f"'{name}' should be positive, but got {matrices.min():g}")
         return matrices
+
+    def disagreement(self, covariances: FloatArray, factors: FloatArray) -> float:
+        return float(np.abs(covariances * factors**2 - 1).max())
 
     @abstractmethod
     def of_features(self, arrays: FloatArray, features: NDArray[np.intp]) -> FloatArray:

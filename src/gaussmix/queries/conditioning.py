@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.model.structures import Variances
 from gaussmix.queries.features import Indices
 from gaussmix.queries.parallel import for_blocks
@@ -39,8 +40,10 @@ class Regression(NamedTuple):
     """What predicting features b from features a needs, for K components."""
 
     density: Density  # of the marginal of a
-    coefficients: FloatArray  # (b, a + 1, K): of z = x_a - centre, and of 1
-    covariances: FloatArray  # (b, b, K), S_k
+    coefficients: FloatArray
+    """(b, a + 1, K), of z = x_a - centre and of 1; of 1 alone, (b, 1, K), where covariances are
+    variances, so that the mean of a component does not depend on x_a."""
+    covariances: FloatArray  # (b, b, K), S_k, or their diagonals (b, K)
 
     @property
     def n_targets(self) -> int:
@@ -68,15 +71,23 @@ def conditional(
     row = np.ascontiguousarray(values, np.float64)[None]
     known, slopes, rest = _split(parameters, given, features)
     weights = np.empty((1, parameters.n_components))
-    dispatch.kernels(row).responsibilities(row, known.density(), weights)
+    responsibilities_within_reach(row, known.density(), weights)
+    rest = replace(rest, weights=weights[0])
+    if slopes is None:
+        return rest
     shifts = ((row - known.means)[:, None, :] @ slopes)[:, 0]
-    return replace(rest, weights=weights[0], means=rest.means + shifts)
+    return replace(rest, means=rest.means + shifts)
 
 
 def regression(parameters: Parameters, given: Indices, features: Indices) -> Regression:
     """The constants for predicting `features` from `given` ones."""
     known, slopes, rest = _split(parameters, given, features)
     density = known.density()
+    if slopes is None:
+        variances = rest.structure.diagonals(rest.covariances)
+        spread = np.broadcast_to(variances, rest.means.shape)
+        coefficients = np.ascontiguousarray(rest.means.T[:, None, :])
+        return Regression(density, coefficients, np.ascontiguousarray(spread.T))
     intercepts = rest.means[:, None, :] - density.means[:, None, :] @ slopes
     return Regression(
         density,
@@ -105,6 +116,20 @@ def predict(
     for_blocks(block, len(X), block_rows, threads.for_work(n_threads, flops))
 
 
+def predictions(
+    model: Regression, with_std: bool, with_cov: bool, X: Rows, n_threads: int | None
+) -> Rows:
+    """Conditional moments of every row of X (N, a), in one table.
+
+    The columns are the means (b), then the standard deviations (b) or the covariances (b * b).
+    """
+    b = model.n_targets
+    found = np.empty((len(X), b + (b * b if with_cov else b * with_std)), X.dtype)
+    spread = found[:, b:].reshape(-1, b, b) if with_cov else found[:, b:]  # views
+    predict(model, X, found[:, :b], spread if with_std or with_cov else None, n_threads)
+    return found
+
+
 class _Scratch(threading.local):
     """Arrays for a block, of each thread its own: new ones for every block cost as much again."""
 
@@ -120,8 +145,9 @@ def _predict_block(
     n_rows = len(X)
     X = np.ascontiguousarray(X, np.float64)
     z, resp = scratch.z[:n_rows], scratch.resp[:n_rows]
-    dispatch.kernels(X).responsibilities(X, model.density, resp)
-    np.subtract(X, model.density.center, out=z[:, :-1])
+    responsibilities_within_reach(X, model.density, resp)
+    if z.shape[1] > 1:
+        np.subtract(X, model.density.center, out=z[:, :-1])
     for j in range(model.n_targets):
         predicted = scratch.predicted[j % len(scratch.predicted), :n_rows]
         _multiply(z, model.coefficients[j], predicted)
@@ -139,7 +165,10 @@ def _spread(covariances: FloatArray, resp: FloatArray, deviations: FloatArray, o
         weighted = resp * left
         for j in range(i + 1) if out.ndim == 3 else (i,):
             between = np.einsum("nk,nk->n", weighted, deviations[j])
-            value = np.einsum("nk,k->n", resp, covariances[i, j]) + between
+            value = between
+            if covariances.ndim == 3 or i == j:
+                within = covariances[i, j] if covariances.ndim == 3 else covariances[i]
+                value = np.einsum("nk,k->n", resp, within) + between
             if out.ndim == 3:
                 out[:, i, j] = out[:, j, i] = value
             else:
@@ -157,12 +186,15 @@ def _multiply(rows: FloatArray, matrix: FloatArray, out: FloatArray) -> None:
 
 def _split(
     parameters: Parameters, given: Indices, features: Indices
-) -> tuple[Parameters, FloatArray, Parameters]:
-    """The mixture of a, slopes inv(C_aa) C_ab (K, a, b), and that of b with a at the means."""
+) -> tuple[Parameters, FloatArray | None, Parameters]:
+    """The mixture of a, slopes inv(C_aa) C_ab (K, a, b), and that of b with a at the means.
+
+    Where covariances are variances there are no slopes: they would all be 0.
+    """
+    if isinstance(parameters.structure, Variances):
+        return marginal(parameters, given), None, marginal(parameters, features)
     n_given = len(given)
     shape = (parameters.n_components, n_given, len(features))
-    if isinstance(parameters.structure, Variances):
-        return marginal(parameters, given), np.zeros(shape), marginal(parameters, features)
     roots = _roots(parameters, np.concatenate([given, features]))
     root, cross = roots[:, :n_given, :n_given], roots[:, :n_given, n_given:]
     known = _with_roots(parameters, given, root)

@@ -17,7 +17,7 @@ from gaussmix.model.structures import Variances
 def kullback_leibler(parameters: Parameters) -> FloatArray:
     r"""KL(i || j), what is lost when j stands for i (Kullback & Leibler, 1951): (K, K).
 
-    :math:`\tfrac12 \sum_d (s_d^2 - 1 - \log s_d^2 + y_d^2)`.
+    1/2 sum_d (s_d^2 - 1 - log s_d^2 + y_d^2).
     """
 
     def divergence(s: FloatArray, y: FloatArray) -> FloatArray:
@@ -29,7 +29,7 @@ def kullback_leibler(parameters: Parameters) -> FloatArray:
 def bhattacharyya(parameters: Parameters) -> FloatArray:
     r"""Bhattacharyya's distance, minus the logarithm of the overlap (Bhattacharyya, 1943): (K, K).
 
-    :math:`\sum_d \tfrac14 y_d^2 / (1 + s_d^2) + \tfrac12 \log \tfrac12 (s_d + 1 / s_d)`.
+    sum_d (1/4 y_d^2 / (1 + s_d^2) + 1/2 log(1/2 (s_d + 1 / s_d))).
     """
     upper = np.triu(_pairwise(_bhattacharyya, parameters))
     return upper + upper.T

@@ -1,7 +1,8 @@
 """Which features a question is about: by index or by name."""
 
 import numbers
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,12 @@ def check_features(
         If one is neither, not among the features, or there twice.
     """
     chosen = _listed(features)
-    indices = [_index(name, feature, n_features, names) for feature in chosen]
+    places = None if names is None else {each: i for i, each in enumerate(names)}
+    indices = [_index(name, feature, n_features, places) for feature in chosen]
     if not indices:
         raise ParameterError(f"{name} must have at least one feature, got {features!r}")
-    twice = [f for f, index in zip(chosen, indices, strict=True) if indices.count(index) > 1]
+    counts = Counter(indices)
+    twice = [f for f, index in zip(chosen, indices, strict=True) if counts[index] > 1]
     if twice:
         raise ParameterError(f"{name} must be different features, but {twice[0]!r} is there twice")
     return np.array(indices, dtype=np.intp)
@@ -65,11 +68,11 @@ def _listed(features: object) -> list[object]:
         return [features]
 
 
-def _index(name: str, feature: object, n_features: int, names: Sequence[str] | None) -> int:
+def _index(name: str, feature: object, n_features: int, places: Mapping[str, int] | None) -> int:
     if isinstance(feature, str):
-        if names is not None and feature in names:
-            return list(names).index(feature)
-        known = "the model has no feature names" if names is None else f"there are {list(names)}"
+        if places is not None and feature in places:
+            return places[feature]
+        known = "the model has no feature names" if places is None else f"there are {[*places]}"
         raise ParameterError(f"{name} must name features of the model, got {feature!r}; {known}")
     if isinstance(feature, bool | np.bool_) or not isinstance(feature, numbers.Integral):
         raise ParameterError(f"{name} must be indices or names of features, got {feature!r}")

@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Labels, Rows, RowsLike
+from gaussmix._core.types import DaskLike, FloatArray, Labels, PathLike, Rows, RowsLike
+from gaussmix.data.base import ByRow, Data
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import pass_flops
 from gaussmix.queries.merging import (
     Cluster,
-    Data,
+    Members,
     Merge,
     block_rows,
     cluster_shares,
@@ -23,7 +26,9 @@ from gaussmix.queries.merging import (
     merge_by_entropy,
 )
 from gaussmix.queries.parallel import for_blocks
-from gaussmix.validation import check_choice, check_integer, check_sample_weight
+from gaussmix.validation import check_integer
+
+EachRow: TypeAlias = Callable[[ByRow, object, PathLike | None, Sequence[str]], Any]
 
 CRITERIA = ("entropy", "bhattacharyya")
 
@@ -78,8 +83,7 @@ class Hierarchy:
     entropies: FloatArray | None
     n_clusters: int
     _parameters: Parameters = field(repr=False)
-    _check_rows: Callable[[object], Rows] = field(repr=False)
-    _n_threads: int | None = field(repr=False)
+    _each_row: EachRow = field(repr=False)
 
     @property
     def n_components(self) -> int:
@@ -106,52 +110,69 @@ class Hierarchy:
         _, first, number = np.unique(cluster, return_index=True, return_inverse=True)
         return first.argsort().argsort()[number].astype(np.int32)
 
-    def predict_proba(self, X: RowsLike, n_clusters: int | None = None) -> Rows:
+    @overload
+    def predict_proba(
+        self, X: DaskLike, n_clusters: int | None = None, *, out: None = None
+    ) -> Any: ...
+    @overload
+    def predict_proba(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: None = None
+    ) -> Rows: ...
+    @overload
+    def predict_proba(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike
+    ) -> Path: ...
+    def predict_proba(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike | None = None
+    ) -> Any:
         """Return the probability that each row belongs to each cluster of a level.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
         n_clusters : int, optional
             From 1 to n_components; by default the suggested number.
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
         Returns
         -------
         ndarray of shape (n_samples, n_clusters)
-            float32 for float32 rows, else float64. Columns are in the order of `labels`.
+            float32 for float32 rows, else float64. Columns are in the order of `labels`. Of a Dask
+            collection a lazy dask array; with `out` its path.
         """
         members = self._members(n_clusters)
-        rows = self._check_rows(X)
-        proba = np.empty((len(rows), len(members)), dtype=rows.dtype)
+        names = [f"cluster {label}" for label in range(len(members))]
+        return self._each_row(partial(_shares, self._parameters, members), X, out, names)
 
-        def write(block: slice, shares: Rows) -> None:
-            proba[block] = shares.T
-
-        self._each_block(rows, members, write)
-        return proba
-
-    def predict(self, X: RowsLike, n_clusters: int | None = None) -> Labels:
+    @overload
+    def predict(self, X: DaskLike, n_clusters: int | None = None, *, out: None = None) -> Any: ...
+    @overload
+    def predict(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: None = None
+    ) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike) -> Path: ...
+    def predict(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike | None = None
+    ) -> Any:
         """Return the most probable cluster of each row at a level.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
         n_clusters : int, optional
             From 1 to n_components; by default the suggested number.
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
         Returns
         -------
         ndarray of shape (n_samples,), int32
+            Of a Dask collection a lazy dask array; with `out` its path.
         """
         members = self._members(n_clusters)
-        rows = self._check_rows(X)
-        labels = np.empty(len(rows), dtype=np.int32)
-
-        def write(block: slice, shares: Rows) -> None:
-            labels[block] = shares.argmax(axis=0)
-
-        self._each_block(rows, members, write)
-        return labels
+        return self._each_row(partial(_labels, self._parameters, members), X, out, ["cluster"])
 
     def plot(self, figure: Any, colors: Sequence[Any] | NDArray[Any] | None = None) -> None:
         """Draw the tree, level by level, and beside it the entropies and their elbow.
@@ -225,37 +246,16 @@ class Hierarchy:
         labels = self.labels(n_clusters)
         return [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
 
-    def _each_block(
-        self,
-        X: Rows,
-        members: list[NDArray[np.intp]],
-        write: Callable[[slice, Rows], None],
-    ) -> None:
-        """Hand every block of rows and its clusters' shares to a function."""
-        density = self._parameters.density(X.dtype)
-        count = threads.for_work(self._n_threads, pass_flops(X, self._parameters))
 
-        def block(rows: slice) -> None:
-            write(rows, cluster_shares(X[rows], density, members))
+def nest(parameters: Parameters, data: Data | None, each_row: EachRow, criterion: str) -> Hierarchy:
+    """Merge the components of a mixture, by the rows if there are any.
 
-        for_blocks(block, len(X), block_rows(self.n_components), count)
-
-
-def nest(
-    parameters: Parameters,
-    check_rows: Callable[[object], Rows],
-    n_threads: int | None,
-    X: object,
-    sample_weight: object,
-    criterion: str,
-) -> Hierarchy:
-    """Merge the components of a mixture whose rows are what `check_rows` returns."""
-    check_choice("criterion", criterion, CRITERIA)
-    data = _data(parameters, check_rows, n_threads, X, sample_weight)
+    `each_row` returns or writes what a function says of each row, for `Hierarchy.predict`.
+    """
     if criterion == "bhattacharyya":
         merges = merge_by_distance(parameters)
         heights = np.maximum.accumulate([0.0, *(merge.value for merge in merges)])[1:]
-        entropies = None if data is None else _entropies(_drops(merges, data))
+        entropies = None if data is None else _entropies(_drops(merges, parameters, data))
         n_clusters = parameters.n_components - int((heights <= FAR_APART).sum())
     elif data is None:
         raise ParameterError(
@@ -263,12 +263,55 @@ def nest(
             "criterion='bhattacharyya' needs only the mixture"
         )
     else:
-        merges = merge_by_entropy(data)
+        merges = merge_by_entropy(parameters, data)
         drops = np.array([merge.value for merge in merges])
         heights, entropies = np.cumsum(drops), _entropies(drops)
-        n_clusters = elbow(entropies, data.total)
+        n_clusters = elbow(entropies, data.weight)
     linkage = _linkage(parameters.n_components, merges, heights)
-    return Hierarchy(criterion, linkage, entropies, n_clusters, parameters, check_rows, n_threads)
+    return Hierarchy(criterion, linkage, entropies, n_clusters, parameters, each_row)
+
+
+def _shares(
+    parameters: Parameters, members: Sequence[Members], X: Rows, n_threads: int | None
+) -> Rows:
+    """Probabilities of clusters (N, n_clusters)."""
+    proba = np.empty((len(X), len(members)), dtype=X.dtype)
+
+    def write(block: slice, shares: Rows) -> None:
+        proba[block] = shares.T
+
+    _each_block(parameters, members, X, n_threads, write)
+    return proba
+
+
+def _labels(
+    parameters: Parameters, members: Sequence[Members], X: Rows, n_threads: int | None
+) -> Labels:
+    """Most probable clusters (N,)."""
+    labels = np.empty(len(X), dtype=np.int32)
+
+    def write(block: slice, shares: Rows) -> None:
+        labels[block] = shares.argmax(axis=0)
+
+    _each_block(parameters, members, X, n_threads, write)
+    return labels
+
+
+def _each_block(
+    parameters: Parameters,
+    members: Sequence[Members],
+    X: Rows,
+    n_threads: int | None,
+    write: Callable[[slice, Rows], None],
+) -> None:
+    """Hand every block of rows and its clusters' shares to a function."""
+    density = parameters.density(X.dtype)
+    count = threads.for_work(n_threads, pass_flops(X, parameters))
+
+    def block(rows: slice) -> None:
+        write(rows, cluster_shares(X[rows], density, members))
+
+    for_blocks(block, len(X), block_rows(parameters.n_components), count)
 
 
 def elbow(entropies: FloatArray, total: float) -> int:
@@ -294,24 +337,9 @@ def _line(x: NDArray[np.intp], y: FloatArray) -> FloatArray:
     return np.asarray(np.polyval(np.polyfit(x, y, 1), x), np.float64)
 
 
-def _data(
-    parameters: Parameters,
-    check_rows: Callable[[object], Rows],
-    n_threads: int | None,
-    X: object,
-    sample_weight: object,
-) -> Data | None:
-    if X is None:
-        if sample_weight is not None:
-            raise ParameterError("sample_weight needs the rows that it weights, but X is None")
-        return None
-    rows = check_rows(X)
-    return Data(rows, check_sample_weight(sample_weight, len(rows)), parameters, n_threads)
-
-
-def _drops(merges: list[Merge], data: Data) -> FloatArray:
+def _drops(merges: list[Merge], parameters: Parameters, data: Data) -> FloatArray:
     """Entropy that each merge takes away."""
-    taken = gains({merge.pair for merge in merges}, data)
+    taken = gains({merge.pair for merge in merges}, parameters, data)
     return np.array([taken[merge.pair] for merge in merges])
 
 

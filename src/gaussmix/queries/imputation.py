@@ -15,6 +15,19 @@ CHUNK_ROWS = 1 << 17  # rows of one pattern that are gathered at a time
 Missing = NDArray[np.bool_]
 
 
+def filled(parameters: Parameters, with_std: bool, X: Rows, n_threads: int | None) -> Rows:
+    """Rows (N, D) without gaps, where NaN stands for what is missing.
+
+    The standard deviations of what was filled in follow as further columns, if asked for.
+    """
+    missing = np.isnan(X)
+    found = np.zeros((len(X), X.shape[1] * (1 + bool(with_std))), X.dtype)
+    rows, std = found[:, : X.shape[1]], found[:, X.shape[1] :]
+    np.copyto(rows, X, where=~missing)
+    fill(rows, missing, parameters, std if with_std else None, n_threads)
+    return found
+
+
 def fill(
     X: Rows, missing: Missing, parameters: Parameters, std: Rows | None, n_threads: int | None
 ) -> None:
@@ -42,7 +55,7 @@ def moments(parameters: Parameters) -> tuple[Rows, Rows]:
     """Mean and standard deviation of every feature of the mixture: (D,), (D,)."""
     weights = parameters.weights / parameters.weights.sum()
     mean = weights @ parameters.means
-    variances = np.diagonal(parameters.full_covariances(), axis1=1, axis2=2)
+    variances = parameters.structure.diagonals(parameters.covariances)
     return mean, np.sqrt(weights @ (variances + (parameters.means - mean) ** 2))
 
 

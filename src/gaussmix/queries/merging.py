@@ -14,16 +14,20 @@ before a merge bound those after it, and few of the new ones have to be computed
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
+from gaussmix.data.base import Data, InMemory
+from gaussmix.io.blocks import Block, joined
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.queries.divergences import bhattacharyya, bhattacharyya_from
 
 BLOCK_VALUES = 1 << 16
@@ -56,43 +60,25 @@ class Merge(NamedTuple):
         return frozenset((self.one, self.other))
 
 
-class Data(NamedTuple):
-    """The rows that gains are sums over, under a mixture."""
-
-    X: Rows
-    sample_weight: FloatArray | None
-    parameters: Parameters
-    n_threads: int | None
-
-    @property
-    def total(self) -> float:
-        """Weight of all rows."""
-        return float(len(self.X) if self.sample_weight is None else self.sample_weight.sum())
-
-    def sample(self) -> "Data":
-        """Every so many of the rows, REHEARSAL_ROWS at most."""
-        step = -(-len(self.X) // REHEARSAL_ROWS)
-        weight = self.sample_weight
-        thinned = None if weight is None else weight[::step]
-        return self._replace(X=np.ascontiguousarray(self.X[::step]), sample_weight=thinned)
-
-
-def merge_by_entropy(data: Data) -> list[Merge]:
+def merge_by_entropy(parameters: Parameters, data: Data) -> list[Merge]:
     """Merge the two clusters whose union lowers the entropy most (Baudry et al., 2010).
 
     The merges are rehearsed on a sample first. Then one pass over the rows carries every gain that
     the rehearsal asked for; where the true gains lead elsewhere, another pass carries what a
     rehearsal from there asks for. The result is that of computing every gain of every level.
     """
-    sample = data.sample()
+    thinned = data.total(partial(ThinningPass, -(-data.n_samples // REHEARSAL_ROWS)))
+    sample = InMemory(*joined(thinned.blocks), data.n_threads)
     rehearsed: dict[Pair, float] = {}
 
     def foresee(clusters: Sequence[Cluster]) -> set[Pair]:
-        _agglomerate(clusters, lambda pairs: gains(pairs, sample), lambda _: set(), rehearsed)
+        _agglomerate(
+            clusters, lambda pairs: gains(pairs, parameters, sample), lambda _: set(), rehearsed
+        )
         return set(rehearsed)
 
     return _agglomerate(
-        _singles(data.parameters), lambda pairs: gains(pairs, data), foresee, known={}
+        _singles(parameters), lambda pairs: gains(pairs, parameters, data), foresee, known={}
     )
 
 
@@ -119,33 +105,115 @@ def merge_by_distance(parameters: Parameters) -> list[Merge]:
     return merges
 
 
-def gains(pairs: set[Pair], data: Data) -> dict[Pair, float]:
+class ThinningPass:
+    """Keeps every so many of the rows: a `gaussmix.data.base.Pass` whose result is itself."""
+
+    def __init__(self, step: int, _n_threads: int | None) -> None:
+        self.blocks: list[Block] = []
+        self._step = step
+        self._n_seen = 0
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Take in the next rows."""
+        kept = slice(-self._n_seen % self._step, None, self._step)
+        thinned = None if weight is None else weight[kept].copy()
+        self.blocks.append(Block(rows[kept].copy(), thinned))
+        self._n_seen += len(rows)
+
+    def result(self) -> "ThinningPass":
+        """Return what was kept."""
+        return self
+
+    def __add__(self, other: "ThinningPass") -> "ThinningPass":
+        both = ThinningPass(self._step, None)
+        both.blocks = self.blocks + other.blocks
+        return both
+
+
+def gains(pairs: set[Pair], parameters: Parameters, data: Data) -> dict[Pair, float]:
     """One pass over the rows: what merging each of the pairs would take from the entropy."""
     if not pairs:
         return {}
-    clusters = sorted({cluster for pair in pairs for cluster in pair}, key=sorted)
-    place = {cluster: i for i, cluster in enumerate(clusters)}
-    places = sorted(sorted(place[cluster] for cluster in pair) for pair in pairs)
-    partners = {i: np.array([j for first, j in places if first == i]) for i, _ in places}
-    members = [sorted(cluster) for cluster in clusters]
-    density = data.parameters.density()
+    asked = _Asked.of(pairs)
+    totals = data.total(partial(GainsPass, asked, parameters))
+    return dict(zip(asked.pairs, totals.tolist(), strict=True))
 
-    def block(rows: slice) -> FloatArray:
-        shares = cluster_shares(np.ascontiguousarray(data.X[rows], np.float64), density, members)
-        weight = None if data.sample_weight is None else data.sample_weight[rows]
-        return _block_gains(shares.astype(np.float64, copy=False), weight, partners)
 
-    flops = LOG_FLOPS * len(data.X) * (len(pairs) + data.parameters.n_components)
-    count = threads.for_work(data.n_threads, flops)
-    totals = sum(_in_order(block, len(data.X), block_rows(data.parameters.n_components), count))
-    ordered = [frozenset((clusters[i], clusters[j])) for i, j in places]
-    return dict(zip(ordered, np.asarray(totals).tolist(), strict=True))
+class _Asked(NamedTuple):
+    """Pairs of clusters whose gains are wanted, by the places of the clusters in a list."""
+
+    pairs: list[Pair]
+    members: list[list[int]]  # components of each cluster
+    partners: dict[int, NDArray[np.intp]]  # of a cluster, the second ones of its pairs
+
+    @classmethod
+    def of(cls, pairs: set[Pair]) -> "_Asked":
+        clusters = sorted({cluster for pair in pairs for cluster in pair}, key=sorted)
+        place = {cluster: i for i, cluster in enumerate(clusters)}
+        places = sorted(sorted(place[cluster] for cluster in pair) for pair in pairs)
+        return cls(
+            [frozenset((clusters[i], clusters[j])) for i, j in places],
+            [sorted(cluster) for cluster in clusters],
+            {i: np.array([j for first, j in places if first == i]) for i, _ in places},
+        )
+
+
+class GainsPass:
+    """Adds up the gains of pairs of clusters over rows: a `gaussmix.data.base.Pass`.
+
+    The sums are those of blocks of `block_rows`, in order, however the rows come. So they have the
+    same bits for any number of threads, and from a file as from an array. Rows that do not fill a
+    block wait for the next.
+    """
+
+    def __init__(self, asked: _Asked, parameters: Parameters, n_threads: int | None) -> None:
+        self._asked = asked
+        self._parameters = parameters
+        self._n_threads = n_threads
+        self._density = parameters.density()
+        self._size = block_rows(parameters.n_components)
+        self._waiting: list[Block] = []
+        self._totals = np.zeros(len(asked.pairs))
+
+    def add(self, rows: Rows, weight: FloatArray | None) -> None:
+        """Take in the next rows."""
+        self._waiting.append(Block(rows, weight))
+        n_rows = sum(len(block.rows) for block in self._waiting)
+        if n_rows >= self._size:
+            self._take(n_rows // self._size * self._size)
+        elif self._waiting:  # whoever gave the rows may fill their memory anew
+            self._waiting = [joined(self._waiting)]
+
+    def result(self) -> FloatArray:
+        """Return the gains, in the order of the pairs."""
+        self._take(sum(len(block.rows) for block in self._waiting))
+        return self._totals
+
+    def _take(self, n_rows: int) -> None:
+        """Add the gains of the first rows that wait; the others go on waiting."""
+        if not n_rows:
+            return
+        (X, weight) = self._waiting[0] if len(self._waiting) == 1 else joined(self._waiting)
+        left = Block(X[n_rows:].copy(), None if weight is None else weight[n_rows:].copy())
+        self._waiting = [left] if len(left.rows) else []
+        asked, n_components = self._asked, self._parameters.n_components
+
+        def block(rows: slice) -> FloatArray:
+            part = np.ascontiguousarray(X[rows], np.float64)
+            shares = cluster_shares(part, self._density, asked.members)
+            chosen = None if weight is None else weight[rows]
+            return _block_gains(shares.astype(np.float64, copy=False), chosen, asked.partners)
+
+        flops = LOG_FLOPS * n_rows * (len(asked.pairs) + n_components)
+        count = threads.for_work(self._n_threads, flops)
+        for part in _in_order(block, n_rows, self._size, count):
+            self._totals = self._totals + part
 
 
 def cluster_shares(X: Rows, density: Density, members: Sequence[Members]) -> Rows:
     """Sums of the responsibilities of some components, for rows (B, D): (len(members), B)."""
     resp = np.empty((len(X), len(density.means)), dtype=X.dtype)
-    dispatch.kernels(X).responsibilities(X, density, resp, 1)
+    responsibilities_within_reach(X, density, resp)
     columns = np.ascontiguousarray(resp.T)
     return np.stack([columns[chosen].sum(axis=0) for chosen in members])
 
@@ -162,7 +230,7 @@ def _in_order(
 
     So sums of them do not depend on the number of threads.
     """
-    blocks = (slice(start, start + size) for start in range(0, n_samples, size))
+    blocks = (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
     with ThreadPoolExecutor(n_threads) as pool:
         while window := list(islice(blocks, 4 * n_threads)):  # not all, to bound what waits
             yield from pool.map(function, window)
@@ -243,9 +311,9 @@ def _united(
 ) -> tuple[float, FloatArray, FloatArray]:
     r"""Weight, mean and precision factor of the Gaussian with the moments of two together.
 
-    Its covariance is :math:`\sum_k \pi_k R_k^T R_k + \pi_1 \pi_2 \delta \delta^T` with
-    :math:`R_k = U_k^{-1}` and the step :math:`\delta` between the means. A root of it is the R of a
-    QR decomposition, so the covariance is never formed, and no digits are lost twice.
+    Its covariance is sum_k w_k R_k' R_k + w_1 w_2 d d' with R_k = inv(U_k) and the step d between
+    the means. A root of it is the R of a QR decomposition, so the covariance is never formed, and
+    no digits are lost twice.
     """
     total = weights[pair].sum()
     share = weights[pair] / total if total > 0 else np.full(2, 0.5)

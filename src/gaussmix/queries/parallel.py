@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 def for_blocks(
     function: Callable[[slice], None], n_rows: int, block_rows: int, n_threads: int
 ) -> None:
-    """Call the function for every slice of `block_rows` rows, on so many threads.
+    """Call the function for every slice of `block_rows` rows, on `n_threads` threads.
 
     The blocks do not depend on the number of threads, so neither do results that a function writes
     to its own rows.

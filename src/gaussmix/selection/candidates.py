@@ -1,15 +1,28 @@
 """What came of fitting many mixtures to the same data: a table, its best row, and a picture."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, overload
 
-from gaussmix._core.types import CovarianceType, SelectionCriterion
+from gaussmix._core.types import (
+    CovarianceType,
+    DaskLike,
+    Labels,
+    PathLike,
+    RowsLike,
+    SelectionCriterion,
+)
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.validation import check_choice
 
 CRITERIA = ("bic", "aic", "icl", "cv")
 SHOWN_BEST = 3  # candidates whose details are printed
+WAYS_OUT = (
+    "Leave out features that are constant or combinations of others, ask for fewer components or "
+    "simpler covariance_types, or pass a reg_covar such as 1e-6"
+)
 HEADS = {
     "log_likelihood": "log-likelihood",
     "n_parameters": "parameters",
@@ -58,8 +71,8 @@ class Selection:
 
     Attributes
     ----------
-    best_model : GaussianMixture
-        Fitted to all rows.
+    model : GaussianMixture or None
+        The best one, fitted to all rows; None if no mixture could be fitted.
     table : tuple of Candidate
         A named tuple for every mixture, by number of components and then covariance type:
         n_components, covariance_type, n_parameters, log_likelihood (of all rows), bic, aic, icl,
@@ -68,14 +81,63 @@ class Selection:
         What the best was chosen by.
     """
 
-    best_model: GaussianMixture
+    model: GaussianMixture | None
     table: tuple[Candidate, ...]
     criterion: SelectionCriterion
 
     @property
     def best(self) -> Candidate:
-        """The best model's row of the table."""
+        """The best model's row of the table; ValueError if no mixture could be fitted."""
+        self._check_fitted()
         return self.ranked()[0]
+
+    @property
+    def best_model(self) -> GaussianMixture:
+        """The best one, fitted to all rows; ValueError if no mixture could be fitted."""
+        self._check_fitted()
+        assert self.model is not None
+        return self.model
+
+    @property
+    def best_estimator_(self) -> GaussianMixture:
+        """The same as `best_model`, under the name that scikit-learn's searches have for it."""
+        return self.best_model
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether the best has the most components that were tried, or the fewest above 1.
+
+        Mixtures outside the range may be better then.
+        """
+        return bool(self._edge())
+
+    @overload
+    def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: None = None) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: PathLike) -> Path: ...
+    def predict(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
+        """Return the most probable component of each row of X under the best model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int32
+            Of a Dask collection a lazy dask array; with `out` its path.
+
+        Raises
+        ------
+        ValueError
+            If no mixture could be fitted.
+        """
+        predict: Any = self.best_model.predict
+        return predict(X, out=out)
 
     def ranked(self, criterion: SelectionCriterion | None = None) -> list[Candidate]:
         """Return the candidates that did not fail, the best first.
@@ -136,14 +198,25 @@ class Selection:
             structure: [values[count, structure] for count in counts]
             for structure in self._structures()
         }
+        self._check_fitted()
         best = self.ranked(criterion)[0]
         return plotting.Curves(counts, lines, best[:2], _title(criterion))
 
     def __str__(self) -> str:
-        parts = [self._matrix(), self._leaders(), *self._remarks()]
-        return "\n\n".join(parts)
+        leaders = [] if self.model is None else [self._leaders()]
+        return "\n\n".join([self._matrix(), *leaders, *self._remarks()])
 
     __repr__ = __str__
+
+    def _check_fitted(self) -> None:
+        """Raise ValueError if no mixture could be fitted."""
+        if self.model is None:
+            first = self.table[0]
+            raise ValueError(
+                f"none of the {len(self.table)} mixtures could be fitted; "
+                f"n_components={first.n_components}, covariance_type={first.covariance_type!r}: "
+                f"{first.problem}. {WAYS_OUT}"
+            )
 
     def _criterion(self, criterion: SelectionCriterion | None) -> SelectionCriterion:
         if criterion is None:
@@ -159,7 +232,8 @@ class Selection:
 
     def _matrix(self) -> str:
         """The criterion of every candidate, numbers of components down, structures across."""
-        structures, best = self._structures(), self.best
+        structures = self._structures()
+        best = None if self.model is None else self.best
         cells = {row[:2]: self._cell(row, row is best) for row in self.table}
         lines = [_title(self.criterion), "components" + "".join(f"{s:>14}  " for s in structures)]
         counts = dict.fromkeys(row.n_components for row in self.table)
@@ -183,10 +257,37 @@ class Selection:
         remarks = []
         if any(not row.converged and not row.problem for row in self.table):
             remarks.append("? did not converge: increase max_iter or tol")
-        for problem in dict.fromkeys(row.problem for row in self.table if row.problem):
-            failed = ", ".join(row.name for row in self.table if row.problem == problem)
-            remarks.append(f"failed, {problem}: {failed}")
+        remarks += [
+            f"failed, {problem}: {', '.join(self._with_problem(problem))}"
+            for problem in dict.fromkeys(row.problem for row in self.table if row.problem)
+        ]
+        if self.model is None:
+            remarks.append(f"nothing could be fitted. {WAYS_OUT}")
+        elif self.at_edge:
+            remarks.append(self._edge())
         return remarks
+
+    def _with_problem(self, problem: str) -> Iterator[str]:
+        """Name the candidates that have a problem: a structure as a whole where all of it has."""
+        for structure in self._structures():
+            rows = [row for row in self.table if row.covariance_type == structure]
+            failed = [row for row in rows if row.problem == problem]
+            if len(failed) == len(rows) > 1:
+                yield f"all {structure}"
+            else:
+                yield from (row.name for row in failed)
+
+    def _edge(self) -> str:
+        """Say that the best is at an end of the range of components, if it is."""
+        counts = {row.n_components for row in self.table}
+        if self.model is None or len(counts) == 1:
+            return ""
+        best = self.best.n_components
+        if best == max(counts):
+            return f"the best has the most components that were tried: try more than {best}"
+        if best == min(counts) > 1:
+            return f"the best has the fewest components that were tried: try fewer than {best}"
+        return ""
 
 
 def _width(head: str) -> int:

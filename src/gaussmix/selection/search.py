@@ -16,30 +16,31 @@ from gaussmix._core import threads
 from gaussmix._core.density import STRUCTURES as FORMS
 from gaussmix._core.types import (
     CovarianceType,
-    FloatArray,
-    Rows,
     RowsLike,
     Seed,
     SelectionCriterion,
     WeightLike,
 )
-from gaussmix.data.base import InMemory
+from gaussmix.data.base import Data, InMemory
 from gaussmix.data.inputs import opened, route
+from gaussmix.data.subsample import most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
-from gaussmix.estimators.fitting import best_run, settings_of
+from gaussmix.estimators.fitting import Settings, best_run, settings_of
 from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.model.covariance import STRUCTURES, structure_named
+from gaussmix.model.covariance import structure_named, structure_names
+from gaussmix.model.families import CODES
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass, Score, UncertaintyPass
-from gaussmix.model.statistics import pass_flops
+from gaussmix.model.statistics import n_terms
+from gaussmix.model.structures import Matrices
 from gaussmix.selection.candidates import CRITERIA, Candidate, Selection
+from gaussmix.selection.degenerate import Degenerate, find_degenerate
 from gaussmix.validation import (
     check_boolean,
     check_choice,
     check_integer,
-    check_n_threads,
     check_random_state,
 )
 
@@ -54,32 +55,42 @@ DEFAULTS: dict[str, Any] = {
 halves their passes. With a reg_covar components on a few equal rows would have a great likelihood;
 without one they collapse and say so."""
 
+ALL = "all"  # of mclust's families
+
 GIVEN_STARTS = ("weights_init", "means_init", "precisions_init", "warm_start")
+
+START, QUICK_START = "emem", "kmeans"
+START_FLOPS = 2e6
+"""The starts of small fits, whose passes take no more than START_FLOPS, and those of larger ones.
+With them every fit but those of a few seeds ends at the best optimum known of Old Faithful, which
+K-means starts never find with three full components. They take two to five times as long, which is
+0.2 s for such a fit. On larger data they gain less, and take seconds."""
 
 POOLED_FLOPS = (2e6, 1e8)
 """Mixtures whose passes take this much are fitted side by side, one on each thread: on 2 cores in
 0.6 of the time they take one after another. Smaller ones are mostly Python, and side by side take
 1.4 times as long; larger ones keep all threads busy by themselves."""
 
+COLLAPSED = (
+    "singular: a component lost its rows, or was left with rows that do not spread in some "
+    "direction"
+)
+
 Key: TypeAlias = tuple[int, CovarianceType]
 
 
-class _Data(NamedTuple):
-    """What is fitted: rows (N, D), their weights (N,), and the fold (N,) that holds each out."""
+class _Task(NamedTuple):
+    """What is fitted: rows, the fold (N,) that holds each out, and what is known before a fit."""
 
-    rows: Rows
-    weight: FloatArray | None
+    data: Data
     folds: NDArray[np.int32] | None
     names: Names | None
+    degenerate: Degenerate
 
     @property
     def n_features(self) -> int:
         """D."""
-        return int(self.rows.shape[1])
-
-    def weighted(self, weight: FloatArray | None, n_threads: int | None) -> InMemory:
-        """Return the rows with other weights."""
-        return InMemory(self.rows, weight, n_threads)
+        return self.data.n_features
 
 
 class _Fit(NamedTuple):
@@ -110,13 +121,16 @@ def select(
 
     Every fit is what ``GaussianMixture(...).fit(X)`` would give with the same parameters and
     `random_state`. One whose components collapse, or that has more components than there are rows,
-    fails: its row of the table says why, and it is never chosen.
+    fails: its row of the table says why, and it is never chosen. Features that are constant, or
+    combinations of others, are found before any fit, and what they make impossible is not tried.
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
+    X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        Criterion 'cv' needs rows in memory.
     n_components : int or iterable of int, default=range(1, 11)
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
+        'all' are the fourteen families, by their codes.
     criterion : {'bic', 'aic', 'icl', 'cv'}, default='bic'
         Information criteria as `GaussianMixture.bic`, `aic` and `icl` have them, of which the
         lowest is chosen; or the mean log-likelihood of rows held out by cross-validation (Smyth,
@@ -133,17 +147,19 @@ def select(
         Show a bar, on a terminal where tqdm is installed.
     **params
         Other parameters of `GaussianMixture`, by default tol=1e-6, reg_covar=0, max_iter=1000,
-        accelerate='squarem' and n_init=5.
+        accelerate='squarem', n_init=5, and init_params='emem' where that is quick for all fits,
+        else 'kmeans'.
 
     Returns
     -------
     Selection
-        With `best_model`, `table`, `to_frame`, `plot`; printed, it is a table of the criterion.
+        With `best_model`, `predict`, `table`, `to_frame`, `plot`; printed, it is a table of the
+        criterion. If no mixture could be fitted it has the table, and no best model.
 
     Raises
     ------
     ValueError
-        If an argument is not acceptable, or all fits failed.
+        If an argument is not acceptable.
 
     References
     ----------
@@ -162,16 +178,24 @@ def select(
     """
     keys = [(k, s) for k in _counts(n_components) for s in _structures(covariance_types)]
     check_choice("criterion", criterion, CRITERIA)
-    models = _models(keys, {**DEFAULTS, **params, "random_state": _seed(random_state)})
-    data = _data(X, sample_weight, models[0], criterion == "cv", n_splits)
-    check_n_threads(n_threads)
-    fits = _fit_all(_distinct(models, data.n_features), data, n_threads, progress)
-    table = tuple(_row(fits, key, data.n_features) for key in keys)
+    settings = {**DEFAULTS, **params, "random_state": _seed(random_state)}
+    candidates = _models(keys, settings)
+    X = opened(X)
+    names = feature_names(X)
+    data = route(X, sample_weight, n_threads, estimator=GaussianMixture.__name__)
+    folds = _folds(data, settings["random_state"], n_splits) if criterion == "cv" else None
+    models = _distinct(candidates, data.n_features)
+    if "init_params" not in params:
+        start = _start(models, data)
+        for model in models.values():
+            model.set_params(init_params=start)
+    task = _Task(data, folds, names, _degenerate(models, data, names))
+    fits = _fit_all(models, task, n_threads, progress)
+    table = tuple(_row(fits, key, task.n_features) for key in keys)
     best = min(fits.values(), key=lambda fit: fit.row.loss(criterion))
-    if best.model is None:
-        raise ValueError(_nothing_fitted(table))
-    remember_features(best.model, data.n_features, data.names)
-    best.model.set_params(n_threads=n_threads)
+    if best.model is not None:
+        remember_features(best.model, task.n_features, task.names)
+        best.model.set_params(n_threads=n_threads)
     return Selection(best.model, table, criterion)
 
 
@@ -188,12 +212,15 @@ def _counts(n_components: object) -> list[int]:
 
 
 def _structures(covariance_types: object) -> list[CovarianceType]:
-    names = [covariance_types] if isinstance(covariance_types, str) else covariance_types
+    names = covariance_types
+    if isinstance(covariance_types, str):
+        names = CODES if covariance_types == ALL else [covariance_types]
     if not isinstance(names, Iterable):
         raise ParameterError(
             f"covariance_types must be a string or several of them, got {covariance_types!r}"
         )
-    checked = [check_choice("covariance_types", name, tuple(STRUCTURES)) for name in names]
+    choices = structure_names()
+    checked = [check_choice("covariance_types", name, choices) for name in names]
     if not checked:
         raise ParameterError(f"covariance_types must not be empty, got {covariance_types!r}")
     return cast(list[CovarianceType], list(dict.fromkeys(checked)))
@@ -220,26 +247,47 @@ def _models(keys: Sequence[Key], params: dict[str, Any]) -> list[GaussianMixture
     return models
 
 
-def _data(
-    X: object,
-    sample_weight: object,
-    model: GaussianMixture,
-    held_out: bool,
-    n_splits: object,
-) -> _Data:
-    """Check the rows once for all fits, and deal them out to the folds."""
-    X = opened(X)
-    data, names = route(X, sample_weight, estimator=type(model).__name__), feature_names(X)
+def _folds(data: Data, seed: Seed, n_splits: object) -> NDArray[np.int32]:
+    """Deal the rows out to the parts that are held out in turn: (N,)."""
     if not isinstance(data, InMemory):
-        raise ParameterError(f"X must be rows in memory for select, got {type(X).__name__}")
-    rows, weight = data.rows, data.sample_weight
-    if not held_out:
-        return _Data(rows, weight, None, names)
+        raise ParameterError(
+            "criterion='cv' deals rows out to parts, and needs an X in memory, an array or a "
+            "frame, but this one is read anew for every pass: read it or a sample of it into "
+            "memory, or choose by 'bic', 'icl' or 'aic'"
+        )
     n_splits = check_integer("n_splits", n_splits, 2)
-    if n_splits > len(rows):
-        raise ParameterError(f"n_splits must be at most the {len(rows)} rows of X, got {n_splits}")
-    order = check_random_state(model.random_state).permutation(len(rows))
-    return _Data(rows, weight, (order % n_splits).astype(np.int32), names)
+    if n_splits > data.n_samples:
+        raise ParameterError(
+            f"n_splits must be at most the {data.n_samples} rows of X, got {n_splits}"
+        )
+    order = check_random_state(seed).permutation(data.n_samples)
+    return (order % n_splits).astype(np.int32)
+
+
+def _start(models: dict[Key, GaussianMixture], data: Data) -> str:
+    """Name the starts of all fits, which are compared: the thorough ones if that takes no time."""
+
+    def flops(model: GaussianMixture) -> float:
+        n_rows = min(data.n_samples, most_rows(int(model.n_components)))
+        return n_rows * _flops_of_a_row(model, data.n_features)
+
+    return START if max(map(flops, models.values())) <= START_FLOPS else QUICK_START
+
+
+def _degenerate(models: dict[Key, GaussianMixture], data: Data, names: Names | None) -> Degenerate:
+    """Look once for what would make all fits of a structure singular."""
+    if any(model.reg_covar > 0 for model in models.values()):
+        return Degenerate()
+    structures = {structure_named(model.covariance_type) for model in models.values()}
+    matrices = any(isinstance(structure, Matrices) for structure in structures)
+    matrices = matrices and _n_rows(data) > data.n_features  # of fewer rows none can be fitted
+    return find_degenerate(data, matrices, None if names is None else list(names))
+
+
+def _n_rows(data: Data) -> int:
+    """Return the number of rows that count; of those elsewhere, of all."""
+    weight = data.sample_weight if isinstance(data, InMemory) else None
+    return data.n_samples if weight is None else int(np.count_nonzero(weight))
 
 
 def _distinct(models: Sequence[GaussianMixture], n_features: int) -> dict[Key, GaussianMixture]:
@@ -263,57 +311,67 @@ def _row(fits: dict[Key, _Fit], key: Key, n_features: int) -> Candidate:
 
 
 def _fit_all(
-    models: dict[Key, GaussianMixture], data: _Data, n_threads: int | None, progress: bool
+    models: dict[Key, GaussianMixture], task: _Task, n_threads: int | None, progress: bool
 ) -> dict[Key, _Fit]:
     shown = check_boolean("progress", progress)
     bar = progress_bar.bar("selecting", "fits") if shown else nullcontext(lambda *_: None)
     fits = {}
     with bar as tell:
-        for key, fit in _each_fit(models, data, n_threads):
+        for key, fit in _each_fit(models, task, n_threads):
             fits[key] = fit
             tell(len(fits), len(models))
     return {key: fits[key] for key in models}  # in order, whichever was first
 
 
 def _each_fit(
-    models: dict[Key, GaussianMixture], data: _Data, n_threads: int | None
+    models: dict[Key, GaussianMixture], task: _Task, n_threads: int | None
 ) -> Iterator[tuple[Key, _Fit]]:
     """Fit the models, on as many threads as serve, and return each when it is ready."""
     low, high = POOLED_FLOPS
-    work = {key: pass_flops(data.rows, _outline(model, data)) for key, model in models.items()}
+    n_samples = task.data.n_samples
+    work = {k: n_samples * _flops_of_a_row(m, task.n_features) for k, m in models.items()}
     together = [key for key in models if low <= work[key] < high]
     n_workers = min(threads.resolve(n_threads).number, len(together))
-    if n_workers < 2:
+    if n_workers < 2 or not isinstance(task.data, InMemory):
         together = []
     with ThreadPoolExecutor(max(n_workers, 1)) as pool:
         try:
             order = sorted(together, key=lambda key: -work[key])  # so that none ends alone
-            futures = {pool.submit(_fit, models[key], data, 1): key for key in order}
+            futures = {pool.submit(_fit, models[key], task, 1): key for key in order}
             yield from ((futures[done], done.result()) for done in as_completed(futures))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     for key in models:
         if key not in together:
-            yield key, _fit(models[key], data, n_threads)
+            yield key, _fit(models[key], task, n_threads)
 
 
-def _outline(model: GaussianMixture, data: _Data) -> Parameters:
-    """Parameters of the model's size, to count with."""
+def _flops_of_a_row(model: GaussianMixture, n_features: int) -> float:
+    """Floating-point operations that a row costs in a pass."""
+    return 4.0 * model.n_components * n_terms(structure_named(model.covariance_type), n_features)
+
+
+def _n_free(model: GaussianMixture, n_features: int) -> int:
+    """Return the number of free parameters of a model that is not fitted yet."""
     empty = np.empty(0)
-    means = np.broadcast_to(empty.sum(), (int(model.n_components), data.n_features))
-    return Parameters(structure_named(model.covariance_type), empty, means, empty, empty)
+    means = np.broadcast_to(empty.sum(), (int(model.n_components), n_features))
+    structure = structure_named(model.covariance_type)
+    return Parameters(structure, empty, means, empty, empty).n_free()
 
 
-def _fit(model: GaussianMixture, data: _Data, n_threads: int | None) -> _Fit:
+def _fit(model: GaussianMixture, task: _Task, n_threads: int | None) -> _Fit:
     start = perf_counter()
     model.set_params(n_threads=n_threads)
-    size = int(model.n_components), model.covariance_type, _outline(model, data).n_free()
+    size = int(model.n_components), model.covariance_type, _n_free(model, task.n_features)
+    data = task.data
+    if isinstance(data, InMemory):
+        data = InMemory(data.rows, data.sample_weight, n_threads)
     try:
-        parameters = _keep_best_run(model, data.weighted(data.weight, n_threads))
+        parameters = _keep_best_run(model, data, task.degenerate)
         criteria = _criteria(model, data, parameters)
-        if data.folds is not None:
-            criteria["cv"] = _cross_validated(model, data, data.folds)
+        if task.folds is not None and isinstance(data, InMemory):
+            criteria["cv"] = _cross_validated(model, data, task.folds)
     except (_UnfitError, ValueError) as error:
         seconds = perf_counter() - start
         return _Fit(Candidate(*size, seconds=seconds, problem=str(error)), None)
@@ -321,23 +379,33 @@ def _fit(model: GaussianMixture, data: _Data, n_threads: int | None) -> _Fit:
     return _Fit(row._replace(seconds=perf_counter() - start), model)
 
 
-def _keep_best_run(model: GaussianMixture, data: InMemory) -> Parameters:
+def _keep_best_run(model: GaussianMixture, data: Data, known: Degenerate) -> Parameters:
     """Fit without a word: what `GaussianMixture.fit` warns of ends up in the table."""
-    weight = data.sample_weight
-    n_rows = data.n_samples if weight is None else np.count_nonzero(weight)
-    if n_rows < model.n_components:
-        raise _UnfitError(f"fewer rows ({n_rows}) than components")
-    run = best_run(data, settings_of(model), {})
+    settings = settings_of(model)
+    problem = _too_few_rows(settings, data) or known.problem(settings.structure)
+    if problem:
+        raise _UnfitError(problem)
+    run = best_run(data, settings, {})
     if run.result.collapsed:
-        raise _UnfitError("singular: a component collapsed onto too few distinct rows")
+        raise _UnfitError(COLLAPSED)
     set_outcome(model, run)
     return run.result.parameters
 
 
-def _criteria(model: GaussianMixture, data: _Data, parameters: Parameters) -> dict[str, Any]:
-    weighted = data.weighted(data.weight, model.n_threads)
-    uncertainty = weighted.total(partial(UncertaintyPass, parameters)).total
-    score = Score(weighted.weight * model.lower_bound_, weighted.weight)
+def _too_few_rows(settings: Settings, data: Data) -> str:
+    """Return why a fit needs more rows; empty if it does not."""
+    n_rows, n_features = _n_rows(data), data.n_features
+    if n_rows < settings.n_components:
+        return f"fewer rows ({n_rows}) than components"
+    if isinstance(settings.structure, Matrices) and not settings.reg_covar and n_rows <= n_features:
+        needed = f"a covariance of {n_features} features needs ({n_features + 1})"
+        return f"singular: fewer rows ({n_rows}) than {needed}"
+    return ""
+
+
+def _criteria(model: GaussianMixture, data: Data, parameters: Parameters) -> dict[str, Any]:
+    uncertainty = data.total(partial(UncertaintyPass, parameters)).total
+    score = Score(data.weight * model.lower_bound_, data.weight)
     n_free = parameters.n_free()
     return {
         "log_likelihood": score.total,
@@ -347,29 +415,22 @@ def _criteria(model: GaussianMixture, data: _Data, parameters: Parameters) -> di
     }
 
 
-def _cross_validated(model: GaussianMixture, data: _Data, folds: NDArray[np.int32]) -> float:
+def _cross_validated(model: GaussianMixture, data: InMemory, folds: NDArray[np.int32]) -> float:
     """Mean log-likelihood of the rows, each under a fit in which it had weight 0."""
-    weight = np.ones(len(data.rows)) if data.weight is None else data.weight
+    given = data.sample_weight
+    weight = np.ones(data.n_samples) if given is None else given
     log_likelihood, n_splits = 0.0, int(folds.max()) + 1
     for fold in range(n_splits):
         held_out = np.where(folds == fold, weight, 0.0)
         if not held_out.any():
             continue
         other = GaussianMixture(**model.get_params())
+        rest, seen = (
+            InMemory(data.rows, part, data.n_threads) for part in (weight - held_out, held_out)
+        )
         try:
-            parameters = _keep_best_run(other, data.weighted(weight - held_out, other.n_threads))
+            parameters = _keep_best_run(other, rest, Degenerate())
         except (_UnfitError, ValueError) as error:
             raise _UnfitError(f"{error} (without part {fold + 1} of {n_splits})") from None
-        seen = data.weighted(held_out, other.n_threads)
         log_likelihood += seen.total(partial(LikelihoodPass, parameters)).total
     return log_likelihood / float(weight.sum())
-
-
-def _nothing_fitted(table: Sequence[Candidate]) -> str:
-    first = table[0]
-    return (
-        f"none of the {len(table)} mixtures could be fitted; n_components={first.n_components}, "
-        f"covariance_type={first.covariance_type!r}: {first.problem}. Leave out features that are "
-        "constant or combinations of others, ask for fewer components or simpler "
-        "covariance_types, or pass a reg_covar such as 1e-6"
-    )

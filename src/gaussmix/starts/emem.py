@@ -15,7 +15,7 @@ from gaussmix.kmeans.lloyd import lloyd
 from gaussmix.kmeans.seeding import distinct_rows, drawn_rows, plus_plus
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.structures import TIED
+from gaussmix.model.structures import DIAG, FULL, TIED, Variances
 
 N_STARTS = 64
 ROUNDS = (Round(n_iter=5, kept=8), Round(n_iter=30, kept=1))
@@ -26,7 +26,7 @@ SPREAD = 0.5
 """Starting covariances, as a part of the data's own over K^(2/D), the K-th part of its volume."""
 
 NEIGHBOUR_ROWS = 256  # looked at for what lies near what: all pairs of them
-NEIGHBOURS = 5  # or one more than there are features
+NEIGHBOURS = 5  # or one more than there are features, where their covariances are looked for
 NEIGHBOUR_ROUNDS = 4
 NEIGHBOUR_FLOOR = 1e-3
 """Part of the data's covariance that is added to that of neighbours, which is zero in a feature of
@@ -99,8 +99,11 @@ def _random_starts(
 
 def _around(means: FloatArray, metric: Parameters, structure: CovarianceStructure) -> Parameters:
     n_components, n_features = means.shape
-    matrix = metric.full_covariances()[0] * (SPREAD * n_components ** (-2 / n_features))
-    covariances = structure.alike(matrix, n_components)
+    part = SPREAD * n_components ** (-2 / n_features)
+    if _only_variances(metric):
+        covariances = np.repeat(metric.covariances * part, n_components, axis=0)
+    else:
+        covariances = structure.alike(metric.full_covariances()[0] * part, n_components)
     weights = np.full(n_components, 1 / n_components)
     return Parameters.from_covariances(structure, weights, means, covariances)
 
@@ -113,16 +116,35 @@ def within_groups(
     Near rows are of one group, as a rule. So their differences tell its covariance, and by that
     what is near, and so on (Art, Gnanadesikan & Kettenring, 1982). Where groups are long, thin
     and parallel this is a far better metric than the covariance of all rows. It is scaled to the
-    size of that.
+    size of that. It has variances alone where `total` has, and is `total` for spheres.
     """
     rows = sample.counted(0).rows
-    n_rows, n_features = min(len(rows), NEIGHBOUR_ROWS), total.n_features
-    if n_rows < 2:
+    n_rows = min(len(rows), NEIGHBOUR_ROWS)
+    variances = _only_variances(total)
+    if n_rows < 2 or (variances and total.structure.form == "spherical"):
         return total
     drawn = random_state.choice(len(rows), n_rows, replace=False)
     deviations = rows[drawn] - total.means[0]
+    if variances:
+        structure: CovarianceStructure = DIAG
+        within = _variances_within(deviations, total.covariances[0])
+    else:
+        structure = FULL
+        within = _matrix_within(deviations, total.full_covariances()[0])
+    return Parameters.from_covariances(structure, np.ones(1), total.means, within[None])
+
+
+def _only_variances(metric: Parameters) -> bool:
+    """Whether a metric has no matrix. A variance alone counts as one, so that all structures of one
+    feature, which are the same model, begin at the same places.
+    """
+    return isinstance(metric.structure, Variances) and metric.n_features > 1
+
+
+def _matrix_within(deviations: FloatArray, whole: FloatArray) -> FloatArray:
+    """Return the covariance of near rows, from deviations (n, D) and that of all rows (D, D)."""
+    n_rows, n_features = deviations.shape
     n_neighbours = min(n_rows - 1, max(NEIGHBOURS, n_features + 1))
-    whole = total.full_covariances()[0]
     within = whole
     for _ in range(NEIGHBOUR_ROUNDS):
         nearest = _neighbours(deviations @ TIED.precision_factors(within), n_neighbours)
@@ -130,7 +152,20 @@ def within_groups(
         within = steps.T @ steps / (2 * len(steps)) + NEIGHBOUR_FLOOR * whole
     factor = TIED.precision_factors(within)
     within *= np.trace(factor.T @ whole @ factor) / n_features
-    return Parameters.from_covariances("full", np.ones(1), total.means, within[None])
+    return within
+
+
+def _variances_within(deviations: FloatArray, whole: FloatArray) -> FloatArray:
+    """Return the variances of near rows, from deviations (n, D) and those of all rows (D,)."""
+    n_neighbours = min(len(deviations) - 1, NEIGHBOURS)
+    within = whole
+    for _ in range(NEIGHBOUR_ROUNDS):
+        nearest = _neighbours(deviations / np.sqrt(within), n_neighbours)
+        squares = np.zeros_like(whole)
+        for others in nearest.T:
+            squares += ((deviations - deviations[others]) ** 2).sum(axis=0)
+        within = squares / (2 * nearest.size) + NEIGHBOUR_FLOOR * whole
+    return np.asarray(within * (whole / within).mean())
 
 
 def _neighbours(rows: FloatArray, n_neighbours: int) -> NDArray[np.intp]:
@@ -179,9 +214,16 @@ def _kmeans_centers(
     random_state: np.random.RandomState,
     n_threads: int | None,
 ) -> FloatArray:
-    factor = TIED.precision_factors(metric.full_covariances()[0])
-    rows = (sample.rows - metric.means[0]) @ factor
+    """Return centres of K-means by the metric."""
+    variances = _only_variances(metric)
+    if variances:
+        factor = metric.structure.diagonals(metric.precisions_cholesky)  # (1, D), spherical (1, 1)
+        rows = (sample.rows - metric.means[0]) * factor
+    else:
+        factor = TIED.precision_factors(metric.full_covariances()[0])
+        rows = (sample.rows - metric.means[0]) @ factor
     start = plus_plus(Sample(rows, sample.weight), n_components, random_state, n_threads)
     data = InMemory(rows, sample.weight, n_threads)
     centers = lloyd(data, start, max_iter=LLOYD_ITERATIONS, threshold=0.0).centers
-    return np.ascontiguousarray(metric.means[0] + np.linalg.solve(factor.T, centers.T).T)
+    steps = centers / factor if variances else np.linalg.solve(factor.T, centers.T).T
+    return np.ascontiguousarray(metric.means[0] + steps)

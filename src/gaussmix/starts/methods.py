@@ -19,6 +19,9 @@ from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structu
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect, collect_labelled
+from gaussmix.model.structures import FULL, Variances
+from gaussmix.starts.auto import Found, auto
+from gaussmix.starts.candidates import described
 from gaussmix.starts.emem import emem
 from gaussmix.starts.ward import ward
 
@@ -41,14 +44,24 @@ SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
 where EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
 nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
 
+RACE_PASSES = 10, 18
+"""A race on a sample of large data may take the time of so many EM iterations on it, and of so many
+more for each K-means that 'kmeans' would do there: it then takes about as long as that."""
+
 FEW_STARTS = 3
 TRIAL_ITERATIONS = 20
 """Of more than FEW_STARTS starts, the best third after so many EM iterations on a sample is run to
 the end. After 5 or 10 the start that would end best was more often among those dropped."""
 TRIALS_PAY = 8  # where X has so many times the rows of the sample; below, they cost what they save
 
+MOST_ROTATED = 32
+"""Of more features than these, rows are only standardised for covariances that are variances: the
+cost is then linear in the features. With 13, K-means after a rotation led to the best optimum twice
+as often; with 60 to 4000, less often, or as often."""
+
 BLOCK_ROWS = 1024  # of random responsibilities held at a time
 
+Tell: TypeAlias = Callable[[str], None]
 Grouping: TypeAlias = Callable[[Sample, int, np.random.RandomState, int | None], Labels]
 
 
@@ -73,12 +86,13 @@ def initial_parameters(
     reg_covar: float,
     random_state: np.random.RandomState,
     given: Given = NOTHING_GIVEN,
+    tell: Tell | None = None,
 ) -> Parameters:
     """Parameters for EM to begin with.
 
     Rows are grouped, as `scaled_rows` scales them, and every group becomes a component; or, by
     'random' and 'emem', belong to components by degrees. Of many rows only a sample is looked at,
-    and where that tells enough, 'kmeans' is followed by EM on it.
+    and where that tells enough, 'auto' and 'kmeans' are followed by EM on it.
 
     Parameters
     ----------
@@ -86,12 +100,14 @@ def initial_parameters(
     structure : CovarianceStructure or str
     n_components : int
         At most n_samples.
-    method : {'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', 'emem'}
+    method : {'auto', 'kmeans', 'k-means++', 'random', 'random_from_data', 'hierarchical', 'emem'}
     reg_covar : float
     random_state : RandomState
     given : Given
         Checked parameters that take the place of the start's. Where all are given nothing is
         computed.
+    tell : callable, optional
+        Called with a line that says which candidate of 'auto' has won.
     """
     structure = structure_of(structure)
     weights, means, precisions = given
@@ -106,8 +122,12 @@ def initial_parameters(
         total, _ = m_step(hard_statistics(sample, alike, structure, 1, n_threads), 0.0)
         found = emem(sample, total, n_components, random_state, n_threads)
         start, _ = m_step(collect(*sample, found, n_threads), reg_covar)
+    elif method == "auto" and n_components > 1:
+        sizes = structure, n_components
+        start = _raced(data, sample, sizes, reg_covar, random_state, tell)
     else:
         sizes = structure, n_components
+        method = "kmeans" if method == "auto" else method
         start = _grouped(method, data, sample, sizes, reg_covar, random_state)
     if weights is None and means is None and precisions is None:
         return start
@@ -163,6 +183,49 @@ def _tells(sample: Sample, start: Parameters, n_samples: int) -> bool:
     return n_samples >= TRIALS_PAY * n_rows and n_rows >= ROWS_PER_PARAMETER * start.n_free()
 
 
+def _raced(
+    data: Data,
+    sample: Sample,
+    sizes: tuple[CovarianceStructure, int],
+    reg_covar: float,
+    random_state: np.random.RandomState,
+    tell: Tell | None,
+) -> Parameters:
+    """Return the winner of many short EM runs, or 'kmeans' if all were spurious.
+
+    Of large data it costs no more than 'kmeans' does.
+    """
+    n_threads = data.n_threads
+    large = data.n_samples > len(sample.rows)
+    always, each = RACE_PASSES
+    passes = always + each * _n_groupings("kmeans", data.n_samples)
+    found = auto(
+        sample,
+        *sizes,
+        reg_covar=reg_covar,
+        random_state=random_state,
+        n_threads=n_threads,
+        most_passes=passes if large else np.inf,
+    )
+    if tell is not None:
+        tell(_verdict(found))
+    if found is None:
+        return _grouped("kmeans", data, sample, sizes, reg_covar, random_state)
+    start = found.parameters
+    if not _tells(sample, start, data.n_samples):
+        return start
+    (trial,) = best_trials(
+        sample, [start], SAMPLE_ROUNDS[1:], reg_covar=reg_covar, n_threads=n_threads
+    )
+    return trial.parameters
+
+
+def _verdict(found: Found | None) -> str:
+    if found is None:
+        return "start: K-means, since every short run was spurious"
+    return f"start: the best of {found.n_runs} short runs, from {described(found.kind)}"
+
+
 def _grouped(
     method: str,
     data: Data,
@@ -173,7 +236,8 @@ def _grouped(
 ) -> Parameters:
     """A component for every group of rows."""
     structure, n_components = sizes
-    scaled = Sample(scaled_rows(sample), sample.weight)
+    apart = n_components > 1  # one group needs no distances
+    scaled = Sample(scaled_rows(sample, structure) if apart else sample.rows, sample.weight)
     starts = []
     for _ in range(_n_groupings(method, data.n_samples)):
         labels = GROUPINGS[method](scaled, n_components, random_state, data.n_threads)
@@ -191,7 +255,7 @@ def _n_groupings(method: str, n_samples: int) -> int:
     return min(MOST_KMEANS, 1 + n_samples // ROWS_PER_KMEANS) if method == "kmeans" else 1
 
 
-def scaled_rows(sample: Sample) -> FloatArray:
+def scaled_rows(sample: Sample, structure: CovarianceStructure = FULL) -> FloatArray:
     r"""Copy the rows in principal directions of the features, on a scale between two.
 
     Where :math:`Z = U \Lambda V'` are the standardised rows, it returns :math:`U \Lambda^{1/2}`
@@ -199,15 +263,22 @@ def scaled_rows(sample: Sample) -> FloatArray:
     that say the same thing count less than once each; and directions with hardly any spread are
     not blown up to the size of the others, as they are by whitening. A constant feature counts for
     nothing.
+
+    Of fewer rows than features it takes the products (N, N). If the structure has variances alone,
+    and there are more than MOST_ROTATED features, it returns Z, in a time linear in D.
     """
     weight = sample.weights
     total = weight.sum()
     mean = weight @ sample.rows / total
     scaled: FloatArray = sample.rows - mean
     weighted = scaled if sample.weight is None else weight[:, None] * scaled
+    n_rows, n_features = scaled.shape
+    only_variances = isinstance(structure, Variances) and n_features > MOST_ROTATED
+    if only_variances or n_rows < n_features:
+        scaled *= _inverse_spread(np.einsum("nd,nd->d", weighted, scaled) / total, mean)
+        return scaled if only_variances else _by_products_of_rows(scaled, weight / total)
     covariance = weighted.T @ scaled / total
-    spread = np.sqrt(covariance.diagonal())
-    scale = 1.0 / np.where(spread > RESOLUTION * np.abs(mean), spread, np.inf)
+    scale = _inverse_spread(covariance.diagonal(), mean)
     correlation = scale[:, None] * covariance * scale
     if not np.isfinite(correlation).all():
         return np.zeros(sample.rows.shape)  # moments overflow, which the M-step will say
@@ -216,6 +287,31 @@ def scaled_rows(sample: Sample) -> FloatArray:
         return scaled * scale
     directions *= scale[:, None] * np.maximum(variances, RESOLUTION) ** -0.25
     whitened: FloatArray = scaled @ directions
+    return whitened
+
+
+def _inverse_spread(variances: FloatArray, mean: FloatArray) -> FloatArray:
+    """Return what standardises the features (D,), 0 for those that are constant."""
+    spread = np.sqrt(variances)
+    return np.asarray(1.0 / np.where(spread > RESOLUTION * np.abs(mean), spread, np.inf))
+
+
+def _by_products_of_rows(standard: FloatArray, weight: FloatArray) -> FloatArray:
+    r"""Scale standardised rows (N, D), as `scaled_rows` does, where there are fewer than features.
+
+    Their products (N, N), under weights of sum 1, have the same eigenvalues as the correlations of
+    the features (D, D) that are not 0, and lead to the same directions.
+    """
+    weighted = np.sqrt(weight)[:, None] * standard
+    products = weighted @ weighted.T
+    if not np.isfinite(products).all():
+        return np.zeros(standard.shape)
+    variances, vectors, failed = dsyevd(products)
+    if failed:
+        return standard
+    floor = RESOLUTION * max(variances[-1], 1.0)
+    vectors *= np.maximum(variances, floor) ** -0.75
+    whitened: FloatArray = standard @ (weighted.T @ vectors)
     return whitened
 
 
@@ -299,4 +395,12 @@ GROUPINGS: dict[str, Grouping] = {
     "hierarchical": ward,
 }
 
-METHOD_NAMES = ("kmeans", "k-means++", "random", "random_from_data", "hierarchical", "emem")
+METHOD_NAMES = (
+    "auto",
+    "kmeans",
+    "k-means++",
+    "random",
+    "random_from_data",
+    "hierarchical",
+    "emem",
+)

@@ -7,7 +7,7 @@ from gaussmix.data.subsample import Sample, subsample
 from gaussmix.kmeans.nearest import nearest_labels
 
 WARD_ROWS = 1024
-"""SciPy holds the distances of all pairs of rows: of so many they take 8 MB and 30 ms."""
+"""SciPy holds the distances of all pairs of rows. For this many they take 8 MB and 30 ms."""
 
 
 def ward(

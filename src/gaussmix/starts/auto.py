@@ -1,0 +1,113 @@
+"""A start that no rotation or scaling of the features defeats: a race of short EM runs."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from gaussmix.data.subsample import Sample
+from gaussmix.model.covariance import CovarianceStructure
+from gaussmix.model.parameters import Parameters
+from gaussmix.starts.budget import MANY, allowed, iterations_promised
+from gaussmix.starts.candidates import candidates, is_wide
+from gaussmix.starts.race import Race, Run
+from gaussmix.starts.splits import repairs
+from gaussmix.starts.views import Views
+
+OPENING, OPENING_MANY = 0.6, 0.45
+"""Part of the work during which every candidate gets its first iterations. The second number is for
+many components: repairs find more than other candidates there."""
+
+Candidate = tuple[str, Parameters | None]
+
+
+class Found(NamedTuple):
+    """The winner of a race, what kind of start it came from, and how many runs there were."""
+
+    parameters: Parameters
+    kind: str
+    n_runs: int
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite cannot win
+def auto(
+    sample: Sample,
+    structure: CovarianceStructure,
+    n_components: int,
+    *,
+    reg_covar: float,
+    random_state: np.random.RandomState,
+    n_threads: int | None,
+    most_passes: float = np.inf,
+) -> Found | None:
+    """Return the best of many short EM runs, as many as fit into a budget; None if all are spurious.
+
+    The budget is a third of what scikit-learn's default fit to the sample would take (see
+    `gaussmix.starts.budget`), guessed from the first runs. Work is counted, not measured, so that
+    the result depends on the rows and the random state alone. In the opening every candidate has
+    its first iterations. Then the run that promises most goes on, and where none may overtake the
+    best, there is a new candidate. A run with a spurious component is out.
+
+    Parameters
+    ----------
+    sample : Sample
+        Rows to look at.
+    structure : CovarianceStructure
+    n_components : int
+        At least 2.
+    reg_covar : float
+    random_state : RandomState
+    n_threads : int or None
+    most_passes : float
+        Work may not exceed that of so many EM iterations on the sample.
+    """
+    sample = sample.counted(n_components)
+    race = Race(sample, structure, n_components, reg_covar, random_state, n_threads)
+    wide = is_wide(*race.size[1:])
+    views = Views(sample, random_state, race.work, wide=wide)
+    if not (np.isfinite(views.variances).all() and np.isfinite(views.covariance).all()):
+        return None
+    source = candidates(views, race)
+    _open(race, source, most_passes * race.cost)
+    _go_on(race, source)
+    best = race.best
+    return None if best is None else Found(best.parameters, best.kind, len(race.runs))
+
+
+def _open(race: Race, source: Iterator[Candidate], most: float) -> None:
+    """Set the budget by the first run or two, and give the first candidates their turn."""
+    many = race.n_components >= MANY
+    promised = 0.0
+    for _ in range(1 if many else 2):
+        run = _next(race, source)
+        if run is not None and not run.spoiled:
+            promised = max(promised, iterations_promised(run.gains))
+        race.work.most = min(most, allowed(*race.size, promised))
+        if race.work.left <= 0:
+            return
+    part = OPENING_MANY if many else OPENING
+    while race.work.done < part * race.work.most:
+        _next(race, source)
+
+
+def _go_on(race: Race, source: Iterator[Candidate]) -> None:
+    """Follow the hopeful, and where there are none let new candidates in, until the work is done."""
+    following = source
+    repairable = race.n_components >= MANY and not is_wide(*race.size[1:])
+    while race.work.left > 0:
+        run, best = race.hopeful(), race.best
+        if run is not None:
+            race.advance(run, race.next)
+            continue
+        if race.work.left < race.cost * (race.first + 2) + 100:
+            return
+        if repairable and best is not None and not best.repaired:
+            best.repaired = True
+            following = chain(repairs(race, best), source)
+        _next(race, following)
+
+
+def _next(race: Race, source: Iterator[Candidate]) -> Run | None:
+    kind, start = next(source)
+    return None if start is None else race.add(kind, start)

@@ -1,0 +1,145 @@
+"""The rows in coordinates in which groups may show."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.types import FloatArray
+from gaussmix.data.subsample import Sample
+from gaussmix.kmeans.seeding import distinct_rows
+from gaussmix.model.structures import TIED
+from gaussmix.starts.budget import Work
+
+RIDGE = 1e-9  # part of a feature's variance that is added to it: a matrix of all is then definite
+SMALLEST = 1e-8  # singular values of the standardised rows are taken as no smaller than this
+
+NEIGHBOUR_ROWS, NEIGHBOURS, NEIGHBOUR_ROUNDS, NEIGHBOUR_FLOOR = 128, 5, 3, 1e-3
+"""As in `gaussmix.starts.emem`, of fewer rows and in fewer rounds: what that costs may not be half
+of all that there is to spend."""
+
+
+class Views:
+    """A sample in several coordinates. Each is made when it is asked for.
+
+    - 'raw': centred. 'std': standardised. 'svd': mclust's scaling, between that and 'white'.
+    - 'white': uncorrelated, of unit variance.
+    - 'near': of unit covariance among neighbours (Art, Gnanadesikan & Kettenring, 1982).
+      'shrunk': the same, far rows drawn in.
+    - 't-low n', 't-high n', 'f-low n', 'f-high n': n invariant coordinates (Tyler, Critchley,
+      Duembgen & Oja, 2009). They are principal directions of the whitened rows, weighted by 1/r^2
+      (t) or r^2 (f), r being the distance from the mean; low are those of least variance, high
+      those of most. Whatever linear map the features go through, they are the same.
+
+    All but 'raw' are the same whatever the features' units.
+
+    Parameters
+    ----------
+    sample : Sample
+    random_state : RandomState
+    work : Work
+        What the views cost is added to it.
+    wide : bool
+        Nothing is computed that needs a matrix of all pairs of features: 'raw' and 'std' alone are
+        to be asked for.
+    """
+
+    def __init__(
+        self, sample: Sample, random_state: np.random.RandomState, work: Work, *, wide: bool
+    ) -> None:
+        self.sample, self.random_state, self.work = sample, random_state, work
+        rows, weights = sample.rows.astype(np.float64, copy=False), sample.weights
+        self.share: FloatArray = weights / weights.sum()
+        self.mean: FloatArray = self.share @ rows
+        self.rows: FloatArray = rows - self.mean
+        weighted = self.rows if sample.weight is None else self.rows * self.share[:, None]
+        factor = 1.0 if sample.weight is not None else 1 / len(rows)
+        self.variances: FloatArray = np.einsum("ij,ij->j", weighted, self.rows) * factor
+        self.spread: FloatArray = np.where(self.variances > 0, self.variances, 1.0)
+        self.covariance: FloatArray = np.zeros((0, 0))
+        if not wide:
+            self.covariance = (weighted.T @ self.rows) * factor
+            self.covariance.flat[:: len(self.mean) + 1] += RIDGE * self.spread
+        self._made: dict[str, FloatArray] = {}
+        work.add(85 + rows.size * (0.004 + (0 if wide else 2e-4 * len(self.mean))))
+
+    def __getitem__(self, name: str) -> FloatArray:
+        if name in ("white", "near"):
+            return self._once(
+                name, lambda: self.rows @ self.factor(name), 15 + self.rows.size * 0.002
+            )
+        self.work.add(15 + self.rows.size * 0.002)
+        return np.ascontiguousarray(self._view(name))
+
+    def metric(self, name: str) -> FloatArray:
+        """Return the covariance that 'white' or 'near' makes the unit matrix."""
+        return self.covariance if name == "white" else self._once("metric", self._near, 0)
+
+    def factor(self, name: str) -> FloatArray:
+        """Return what centred rows are multiplied by for 'white' or 'near'."""
+        return self._once(f"factor {name}", lambda: TIED.precision_factors(self.metric(name)), 15)
+
+    def _once(self, name: str, make: Callable[[], FloatArray], cost: float) -> FloatArray:
+        if name not in self._made:
+            self._made[name] = make()
+            self.work.add(cost)
+        return self._made[name]
+
+    def _view(self, name: str) -> FloatArray:
+        if name == "raw":
+            return self.rows
+        if name == "std":
+            return self.rows / np.sqrt(self.spread)
+        if name == "svd":
+            return self._square_root_scaled()
+        if name == "shrunk":
+            squares = squared_lengths(self["near"])
+            return self["near"] / np.sqrt(1 + squares / max(np.median(squares), 1e-300))[:, None]
+        kind, end, n_directions = name[0], name[2], int(name[-1])
+        n_features = len(self.mean)
+        cost = 80 + self.rows.size * (0.006 + 2e-4 * n_features) + n_features**3 / 30
+        along = self._once(f"along {kind}", lambda: self._invariant(kind), cost)
+        return along[:, :n_directions] if end == "l" else along[:, -n_directions:]
+
+    def _square_root_scaled(self) -> FloatArray:
+        """Return U S^(1/2), U S V' being the standardised rows: see `methods.scaled_rows`."""
+        scale = 1 / np.sqrt(self.spread)
+        values, directions = np.linalg.eigh(scale[:, None] * self.covariance * scale)
+        self.work.add(80)
+        scaled: FloatArray = directions * np.maximum(values, SMALLEST**2) ** -0.25
+        return self.rows @ (scaled * scale[:, None])
+
+    def _invariant(self, kind: str) -> FloatArray:
+        white = self["white"]
+        squares = np.maximum(squared_lengths(white), 1e-6 * white.shape[1])
+        weight = self.share * (squares if kind == "f" else 1 / squares)
+        directions: FloatArray = np.linalg.eigh((white * weight[:, None]).T @ white)[1]
+        return white @ directions
+
+    def _near(self) -> FloatArray:
+        """Return the covariance within groups, as `emem.within_groups` does, from fewer rows."""
+        m, d = min(len(self.rows), NEIGHBOUR_ROWS), len(self.mean)
+        drawn = distinct_rows(len(self.rows), m, self.sample.weight, self.random_state)
+        rows, n_near = self.rows[drawn], min(m - 1, max(NEIGHBOURS, d + 1))
+        within = self.covariance
+        for _ in range(NEIGHBOUR_ROUNDS):
+            nearest = neighbours(rows @ TIED.precision_factors(within), n_near)
+            steps = (rows[:, None] - rows[nearest]).reshape(-1, d)
+            within = steps.T @ steps / (2 * len(steps)) + NEIGHBOUR_FLOOR * self.covariance
+        factor = TIED.precision_factors(within)
+        self.work.add(NEIGHBOUR_ROUNDS * (60 + m * m * 0.012 + m * n_near * d * 0.01))
+        return within * (np.einsum("ij,ij->", factor, self.covariance @ factor) / d)
+
+
+def squared_lengths(rows: FloatArray) -> FloatArray:
+    """Return |x|^2 of every row."""
+    squares: FloatArray = np.einsum("ij,ij->i", rows, rows)
+    return squares
+
+
+def neighbours(rows: FloatArray, n_neighbours: int) -> NDArray[np.intp]:
+    """Return indices of each row's nearest others: (n_rows, n_neighbours)."""
+    squares = squared_lengths(rows)
+    distances = squares[:, None] + squares - 2 * rows @ rows.T
+    np.fill_diagonal(distances, np.inf)
+    return np.argpartition(distances, n_neighbours - 1, axis=1)[:, :n_neighbours]
