@@ -507,7 +507,7 @@ def test_attributes_have_the_shapes_of_the_code(X: FloatArray, code: CovarianceT
     ("code", "name"), [("VVV", "full"), ("EEE", "tied"), ("VVI", "diag"), ("VII", "spherical")]
 )
 def test_codes_of_the_forms_have_their_bits(
-    X: FloatArray, code: CovarianceType, name: str, tmp_path: Path
+    X: FloatArray, code: CovarianceType, name: CovarianceType, tmp_path: Path
 ) -> None:
     one, other = fitted(X, code), fitted(X, name)
     assert np.array_equal(one.covariances_, other.covariances_)
@@ -625,8 +625,9 @@ def test_matrices_of_no_family_are_refused_or_projected(family: CovarianceStruct
     weights, matrices = random_covariances(3, 3, 1)
     general = in_form(family, matrices)
     means = np.zeros((3, 3))
+    name = name_of(family)
     message = (
-        rf"^'{name_of(family)} covariance' should be of covariance_type='{name_of(family)}', but an "
+        rf"^'{name} covariance' should be of covariance_type='{name}', but an "
         r"entry differs by .* of a variance from the nearest that are: pass project=True"
     )
     with pytest.raises(ValueError, match=message):

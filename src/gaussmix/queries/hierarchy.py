@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.types import FloatArray, Labels, PathLike, Rows, RowsLike
+from gaussmix._core.types import DaskLike, FloatArray, Labels, PathLike, Rows, RowsLike
 from gaussmix.data.base import ByRow, Data
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
@@ -109,6 +110,18 @@ class Hierarchy:
         _, first, number = np.unique(cluster, return_index=True, return_inverse=True)
         return first.argsort().argsort()[number].astype(np.int32)
 
+    @overload
+    def predict_proba(
+        self, X: DaskLike, n_clusters: int | None = None, *, out: None = None
+    ) -> Any: ...
+    @overload
+    def predict_proba(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: None = None
+    ) -> Rows: ...
+    @overload
+    def predict_proba(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike
+    ) -> Path: ...
     def predict_proba(
         self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike | None = None
     ) -> Any:
@@ -132,6 +145,14 @@ class Hierarchy:
         names = [f"cluster {label}" for label in range(len(members))]
         return self._each_row(partial(_shares, self._parameters, members), X, out, names)
 
+    @overload
+    def predict(self, X: DaskLike, n_clusters: int | None = None, *, out: None = None) -> Any: ...
+    @overload
+    def predict(
+        self, X: RowsLike, n_clusters: int | None = None, *, out: None = None
+    ) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike) -> Path: ...
     def predict(
         self, X: RowsLike, n_clusters: int | None = None, *, out: PathLike | None = None
     ) -> Any:

@@ -3,9 +3,17 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, overload
 
-from gaussmix._core.types import CovarianceType, PathLike, RowsLike, SelectionCriterion
+from gaussmix._core.types import (
+    CovarianceType,
+    DaskLike,
+    Labels,
+    PathLike,
+    RowsLike,
+    SelectionCriterion,
+)
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.validation import check_choice
 
@@ -103,6 +111,12 @@ class Selection:
         """
         return bool(self._edge())
 
+    @overload
+    def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: None = None) -> Labels: ...
+    @overload
+    def predict(self, X: RowsLike, *, out: PathLike) -> Path: ...
     def predict(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
         """Return the most probable component of each row of X under the best model.
 
