@@ -145,8 +145,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
     warm_start : bool, default=False
         Continue from the present parameters, if there are any, instead of a new start.
     verbose : int, default=0
-        1 prints starts, runs and iterations, 2 also times and changes, 3 also rows per second and
-        the time that is left, if changes go on to shrink as they do.
+        1 prints the time of the starts, runs and iterations, 2 also times and changes, 3 also rows
+        per second and the time that is left: at most, or if changes go on to shrink as they do.
     verbose_interval : int, default=10
         Iterations between printed lines.
     n_threads : int, optional
