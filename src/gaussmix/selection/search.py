@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 from time import perf_counter
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ class _UnfitError(Exception):
 def select(
     X: RowsLike,
     n_components: int | Iterable[int] = range(1, 11),
-    covariance_types: CovarianceType | Iterable[CovarianceType] = FORMS,
+    covariance_types: CovarianceType | Literal["all"] | Iterable[CovarianceType] = FORMS,
     *,
     criterion: SelectionCriterion = "bic",
     n_splits: int = 5,
