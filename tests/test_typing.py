@@ -13,7 +13,7 @@ import gaussmix
 from gaussmix._core import types
 from gaussmix.em.acceleration import METHODS
 from gaussmix.estimators import fitting, kmeans
-from gaussmix.model.covariance import STRUCTURES
+from gaussmix.model.covariance import structure_names
 from gaussmix.queries import hierarchy
 from gaussmix.queries.divergences import DISTANCES
 from gaussmix.selection.candidates import CRITERIA
@@ -87,6 +87,7 @@ ACCEPTED = [
     "KMeans(2, init=[[0, 0], [1, 1]], n_init='auto', algorithm='elkan')",
     "KMeans(2, init=lambda X, k, random_state: X[:k])",
     "gaussmix.select(X, 3, ['full', 'diag'], criterion='icl')",
+    "gaussmix.select(X, 3, 'all')",
 ]
 
 REFUSED = [
@@ -171,7 +172,7 @@ def test_types_of_public_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("literal", "choices"),
     [
-        (types.CovarianceType, STRUCTURES),
+        (types.CovarianceType, structure_names()),
         (types.InitMethod, METHOD_NAMES),
         (types.Acceleration, METHODS),
         (types.Algorithm, fitting.ALGORITHMS),

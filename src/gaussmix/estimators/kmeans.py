@@ -30,7 +30,7 @@ from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
-from gaussmix.kmeans.nearest import HardPass, check_squares, closeness, thread_count
+from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness, thread_count
 from gaussmix.kmeans.seeding import plus_plus, random_rows
 from gaussmix.model.reach import assign_within_reach, require_reach
 from gaussmix.validation import (
@@ -386,6 +386,9 @@ class KMeans(Transformer):
 def _nearest(centers: FloatArray, rows: Rows, n_threads: int | None) -> Labels:
     labels = np.empty(len(rows), dtype=np.int32)
     require_centers_to_scale(centers, rows.dtype)
+    if isinstance(rows, SparseRows):
+        assign(rows, nearest_density(centers, rows.dtype), labels, None, n_threads)
+        return labels
     count = thread_count(rows, len(centers), n_threads)
     assign_within_reach(rows, nearest_density(centers, rows.dtype), labels, count, "center")
     return labels
@@ -394,8 +397,9 @@ def _nearest(centers: FloatArray, rows: Rows, n_threads: int | None) -> Labels:
 def _distances(centers: FloatArray, rows: Rows, n_threads: int | None) -> Rows:
     require_centers_to_scale(centers, rows.dtype)
     distances = closeness(rows, centers, n_threads)
-    density = nearest_density(centers, rows.dtype)
-    require_reach(distances, rows, density, what="center")
+    if not isinstance(rows, SparseRows):
+        density = nearest_density(centers, rows.dtype)
+        require_reach(distances, rows, density, what="center")
     np.multiply(distances, -2, out=distances)
     np.maximum(distances, 0, out=distances)  # no root of -0
     return np.sqrt(distances, out=distances)
