@@ -17,6 +17,8 @@ from gaussmix._core.types import FloatArray, Structure
 from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
 
+pytestmark = pytest.mark.kernels
+
 
 def modules() -> list[Estimates]:
     if find_spec("gaussmix._core.estimates") is None:

@@ -17,6 +17,8 @@ from gaussmix._core.interface import Estimates, Kernels
 from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
+pytestmark = pytest.mark.kernels
+
 Array: TypeAlias = NDArray[Any]
 
 BUILDS = dispatch.available() if find_spec("gaussmix._core.build_info") else ("reference",)

@@ -7,7 +7,7 @@ from gaussmix._core import dispatch, reference
 from gaussmix._core.density import STRUCTURES, Density, factors_shape
 from gaussmix._core.types import FloatArray, Rows, Structure
 
-pytestmark = pytest.mark.usefixtures("compiled_isa")
+pytestmark = [pytest.mark.kernels, pytest.mark.usefixtures("compiled_isa")]
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 
 
