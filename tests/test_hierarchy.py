@@ -257,6 +257,7 @@ def test_rows_on_dask() -> None:
 
 def test_memory_does_not_grow_with_the_rows() -> None:
     model = mixture(n_components=12)
+    model.n_threads = 1  # each thread holds a few blocks
     X = np.repeat(rows_of(model, 20_000), 10, axis=0)
     tracemalloc.start()
     model.hierarchy(X).predict(X, 3)

@@ -278,7 +278,8 @@ def test_sweeps_are_shown(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
         2, algorithm="incremental", verbose=1, verbose_interval=1, random_state=0, tol=1e-2
     ).fit(X)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == ["Initialization 0", "  Iteration 1", "  Iteration 2"]
+    assert lines[0].startswith("Start by kmeans")
+    assert lines[1:4] == ["Initialization 0", "  Iteration 1", "  Iteration 2"]
     assert lines[-1] == "Initialization converged."
 
 

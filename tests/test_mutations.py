@@ -154,7 +154,11 @@ def test_mixtures(structure: CovarianceType, X: FloatArray, tmp_path: Path) -> N
         rows = np.resize(X, (9, model.means_.shape[1]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of names that features have now
-            proba = model.predict_proba(rows)
+            try:
+                proba = model.predict_proba(rows)
+            except ValueError as error:  # a mean or a covariance that is far away now, but valid
+                assert "squared distances overflow" in str(error)  # noqa: PT017
+                continue
         np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
         assert model.sample(3, 0)[0].shape == (3, rows.shape[1])
     assert n_refused > N_MUTATIONS / 3 / 2

@@ -19,7 +19,6 @@ from gaussmix import (
     load,
     save,
     scan,
-    select,
 )
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import FloatArray
@@ -262,10 +261,6 @@ def test_too_few_rows_and_other_features() -> None:
 
 
 def test_what_needs_rows_in_memory_says_so() -> None:
-    with pytest.raises(
-        ParameterError, match=r"X must be rows in memory for select, .* got function"
-    ):
-        select(function(X), 2)
     with pytest.raises(ParameterError, match="init may be a function only where X is an array"):
         KMeans(3, init=lambda X, k, random_state: X[:k]).fit(function(X))
 

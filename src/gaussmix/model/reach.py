@@ -124,6 +124,9 @@ def _find_out_of_reach(rows: Rows, chosen: NDArray[np.intp], density: Density) -
     """Raise if one of the chosen rows is out of reach."""
     for start in range(0, len(chosen), CHUNK_ROWS):
         places = chosen[start : start + CHUNK_ROWS]
+        places = places[np.isfinite(rows[places]).all(axis=1)]  # others are told as they are
+        if not len(places):
+            continue
         part = rows[places]
         log_likelihood = np.empty(len(part), dtype=rows.dtype)
         dispatch.kernels(rows).log_likelihood(part, density, log_likelihood, 1)

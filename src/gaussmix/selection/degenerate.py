@@ -77,10 +77,10 @@ def find_degenerate(data: Data, matrices: bool, names: Sequence[str] | None) -> 
     """
     sample = data.sample(1, np.random.RandomState(0), SAMPLE_ROWS).counted(1)
     rows: FloatArray = sample.rows.astype(np.float64)
-    statistics = _moments(data, FULL if matrices else DIAG, np.median(rows, axis=0))
     try:
+        statistics = _moments(data, FULL if matrices else DIAG, np.median(rows, axis=0))
         _, collapsed = m_step(statistics, 0.0)
-    except ValueError:  # moments overflow, which the fits will say
+    except ValueError:  # distances or moments overflow, which the fits will say
         return Degenerate()
     if not collapsed:
         return Degenerate()
