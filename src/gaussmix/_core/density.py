@@ -34,11 +34,10 @@ STRUCTURES: tuple[Structure, ...] = ("full", "tied", "diag", "spherical")
 
 
 class Density(NamedTuple):
-    r"""Constants of K weighted Gaussian log-densities in D dimensions.
+    """Constants of K weighted Gaussian log-densities in D dimensions.
 
-    With :math:`z = x - center`, the log-density of component k at a row x is
-
-    .. math:: log\_scales_k - \tfrac12 \lVert U_k^T (z - means_k) \rVert^2
+    With z = x - center, the log-density of component k at a row x is
+    log_scales[k] - 0.5 * |U[k]' (z - means[k])|^2.
 
     Rows are centred first, so that data far from the origin loses no digits.
     All arrays are float64 and C-contiguous; centre and means hold values of the rows' dtype.

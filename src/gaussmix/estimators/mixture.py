@@ -77,10 +77,10 @@ NAMED_COMPONENTS = 10  # collapsed components that a warning lists
 
 
 class GaussianMixture(Queries["GaussianMixture"], Estimator):
-    r"""Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
+    """Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
-    The density is :math:`p(x) = \sum_k weights_k N(x \mid means_k, covariances_k)` (Bishop, PRML,
-    chapter 9; McLachlan & Peel, Finite Mixture Models).
+    The density is p(x) = sum_k weights[k] N(x | means[k], covariances[k]) (Bishop, PRML, chapter 9;
+    McLachlan & Peel, Finite Mixture Models).
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         Number of threads; by default as many as `gaussmix.show_config` shows.
     learning_decay : float, default=0.75
         How fast `partial_fit` forgets what it saw under poorer parameters: the n-th row enters
-        the averages with :math:`n^{-learning\_decay}` (Cappé & Moulines, 2009). More than 0.5, for
+        the averages with n^(-learning_decay) (Cappé & Moulines, 2009). More than 0.5, for
         the quickest, and at most 1, for the exact running average.
     half_life : float or None, default=None
         Summed weight of rows after which `partial_fit` has forgotten half of what was before, to
@@ -379,13 +379,13 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         return data.by_row(partial(assign, parameters_of(self)))
 
     def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
-        r"""Move the parameters by one step of online EM towards a batch of rows.
+        """Move the parameters by one step of online EM towards a batch of rows.
 
         The averages over rows that the parameters maximise become
-        :math:`(1 - \gamma) s + \gamma \bar s(X)` (Cappé & Moulines, 2009), where
-        :math:`\bar s(X)` is the E-step's for the batch under the present parameters. The step
-        size :math:`\gamma` follows from `learning_decay`, `half_life` and the summed weights of
-        the batch and of all rows before, `weight_seen_`: see `gaussmix.em.online.step_size`.
+        (1 - g) s + g s(X) (Cappé & Moulines, 2009), where s(X) are the E-step's for the batch
+        under the present parameters. The step size g follows from
+        `learning_decay`, `half_life` and the summed weights of the batch and of all rows before,
+        `weight_seen_`: see `gaussmix.em.online.step_size`.
         It does not matter how a stream is cut into batches, but that an E-step sees the
         parameters before its batch.
 
@@ -653,10 +653,10 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         return total_score(self, X, sample_weight).bic(parameters_of(self).n_free())
 
     def icl(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
-        r"""Return the integrated completed likelihood criterion on X, lower being better.
+        """Return the integrated completed likelihood criterion on X, lower being better.
 
         It is the BIC of a model that gives every row wholly to its most probable component,
-        :math:`BIC - 2 \sum_n \log \max_k r_{nk}` with responsibilities r (Biernacki, Celeux &
+        BIC - 2 sum_n log max_k r[n, k] with responsibilities r (Biernacki, Celeux &
         Govaert, 2000), mclust's with the sign reversed. Components that overlap cost more than
         by the BIC, so that it counts clusters.
 

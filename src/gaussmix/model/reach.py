@@ -106,10 +106,10 @@ def require_means_within_reach(parameters: Parameters, dtype: np.dtype[np.floati
 
 
 def rounding_errors(parameters: Parameters, dtype: np.dtype[np.floating]) -> FloatArray:
-    r"""Return about how much rounding changes log-likelihoods of each component's rows, (K,).
+    """Return about how much rounding changes log-likelihoods of each component's rows, (K,).
 
     A row is known to an eps of its distance from the mixture's mean, and so is every term of
-    :math:`U^T (x - \mu)`.
+    U' (x - mean).
     """
     structure = parameters.structure
     center = parameters.weights @ parameters.means

@@ -256,11 +256,11 @@ def _n_groupings(method: str, n_samples: int) -> int:
 
 
 def scaled_rows(sample: Sample, structure: CovarianceStructure = FULL) -> FloatArray:
-    r"""Copy the rows in principal directions of the features, on a scale between two.
+    """Copy the rows in principal directions of the features, on a scale between two.
 
-    Where :math:`Z = U \Lambda V'` are the standardised rows, it returns :math:`U \Lambda^{1/2}`
-    times a number: mclust's SVD scaling (Scrucca & Raftery, 2015). Units do not matter; features
-    that say the same thing count less than once each; and directions with hardly any spread are
+    Where Z = U L V' are the standardised rows, it returns U L^(1/2) times a number:
+    mclust's SVD scaling (Scrucca & Raftery, 2015). Units do not matter; features that say the
+    same thing count less than once each; and directions with hardly any spread are
     not blown up to the size of the others, as they are by whitening. A constant feature counts for
     nothing.
 
@@ -299,7 +299,7 @@ def _inverse_spread(variances: FloatArray, mean: FloatArray) -> FloatArray:
 
 
 def _by_products_of_rows(standard: FloatArray, weight: FloatArray) -> FloatArray:
-    r"""Scale standardised rows (N, D), as `scaled_rows` does, where there are fewer than features.
+    """Scale standardised rows (N, D), as `scaled_rows` does, where there are fewer than features.
 
     Their products (N, N), under weights of sum 1, have the same eigenvalues as the correlations of
     the features (D, D) that are not 0, and lead to the same directions.
