@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,14 @@ from gaussmix import GaussianMixture, save
 from gaussmix.cli import signals
 from gaussmix.cli.main import main
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+if os.name == "nt":
+    pytest.skip("signals of POSIX", allow_module_level=True)
+
+ENDS = [
+    (signal.SIGINT, 130, "interrupted"),
+    (signal.SIGTERM, 143, "stopped by SIGTERM"),
+    (signal.SIGHUP, 129, "stopped by SIGHUP"),
+]
 
 PATIENCE = 60  # seconds for what a machine with other work does in one
 
@@ -28,7 +35,10 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
     """Send a signal, and return the exit status and what standard error says."""
     process.send_signal(number)
-    _, error = process.communicate(timeout=PATIENCE)
+    try:
+        _, error = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()  # else one that missed the signal would work on for ever
     return process.returncode, error
 
 
@@ -41,18 +51,23 @@ def wait_for(sign: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Signals that are ignored here, as under nohup, would be by the processes started, too."""
+    numbers = [number for number, *_ in ENDS]
+    ignored = [n for n in numbers if signal.getsignal(n) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "data.npy", rng.normal(size=(400_000, 8)))
     return tmp_path / "data.npy"
-
-
-ENDS = [
-    (signal.SIGINT, 130, "interrupted"),
-    (signal.SIGTERM, 143, "stopped by SIGTERM"),
-    (signal.SIGHUP, 129, "stopped by SIGHUP"),
-]
 
 
 @pytest.mark.parametrize(("number", "status", "message"), ENDS)
