@@ -51,7 +51,12 @@ from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.reach import TOLERATED_ERROR, require_means_within_reach, rounding_errors
+from gaussmix.model.reach import (
+    TOLERATED_ERROR,
+    may_be_rounded,
+    require_means_within_reach,
+    rounding_errors,
+)
 from gaussmix.model.scoring import (
     LikelihoodPass,
     Score,
@@ -771,6 +776,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             )
 
     def _warn_rounded(self, parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
+        if not may_be_rounded(parameters, dtype):
+            return
         errors = rounding_errors(parameters, dtype)
         rounded = np.flatnonzero(errors > TOLERATED_ERROR)
         if len(rounded):

@@ -93,8 +93,10 @@ def is_suspicious(mean_log_likelihoods: FloatArray, dtype: np.dtype[np.floating]
 
 def require_means_within_reach(parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
     """Raise ValueError if means, and so rows, lie farther apart than rows of a dtype may."""
-    center = parameters.weights @ parameters.means
     limit = float(np.sqrt(-LOG_LOWEST[dtype]))
+    if _range_of_means(parameters) <= limit:  # as always but for fill values
+        return
+    center = parameters.weights @ parameters.means
     deviations = np.abs(parameters.means - center)
     if deviations.max() > limit:
         component, feature = np.unravel_index(deviations.argmax(), deviations.shape)
@@ -103,6 +105,14 @@ def require_means_within_reach(parameters: Parameters, dtype: np.dtype[np.floati
             f"{parameters.means[component, feature]:.3g} in feature {feature}, which must lie "
             f"within {limit:.0e} of the mixture's mean where X is {dtype}: {_way_out(dtype)}"
         )
+
+
+def may_be_rounded(parameters: Parameters, dtype: np.dtype[np.floating]) -> bool:
+    """Whether `rounding_errors` may exceed what is tolerated: a bound that takes little time."""
+    distance = _range_of_means(parameters) + float(parameters.covariances.max()) ** 0.5
+    factor = max(float(parameters.precisions_cholesky.max()), -parameters.precisions_cholesky.min())
+    most = np.finfo(dtype).epsneg * parameters.n_features * factor * distance
+    return not most <= TOLERATED_ERROR  # NaN, too
 
 
 def rounding_errors(parameters: Parameters, dtype: np.dtype[np.floating]) -> FloatArray:
@@ -118,6 +128,10 @@ def rounding_errors(parameters: Parameters, dtype: np.dtype[np.floating]) -> Flo
     terms = structure.in_units(np.abs(parameters.precisions_cholesky), distances)
     errors: FloatArray = np.finfo(dtype).epsneg * terms.max(axis=1)
     return errors
+
+
+def _range_of_means(parameters: Parameters) -> float:
+    return float(parameters.means.max() - parameters.means.min())
 
 
 def _find_out_of_reach(rows: Rows, chosen: NDArray[np.intp], density: Density) -> None:
