@@ -130,7 +130,7 @@ def within_groups(
         within = _variances_within(deviations, total.covariances[0])
     else:
         structure = FULL
-        within = _matrix_within(deviations, total.full_covariances()[0])
+        within = matrix_within(deviations, total.full_covariances()[0])
     return Parameters.from_covariances(structure, np.ones(1), total.means, within[None])
 
 
@@ -142,12 +142,19 @@ def _only_variances(metric: Parameters) -> bool:
     return isinstance(metric.structure, Variances) and metric.n_features > 1
 
 
-def _matrix_within(deviations: FloatArray, whole: FloatArray) -> FloatArray:
+def n_nearest(n_rows: int, n_features: int) -> int:
+    """How many neighbours of each row tell a covariance."""
+    return min(n_rows - 1, max(NEIGHBOURS, n_features + 1))
+
+
+def matrix_within(
+    deviations: FloatArray, whole: FloatArray, n_rounds: int = NEIGHBOUR_ROUNDS
+) -> FloatArray:
     """Return the covariance of near rows, from deviations (n, D) and that of all rows (D, D)."""
-    n_rows, n_features = deviations.shape
-    n_neighbours = min(n_rows - 1, max(NEIGHBOURS, n_features + 1))
+    n_features = deviations.shape[1]
+    n_neighbours = n_nearest(*deviations.shape)
     within = whole
-    for _ in range(NEIGHBOUR_ROUNDS):
+    for _ in range(n_rounds):
         nearest = _neighbours(deviations @ TIED.precision_factors(within), n_neighbours)
         steps = (deviations[:, None] - deviations[nearest]).reshape(-1, n_features)
         within = steps.T @ steps / (2 * len(steps)) + NEIGHBOUR_FLOOR * whole

@@ -3,20 +3,19 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix._core.types import FloatArray
 from gaussmix.data.subsample import Sample
 from gaussmix.kmeans.seeding import distinct_rows
 from gaussmix.model.structures import TIED
 from gaussmix.starts.budget import Work
+from gaussmix.starts.emem import matrix_within, n_nearest
 
 RIDGE = 1e-9  # part of a feature's variance that is added to it: a matrix of all is then definite
 SMALLEST = 1e-8  # singular values of the standardised rows are taken as no smaller than this
 
-NEIGHBOUR_ROWS, NEIGHBOURS, NEIGHBOUR_ROUNDS, NEIGHBOUR_FLOOR = 128, 5, 3, 1e-3
-"""As in `gaussmix.starts.emem`, of fewer rows and in fewer rounds: what that costs may not be half
-of all that there is to spend."""
+NEIGHBOUR_ROWS, NEIGHBOUR_ROUNDS = 128, 3
+"""Fewer than in `gaussmix.starts.emem`: it may not cost half of all there is to spend."""
 
 
 class Views:
@@ -120,28 +119,12 @@ class Views:
         """Return the covariance within groups, as `emem.within_groups` does, from fewer rows."""
         m, d = min(len(self.rows), NEIGHBOUR_ROWS), len(self.mean)
         drawn = distinct_rows(len(self.rows), m, self.sample.weight, self.random_state)
-        rows, n_near = self.rows[drawn], min(m - 1, max(NEIGHBOURS, d + 1))
-        within = self.covariance
-        for _ in range(NEIGHBOUR_ROUNDS):
-            nearest = neighbours(rows @ TIED.precision_factors(within), n_near)
-            steps = (rows[:, None] - rows[nearest]).reshape(-1, d)
-            within = steps.T @ steps / (2 * len(steps)) + NEIGHBOUR_FLOOR * self.covariance
-        factor = TIED.precision_factors(within)
-        self.work.add(NEIGHBOUR_ROUNDS * (60 + m * m * 0.012 + m * n_near * d * 0.01))
-        size = float(np.einsum("ij,ij->", factor, self.covariance @ factor)) / d
-        scaled: FloatArray = within * size
-        return scaled
+        within = matrix_within(self.rows[drawn], self.covariance, NEIGHBOUR_ROUNDS)
+        self.work.add(NEIGHBOUR_ROUNDS * (60 + m * m * 0.012 + m * n_nearest(m, d) * d * 0.01))
+        return within
 
 
 def squared_lengths(rows: FloatArray) -> FloatArray:
     """Return |x|^2 of every row."""
     squares: FloatArray = np.einsum("ij,ij->i", rows, rows)
     return squares
-
-
-def neighbours(rows: FloatArray, n_neighbours: int) -> NDArray[np.intp]:
-    """Return indices of each row's nearest others: (n_rows, n_neighbours)."""
-    squares = squared_lengths(rows)
-    distances = squares[:, None] + squares - 2 * rows @ rows.T
-    np.fill_diagonal(distances, np.inf)
-    return np.argpartition(distances, n_neighbours - 1, axis=1)[:, :n_neighbours]
