@@ -80,15 +80,14 @@ def require_mean_within_reach(
     totals (2,): the log-likelihood and weight of these rows, and of others perhaps. They tell
     where it is worth to look.
     """
-    if totals[0] < SUSPICIOUS * LOG_LOWEST[rows.dtype] * totals[1]:
+    if _is_suspicious(totals[0], totals[1], rows.dtype):
         counted = np.arange(len(rows)) if weight is None else np.flatnonzero(weight > 0)
         _find_out_of_reach(rows, counted, density)
 
 
 def is_suspicious(mean_log_likelihoods: FloatArray, dtype: np.dtype[np.floating]) -> bool:
     """Whether mean log-likelihoods are so low that a row may be out of reach."""
-    lowest = float(mean_log_likelihoods.min(initial=0.0))
-    return lowest < SUSPICIOUS * LOG_LOWEST[dtype]
+    return _is_suspicious(float(mean_log_likelihoods.min(initial=0.0)), 1.0, dtype)
 
 
 def require_means_within_reach(parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
@@ -130,6 +129,10 @@ def rounding_errors(parameters: Parameters, dtype: np.dtype[np.floating]) -> Flo
     return errors
 
 
+def _is_suspicious(total: float, weight: float, dtype: np.dtype[np.floating]) -> bool:
+    return bool(total < SUSPICIOUS * LOG_LOWEST[dtype] * weight)
+
+
 def _range_of_means(parameters: Parameters) -> float:
     return float(parameters.means.max() - parameters.means.min())
 
@@ -138,13 +141,12 @@ def _find_out_of_reach(rows: Rows, chosen: NDArray[np.intp], density: Density) -
     """Raise if one of the chosen rows is out of reach."""
     for start in range(0, len(chosen), CHUNK_ROWS):
         places = chosen[start : start + CHUNK_ROWS]
-        places = places[np.isfinite(rows[places]).all(axis=1)]  # others are told as they are
-        if not len(places):
-            continue
         part = rows[places]
+        finite = np.isfinite(part).all(axis=1)
+        places, part = places[finite], part[finite]  # others are told as they are
         log_likelihood = np.empty(len(part), dtype=rows.dtype)
         dispatch.kernels(rows).log_likelihood(part, density, log_likelihood, 1)
-        if log_likelihood.min() <= _floor(rows):
+        if log_likelihood.min(initial=0.0) <= _floor(rows):
             row = int(places[log_likelihood.argmin()])
             _refuse(rows[row], row, density, "component")
 
