@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def score(arguments: argparse.Namespace) -> int:
     """Print how well a mixture describes a file's rows, and write how well it does each of them."""
-    if arguments.output is not None:
-        _check_answers(arguments)
-    model = load_mixture(arguments.model, "score").set_params(n_threads=arguments.threads)
-    with (
-        complete(scan_for(model, arguments), arguments) as source,
-        progress.bar("scoring", "rows") as tell,
-    ):
-        scored = total_score(model, Watched(source, tell))
+    model = _checked_mixture(arguments, "score")
+    with _watched(model, arguments, "scoring") as source:
+        scored = total_score(model, source)
     if arguments.output is not None:
         _write_answers(model, arguments, model.score_samples, ["log-likelihood"])
     n_free = parameters_of(model).n_free()
@@ -73,9 +69,7 @@ def score(arguments: argparse.Namespace) -> int:
 
 def outliers(arguments: argparse.Namespace) -> int:
     """Count the rows outside the smallest region of a probability, and write which they are."""
-    if arguments.output is not None:
-        _check_answers(arguments)
-    model = load_mixture(arguments.model, "outliers").set_params(n_threads=arguments.threads)
+    model = _checked_mixture(arguments, "outliers")
     level, n_outside, n_rows = float(model.hdr_level(arguments.p)), 0, 0
 
     def outside(table: sources.Table) -> Array:
@@ -102,14 +96,9 @@ def outliers(arguments: argparse.Namespace) -> int:
 
 def hierarchy(arguments: argparse.Namespace) -> int:
     """Merge the components of a mixture into clusters that nest, and write each row's cluster."""
-    if arguments.output is not None:
-        _check_answers(arguments)
-    model = load_mixture(arguments.model, "hierarchy").set_params(n_threads=arguments.threads)
-    with (
-        complete(scan_for(model, arguments), arguments) as source,
-        progress.bar("merging", "rows") as tell,
-    ):
-        found = model.hierarchy(Watched(source, tell), criterion=arguments.criterion)
+    model = _checked_mixture(arguments, "hierarchy")
+    with _watched(model, arguments, "merging") as source:
+        found = model.hierarchy(source, criterion=arguments.criterion)
     n_clusters = arguments.clusters or found.n_clusters
     _reporter(arguments)(_levels(found, n_clusters))
     if arguments.output is not None:
@@ -190,6 +179,25 @@ def _levels(found: Hierarchy, n_clusters: int) -> str:
 def _reporter(arguments: argparse.Namespace) -> Callable[[str], None]:
     """Return what prints a report: to standard error where the answers go to standard output."""
     return partial(print, file=sys.stderr if arguments.output == STREAM else sys.stdout)
+
+
+def _checked_mixture(arguments: argparse.Namespace, command: str) -> GaussianMixture:
+    """Return the mixture, after a check of where its answers would go."""
+    if arguments.output is not None:
+        _check_answers(arguments)
+    return load_mixture(arguments.model, command).set_params(n_threads=arguments.threads)
+
+
+@contextmanager
+def _watched(
+    model: GaussianMixture, arguments: argparse.Namespace, label: str
+) -> Iterator[Watched]:
+    """Yield the rows of the file, whose reading is shown."""
+    with (
+        complete(scan_for(model, arguments), arguments) as source,
+        progress.bar(label, "rows") as tell,
+    ):
+        yield Watched(source, tell)
 
 
 def _check_answers(arguments: argparse.Namespace) -> None:
