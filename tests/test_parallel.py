@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from gaussmix.queries.parallel import for_blocks
+from gaussmix.data.parallel import for_blocks, in_order
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -37,3 +37,11 @@ def test_an_error_ends_it(n_threads: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         for_blocks(fail, 500, 1, n_threads)
     assert n_calls < 400
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("ahead", [1, 4])
+def test_results_come_in_the_order_of_the_blocks(n_threads: int, ahead: int) -> None:
+    found = list(in_order(lambda rows: (rows.start, rows.stop), 22, 4, n_threads, ahead))
+    assert found == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20), (20, 22)]
+    assert not list(in_order(lambda rows: rows, 0, 4, n_threads, ahead))

@@ -10,11 +10,7 @@ not depend on the number of threads, and the blocks are added up in order. SciPy
 the GIL.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from math import ceil
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +18,11 @@ from numpy.typing import NDArray
 from gaussmix._core import reference
 from gaussmix._core.density import LOG_LOWEST, RESOLUTION, Density, nearest_density
 from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix.data.parallel import for_blocks, in_order
 from gaussmix.data.sparse import Entries, SparseRows
 
 BLOCK_VALUES = 1 << 18
 """Distances, or stored values, that a block has at most: 2 MB."""
-
-R = TypeVar("R")
 
 
 def assign(
@@ -42,7 +37,7 @@ def assign(
         if best is not None:
             best[rows] = squared.min(axis=1) / -2
 
-    deque(_in_order(work, X, len(density.means), n_threads), 0)
+    for_blocks(work, len(X), _block_rows(X, len(density.means)), n_threads)
 
 
 def log_density(X: SparseRows, density: Density, out: Rows, n_threads: int = 1) -> None:
@@ -53,7 +48,7 @@ def log_density(X: SparseRows, density: Density, out: Rows, n_threads: int = 1) 
         with np.errstate(over="ignore"):  # infinity, as from the kernels
             out[rows] = distances(X[rows].double()) / -2
 
-    deque(_in_order(work, X, len(density.means), n_threads), 0)
+    for_blocks(work, len(X), _block_rows(X, len(density.means)), n_threads)
 
 
 def accumulate_hard(
@@ -79,7 +74,8 @@ def accumulate_hard(
         count = np.asarray(np.bincount(labels[rows], weight, len(n_k)), dtype=np.float64)
         return entries, count, ((weight * squared.min(axis=1)).sum() / -2, weight.sum())
 
-    for entries, count, total in _in_order(work, X, len(n_k), n_threads):
+    blocks = in_order(work, len(X), _block_rows(X, len(n_k)), n_threads)
+    for entries, count, total in blocks:
         entries.add_to(sums)
         counts += count
         totals += total
@@ -149,15 +145,6 @@ class _Distances:
         return np.minimum(squared, self._most, out=squared)
 
 
-def _in_order(
-    work: Callable[[slice], R], X: SparseRows, n_columns: int, n_threads: int
-) -> Iterator[R]:
-    """Do the work on each block of rows, on so many threads, and yield the results in order."""
-    step = max(1, BLOCK_VALUES // max(n_columns, ceil(X.size / len(X))))
-    blocks = [slice(i, min(i + step, len(X))) for i in range(0, len(X), step)]
-    if n_threads == 1 or len(blocks) == 1:
-        yield from map(work, blocks)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        for first in range(0, len(blocks), n_threads):  # few results wait at a time
-            yield from pool.map(work, blocks[first : first + n_threads])
+def _block_rows(X: SparseRows, n_columns: int) -> int:
+    """Rows of a block, whatever the number of threads."""
+    return max(1, BLOCK_VALUES // max(n_columns, ceil(X.size / len(X))))

@@ -19,11 +19,11 @@ import numpy as np
 from gaussmix._core import threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
+from gaussmix.data.parallel import for_blocks
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.model.structures import Variances
 from gaussmix.queries.features import Indices
-from gaussmix.queries.parallel import for_blocks
 
 BLOCK_VALUES = 1 << 19
 """Numbers in one temporary array of a block: 4 MB. Blocks that fit in L2 were slower on two threads

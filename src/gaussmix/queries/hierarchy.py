@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._core import threads
 from gaussmix._core.types import DaskLike, FloatArray, Labels, PathLike, Rows, RowsLike
 from gaussmix.data.base import ByRow, Data
+from gaussmix.data.parallel import for_blocks
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import pass_flops
@@ -25,7 +26,6 @@ from gaussmix.queries.merging import (
     merge_by_distance,
     merge_by_entropy,
 )
-from gaussmix.queries.parallel import for_blocks
 from gaussmix.validation import check_integer
 
 EachRow: TypeAlias = Callable[[ByRow, object, PathLike | None, Sequence[str]], Any]

@@ -12,10 +12,8 @@ share and 0 where it is, hence subadditive: G(S + S', T) <= G(S, T) + G(S', T). 
 before a merge bound those after it, and few of the new ones have to be computed at all.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,6 +23,7 @@ from gaussmix._core import threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import Data, InMemory
+from gaussmix.data.parallel import in_order
 from gaussmix.io.blocks import Block, joined
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import responsibilities_within_reach
@@ -206,7 +205,7 @@ class GainsPass:
 
         flops = LOG_FLOPS * n_rows * (len(asked.pairs) + n_components)
         count = threads.for_work(self._n_threads, flops)
-        for part in _in_order(block, n_rows, self._size, count):
+        for part in in_order(block, n_rows, self._size, count, ahead=4):
             self._totals = self._totals + part
 
 
@@ -221,19 +220,6 @@ def cluster_shares(X: Rows, density: Density, members: Sequence[Members]) -> Row
 def block_rows(n_components: int) -> int:
     """Rows of a block, whatever the number of threads."""
     return max(1, BLOCK_VALUES // n_components)
-
-
-def _in_order(
-    function: Callable[[slice], FloatArray], n_samples: int, size: int, n_threads: int
-) -> Iterator[FloatArray]:
-    """Results for blocks of `size` rows, computed on several threads, in the order of the blocks.
-
-    So sums of them do not depend on the number of threads.
-    """
-    blocks = (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
-    with ThreadPoolExecutor(n_threads) as pool:
-        while window := list(islice(blocks, 4 * n_threads)):  # not all, to bound what waits
-            yield from pool.map(function, window)
 
 
 def _block_gains(

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.types import FloatArray
+from gaussmix.data.parallel import for_blocks
 from gaussmix.model.parameters import Parameters
-from gaussmix.queries.parallel import for_blocks
 
 BLOCK_VALUES = 1 << 17  # normal deviates of one stream: a millisecond's work
 PARALLEL_VALUES = 1 << 20  # below this a second thread gains little
