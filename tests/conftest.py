@@ -1,6 +1,7 @@
 """Fixtures that several test files share: every build that runs here, and a little data."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,6 +10,13 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
 from gaussmix.bench import machine
+
+# The same examples in every run, so that a failure can be seen again.
+with suppress(ImportError):  # wheels are tested with pytest alone
+    from hypothesis import settings
+
+    settings.register_profile("same", derandomize=True, deadline=None)
+    settings.load_profile("same")
 
 # A source tree that was never compiled has no build_info and runs on the reference alone.
 COMPILED = dispatch.available() if find_spec("gaussmix._core.build_info") else ()

@@ -10,6 +10,7 @@ import pytest
 
 from gaussmix import DataError, GaussianMixture, scan
 from gaussmix._core.types import FloatArray
+from gaussmix.io.sources import streams
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -317,6 +318,15 @@ def test_lazy_frames_of_polars(
     (tmp_path / "rows.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="polars lazy frame"):
         scan(pl.scan_parquet(tmp_path / "rows.parquet"))
+
+
+def test_nothing_is_asked_for_its_columns_before_its_blocks() -> None:
+    class Lazy:
+        @property
+        def columns(self) -> list[str]:
+            raise AssertionError("polars warns here, and the order of a set decides whether")
+
+    assert not streams(Lazy())
 
 
 def mixture_quietly(X: Any) -> GaussianMixture:

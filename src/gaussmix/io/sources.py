@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -331,13 +331,22 @@ def read_all(source: "Scan") -> Table:
 def streams(data: object) -> bool:
     """Whether such data is for `scan`: all but arrays, frames and nested numbers."""
     return (
-        isinstance(data, str | os.PathLike | Source)
+        isinstance(data, str | os.PathLike)
+        or _is_source(data)
         or _once(data)
         or arrow.is_arrow(data)
         or frames.is_lazy(data)
         or _is_list_of_tables(data)
         or (callable(data) and not hasattr(data, "__array__"))
     )
+
+
+def _is_source(data: object) -> TypeGuard[Source]:
+    """Whether something has all that a `Source` has.
+
+    `blocks` is asked for first. A lazy frame has none, and its `columns` warn when they are read.
+    """
+    return hasattr(data, "blocks") and isinstance(data, Source)
 
 
 def _may_hold_text(data: object) -> bool:
@@ -354,7 +363,7 @@ def _shown_data(data: object) -> str:
 def _reader(data: object, name: str, text: TextFormat = PLAIN) -> Reader:
     if isinstance(data, str | os.PathLike):
         return _path_reader(Path(data), text)
-    if isinstance(data, Source):
+    if _is_source(data):
         return SourceReader(data)
     known = arrow.reader(data) or frames.reader(data)
     if known is not None:
