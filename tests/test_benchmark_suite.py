@@ -556,6 +556,7 @@ def test_the_command_says_what_it_takes() -> None:
     assert all(option in told for option in ("--full", "--only", "--output", "--resume"))
 
 
+@pytest.mark.slow
 def test_one_part_runs_as_a_command(tmp_path: Path) -> None:
     small = next(case for case in SHORT if case.task == FIT_FROM_START)
     told = python_m_benchmarks("--only", FIT_FROM_START, "--output", str(tmp_path)).stdout

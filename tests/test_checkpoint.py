@@ -735,11 +735,16 @@ def bits(model):
     return [model.means_.tobytes(), model.precisions_cholesky_.tobytes(), model.lower_bounds_]
 
 
-def killed(delay):
+def forked():
     child = os.fork()
     if child == 0:
         fit(path)
         os._exit(0)
+    return child
+
+
+def killed(delay):
+    child = forked()
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
@@ -748,9 +753,13 @@ def killed(delay):
 
 
 wanted = bits(fit())
+began = time.perf_counter()
+os.waitpid(forked(), 0)
+longest = time.perf_counter() - began  # on this machine, as busy as it is
+os.remove(path)
 counts = dict(kills=0, finished=0, none=0, most_files=0)
 while counts["kills"] < n_kills:
-    counts["kills"] += killed(delays.uniform(0, 0.1))
+    counts["kills"] += killed(delays.uniform(0, longest))
     counts["most_files"] = max(counts["most_files"], len(os.listdir(os.path.dirname(path))))
     if not os.path.exists(path):
         counts["none"] += 1
@@ -791,9 +800,9 @@ def test_a_killed_process_loses_nothing(path: Path) -> None:
 
 @needs_fork
 @pytest.mark.slow
-def test_two_hundred_kills(path: Path) -> None:
-    outcome = kill(path, 200, 1)
-    assert outcome["kills"] == 200
+def test_forty_kills(path: Path) -> None:
+    outcome = kill(path, 40, 1)
+    assert outcome["kills"] == 40
     assert outcome["finished"] >= 3
     assert outcome["most_files"] <= 2  # what one killed process left, and the checkpoint
     assert outcome["files"] == [path.name]

@@ -182,6 +182,7 @@ def test_a_dataframe_and_a_series() -> None:
     assert np.array_equal(labels, model.predict(table[["a", "b", "c"]].compute()))
 
 
+@pytest.mark.slow
 def test_tables_to_come(on_cluster: Any) -> None:
     promised = [dask.delayed(part)(number) for number in range(N_PARTS)]
     assert_same_bits(fitted(promised), fitted(array()))

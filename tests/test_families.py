@@ -650,6 +650,7 @@ def test_project_is_checked() -> None:
         )
 
 
+@pytest.mark.slow
 def test_all_families_can_be_selected(X: FloatArray) -> None:
     selection = gaussmix.select(X, [1, 3], "all", random_state=0, n_init=1)
     assert [row.covariance_type for row in selection.table] == [*CODES, *CODES]
@@ -659,6 +660,7 @@ def test_all_families_can_be_selected(X: FloatArray) -> None:
     assert sum(row.seconds > 0 for row in alone) == 3  # a matrix, variances, one variance
 
 
+@pytest.mark.slow
 def test_iris_is_chosen_as_by_mclust() -> None:
     """VEV with two components: 26 parameters, and BIC -561.7285 with mclust's sign."""
     X = np.ascontiguousarray(load_iris().data)
@@ -704,6 +706,7 @@ def test_rows_on_dask(X: FloatArray, code: CovarianceType) -> None:
     assert_allclose(there.covariances_, here.covariances_, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_command_takes_codes(
     X: FloatArray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -730,6 +733,7 @@ def test_a_name_and_its_code_are_fitted_once(X: FloatArray) -> None:
     assert other.seconds == 0
 
 
+@pytest.mark.slow
 def test_many_curves_can_be_told_apart(X: FloatArray) -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot")
     axes = gaussmix.select(X, [2, 3], "all", random_state=0, n_init=1).plot()

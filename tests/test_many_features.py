@@ -60,6 +60,7 @@ assert chosen.table[-1].problem or chosen.table[0].problem
 
 
 @pytest.mark.parametrize("structure", ["diag", "spherical"])
+@pytest.mark.slow
 def test_no_matrix_is_made(structure: CovarianceType) -> None:
     pytest.importorskip("resource")
     command = [sys.executable, "-c", SCRIPT, structure, str(N_FEATURES)]
@@ -83,6 +84,7 @@ for structure in ("diag", "spherical"):
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.slow
 def test_no_start_makes_a_matrix(method: InitMethod) -> None:
     pytest.importorskip("resource")
     command = [sys.executable, "-W", "ignore", "-c", STARTS, method, str(N_FEATURES)]

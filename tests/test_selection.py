@@ -117,6 +117,7 @@ def test_a_row_is_what_a_single_fit_gives(iris: Selection, structure: Structure)
     assert row.seconds > 0
 
 
+@pytest.mark.slow
 def test_the_best_model_is_one_that_fit_would_make(groups: FloatArray) -> None:
     best = gaussmix.select(groups, range(1, 5), random_state=7, n_threads=1).best_model
     assert type(best) is GaussianMixture
@@ -173,6 +174,7 @@ def test_one_component_needs_one_start(groups: FloatArray) -> None:
     assert gaussmix.select(groups, 1, n_init=9).best_model.n_init == 1
 
 
+@pytest.mark.slow
 def test_weights_are_repetitions(groups: FloatArray) -> None:
     weight = np.random.default_rng(1).integers(0, 4, len(groups)).astype(np.float64)
     weighted = gaussmix.select(groups, (1, 3), sample_weight=weight, random_state=0)
@@ -225,12 +227,14 @@ def test_the_lowest_is_chosen(criterion: SelectionCriterion) -> None:
     assert (model.n_components, model.covariance_type) == chosen.best[:2]
 
 
+@pytest.mark.slow
 def test_overlap_costs_by_icl() -> None:
     X = read("old_faithful.csv")
     assert gaussmix.select(X, (2, 3), criterion="icl", random_state=0).best[:2] == (2, "full")
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.slow
 def test_held_out_likelihood_is_that_of_separate_fits(groups: FloatArray, weighted: bool) -> None:
     weight = np.random.default_rng(2).uniform(0.5, 2.0, len(groups)) if weighted else None
     chosen = gaussmix.select(

@@ -520,6 +520,7 @@ print(n, total)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space on Linux")
 @pytest.mark.parametrize("make", [npy, fortran_npy])
+@pytest.mark.slow
 def test_more_rows_than_memory(tmp_path: Path, make: Make) -> None:
     path = make(np.ones((1_500_000, 8)), tmp_path)  # 96 MB where 60 may be used
     done = subprocess.run(

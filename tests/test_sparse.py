@@ -209,6 +209,7 @@ def test_rows_are_never_made_dense(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::gaussmix.ConvergenceWarning")
+@pytest.mark.slow
 def test_no_table_of_all_distances_is_made() -> None:
     rows = sparse.csr_array(table(20_000, 10))
     model = KMeans(400, init=table(400, 10, seed=1), max_iter=2)

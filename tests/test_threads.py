@@ -320,6 +320,7 @@ except KeyboardInterrupt:
 
 
 @needs_sigint
+@pytest.mark.slow
 def test_ctrl_c_ends_a_single_pass_of_minutes(compiled_isa: str) -> None:
     # zeros that nothing writes to take no memory; all components share every row, so none is cheap
     result = interrupt(
