@@ -32,10 +32,11 @@ ROOMS: dict[str, str] = {
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto methods",
+    "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
+    "comparison",
     "queries": "features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "attributes routing base queries kmeans fitting mixture",
-    "plotting": "",
+    "estimators": "attributes routing base pictures queries kmeans fitting mixture",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",
@@ -50,11 +51,12 @@ PLACES = {
     for place, name in enumerate(["__init__", *names.split()])
 }
 APART = (("queries", "em"),)  # rooms of which neither imports the other
-LEAVES = list(ROOMS).index("plotting")
+LEAVES = list(ROOMS).index("storage")
 FOREIGN = {
     ("io", "arrow"),
     ("data", "partitions"),
     ("data", "dask_files"),
+    ("plotting", "backend"),
     ("estimators", "routing"),
     ("distributed", "__init__"),
     ("progress", "__init__"),

@@ -52,6 +52,9 @@ MergeCriterion: TypeAlias = Literal["entropy", "bhattacharyya"]
 DistanceKind: TypeAlias = Literal["bhattacharyya", "hellinger", "kl"]
 """A distance between components."""
 
+PlotKind: TypeAlias = Literal["classification", "uncertainty", "density", "pairs", "components"]
+"""What a picture of a mixture shows."""
+
 SelectionCriterion: TypeAlias = Literal["bic", "aic", "icl", "cv"]
 """What the best of several mixtures is chosen by."""
 

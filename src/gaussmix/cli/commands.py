@@ -33,12 +33,12 @@ WRITTEN_ROWS = 1 << 17  # of a sample, at a time
 
 def demo(arguments: argparse.Namespace) -> int:
     """Fit data whose truth is known, print a table and draw a picture."""
-    from gaussmix import plotting
     from gaussmix.cli import demo
+    from gaussmix.plotting.backend import check_ending
 
     drawing = find_spec("matplotlib") is not None
     if drawing:
-        check_output(arguments.output, plotting.check_ending)
+        check_output(arguments.output, check_ending)
     truth, seed = demo.flower(), arguments.seed
     with progress.bar("generating", "rows") as tell:
         X, labels = demo.generate(truth, arguments.rows, seed, tell)
@@ -134,12 +134,13 @@ def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
 
 def select(arguments: argparse.Namespace) -> int:
     """Fit mixtures of many sizes and covariance types, print a table and save the best."""
-    from gaussmix import plotting
+    from gaussmix.plotting.backend import check_ending
+    from gaussmix.plotting.curves import save_curves
 
     if arguments.plot is not None:
         if find_spec("matplotlib") is None:
             raise ImportError('--plot needs matplotlib: pip install "gaussmix[cli]"')
-        check_output(arguments.plot, plotting.check_ending, arguments.file, arguments.weights)
+        check_output(arguments.plot, check_ending, arguments.file, arguments.weights)
     if arguments.output is not None:
         check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     with complete(_scan(arguments), arguments) as source:
@@ -167,7 +168,7 @@ def select(arguments: argparse.Namespace) -> int:
         storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
         print(f"\n{best.name} saved to {arguments.output}")
     if arguments.plot is not None:
-        plotting.save_curves(arguments.plot, chosen.curves())
+        save_curves(arguments.plot, chosen.curves())
         print(f"picture saved to {arguments.plot}")
     return 0
 
@@ -246,18 +247,18 @@ def _check_checkpoint(arguments: argparse.Namespace) -> None:
 
 
 def _draw(outcome: Any, path: Path) -> None:
-    from gaussmix import plotting
     from gaussmix.cli import demo
+    from gaussmix.plotting.comparison import Comparison, save_comparison
 
     shown = outcome.X[: demo.PICTURE_ROWS]
-    comparison = plotting.Comparison(
+    comparison = Comparison(
         shown,
         outcome.kmeans.cluster_centers_,
         outcome.kmeans.labels_[: len(shown)],
         parameters_of(outcome.model),
         outcome.model.predict_proba(shown),
     )
-    plotting.save_comparison(path, comparison, demo.caption(outcome))
+    save_comparison(path, comparison, demo.caption(outcome))
     print(f"{'picture':<16} {path}")
 
 

@@ -29,9 +29,11 @@ from gaussmix.data.sparse import SparseRows
 from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
+from gaussmix.estimators.pictures import MAX_POINTS, names_of, one_hot, points_of
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
 from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness, thread_count
 from gaussmix.kmeans.seeding import plus_plus, random_rows
+from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import assign_within_reach, require_reach
 from gaussmix.validation import (
     check_choice,
@@ -267,6 +269,66 @@ class KMeans(Transformer):
         check_squares(inertia * data.n_samples / data.weight, data.dtype, what)
         return -inertia
 
+    def plot(
+        self,
+        X: RowsLike | SupportsSparse | None = None,
+        *,
+        kind: Literal["classification", "pairs"] = "classification",
+        features: object = None,
+        ax: Any = None,
+        max_points: int = MAX_POINTS,
+    ) -> Any:
+        """Draw the clusters: centres, cells, and rows in the colours of their clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sparse, or what `scan` or Dask take
+            Rows to show, if any.
+        kind : {'classification', 'pairs'}, default='classification'
+            'pairs' is a matrix of all features, on its own figure. Of one feature there is a
+            histogram.
+        features : int, str or sequence of them, optional
+            Indices or names of one feature or two, of any number for 'pairs'. By default all
+            features if they are one or two, and for 'pairs', else the plane in which the centres
+            vary most, which the axes say is a projection.
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure of pyplot's.
+        max_points : int, default=20000
+            Rows that are drawn at most; of more a sample is, and the legend says so.
+
+        Returns
+        -------
+        matplotlib Axes
+            For 'pairs' an array of them, of shape (d, d).
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If an argument is not acceptable.
+
+        Notes
+        -----
+        Cells are drawn where the picture does not hide distances between centres, as of two
+        features, or of three centres in their plane. Elsewhere no border in the picture is theirs.
+        """
+        from gaussmix.plotting.backend import require_matplotlib
+        from gaussmix.plotting.mixtures import draw_mixture
+        from gaussmix.plotting.subjects import Subject
+
+        check_choice("kind", kind, ("classification", "pairs"))
+        require_matplotlib()
+        centers = self._centers()
+        names, chosen = names_of(self, features, centers.shape[1])
+        points = points_of(self, X, max_points, self._shares)
+        subject = Subject(_unit_spheres(centers), names, points=points, hard=True)
+        return draw_mixture(subject, kind, chosen, ax)
+
+    def _shares(self, rows: Any) -> Rows:
+        labels = _nearest(self._centers(), rows, self.n_threads)
+        return one_hot(labels, len(self.cluster_centers_))
+
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, 1)
         check_integer("max_iter", self.max_iter, 1)
@@ -392,6 +454,14 @@ def _nearest(centers: FloatArray, rows: Rows, n_threads: int | None) -> Labels:
     count = thread_count(rows, len(centers), n_threads)
     assign_within_reach(rows, nearest_density(centers, rows.dtype), labels, count, "center")
     return labels
+
+
+def _unit_spheres(centers: FloatArray) -> Parameters:
+    """The mixture whose most probable components are the clusters."""
+    number = len(centers)
+    return Parameters.from_covariances(
+        "tied-spherical", np.full(number, 1 / number), centers, np.ones(number)
+    )
 
 
 def _distances(centers: FloatArray, rows: Rows, n_threads: int | None) -> Rows:

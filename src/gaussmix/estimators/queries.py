@@ -13,7 +13,8 @@ from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, PathLike
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
-from gaussmix.estimators.base import Estimator, by_row, check_output, feature_names
+from gaussmix.estimators.base import by_row, check_output, feature_names
+from gaussmix.estimators.pictures import Pictures
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import log_likelihoods
 from gaussmix.queries import conditioning, hdr, imputation, univariate
@@ -33,7 +34,7 @@ from gaussmix.validation import (
 M = TypeVar("M")
 
 
-class Queries(Estimator, Generic[M]):
+class Queries(Pictures, Generic[M]):
     """Marginals, conditionals, regression, missing values, quantiles, levels and distances.
 
     A mixin: the estimator has the parameters of a mixture, and `M` is the class of a plain one.

@@ -40,8 +40,6 @@ CLEAR = 0.01
 """Nats. Rows of less entropy than this, on average, belong to one component with a probability of
 0.998 or so: the components are clusters as they are."""
 
-FAINT = "0.5"  # a grey, in matplotlib
-
 
 @dataclass(frozen=True, eq=False)
 class Hierarchy:
@@ -174,61 +172,45 @@ class Hierarchy:
         members = self._members(n_clusters)
         return self._each_row(partial(_labels, self._parameters, members), X, out, ["cluster"])
 
-    def plot(self, figure: Any, colors: Sequence[Any] | NDArray[Any] | None = None) -> None:
+    def plot(self, ax: Any = None, colors: Sequence[Any] | NDArray[Any] | None = None) -> Any:
         """Draw the tree, level by level, and beside it the entropies and their elbow.
 
         Parameters
         ----------
-        figure : matplotlib Figure or SubFigure
-            An empty one, such as ``matplotlib.pyplot.figure()``.
+        ax : matplotlib Axes, Figure or SubFigure, optional
+            Axes get the tree alone. A figure should be empty. By default it is a new one of
+            pyplot's, as wide as the components need.
         colors : sequence of matplotlib colours, optional
             One for each of the `n_clusters` clusters, in the order of `labels`.
+
+        Returns
+        -------
+        matplotlib Axes, or an array of them
+            The axes that were given; of a figure the array of its one or two.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If `ax` is neither axes nor a figure, or the colours are not one for each cluster.
         """
-        if colors is None:
-            colors = [f"C{label}" for label in range(self.n_clusters)]
-        if len(colors) != self.n_clusters:
-            raise ParameterError(
-                f"colors must be {self.n_clusters}, one for each cluster, got {len(colors)}"
-            )
-        if self.entropies is None:
-            tree = figure.subplots()
-        else:
-            tree, curve = figure.subplots(1, 2, sharey=True)
-            self._draw_entropies(curve, self.entropies)
-        self._draw_tree(tree, colors)
-        tree.set(xlabel="component", ylabel="number of clusters")
-        tree.set_ylim(self.n_components + 0.5, 0.5)
+        from gaussmix.plotting.tree import Tree, draw_tree
 
-    def _draw_tree(self, axes: Any, colors: Sequence[Any] | NDArray[Any]) -> None:
-        order, labels = self._leaves(), self.labels()
-        tops = {k: (float(order.index(k)), self.n_components, k) for k in order}
-        for i, pair in enumerate(self.linkage[:, :2].astype(int)):
-            level = self.n_components - 1 - i
-            (left, _, leaf), (right, _, _) = branches = [tops[k] for k in pair]
-            for place, top, member in branches:
-                within = top >= self.n_clusters
-                axes.plot([place] * 2, [top, level], c=colors[labels[member]] if within else FAINT)
-            within = level >= self.n_clusters
-            axes.plot([left, right], [level] * 2, c=colors[labels[leaf]] if within else FAINT)
-            tops[self.n_components + i] = ((left + right) / 2, level, leaf)
-        axes.set_xticks(range(self.n_components), order)
-        axes.axhline(self.n_clusters, color=FAINT, ls=":", zorder=0)
+        tree = Tree(self.linkage, self.labels(), self.entropies, self._elbow_lines())
+        return draw_tree(tree, ax, colors)
 
-    def _draw_entropies(self, axes: Any, entropies: FloatArray) -> None:
-        levels = np.arange(1, len(entropies) + 1)
-        axes.plot(entropies, levels, "o", color=FAINT)
-        for part in (slice(0, self.n_clusters), slice(self.n_clusters - 1, None)):
-            if self.criterion == "entropy" and len(levels[part]) > 1:
-                axes.plot(_line(levels[part], entropies[part]), levels[part], color=FAINT, ls="--")
-        axes.set_xlabel("entropy")
-        axes.axhline(self.n_clusters, color=FAINT, ls=":", zorder=0)
-
-    def _leaves(self) -> list[int]:
-        """Components in an order in which no branches of the tree cross."""
-        leaves = [[k] for k in range(self.n_components)]
-        for i, j in self.linkage[:, :2].astype(int):
-            leaves.append(leaves[i] + leaves[j])
-        return leaves[-1]
+    def _elbow_lines(self) -> list[tuple[FloatArray, NDArray[np.intp]]]:
+        """The two straight lines that meet at the suggested level: entropies, and levels."""
+        if self.entropies is None or self.criterion != "entropy":
+            return []
+        levels = np.arange(1, len(self.entropies) + 1)
+        parts = (slice(0, self.n_clusters), slice(self.n_clusters - 1, None))
+        return [
+            (_line(levels[part], self.entropies[part]), levels[part])
+            for part in parts
+            if len(levels[part]) > 1
+        ]
 
     def _level(self, n_clusters: int | None) -> int:
         if n_clusters is None:

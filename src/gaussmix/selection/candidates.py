@@ -183,13 +183,13 @@ class Selection:
         ImportError
             If matplotlib is not installed.
         """
-        from gaussmix import plotting
+        from gaussmix.plotting.curves import draw_curves
 
-        return plotting.draw_curves(self.curves(criterion), ax)
+        return draw_curves(self.curves(criterion), ax)
 
     def curves(self, criterion: SelectionCriterion | None = None) -> Any:
-        """Return what `gaussmix.plotting` draws."""
-        from gaussmix import plotting
+        """Return what `gaussmix.plotting.curves` draws."""
+        from gaussmix.plotting.curves import Curves
 
         criterion = self._criterion(criterion)
         counts = sorted({row.n_components for row in self.table})
@@ -200,7 +200,7 @@ class Selection:
         }
         self._check_fitted()
         best = self.ranked(criterion)[0]
-        return plotting.Curves(counts, lines, best[:2], _title(criterion))
+        return Curves(counts, lines, best[:2], _title(criterion))
 
     def __str__(self) -> str:
         leaders = [] if self.model is None else [self._leaders()]

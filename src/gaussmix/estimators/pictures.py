@@ -1,0 +1,200 @@
+"""Pictures of a fitted model: what `plot` and `plot_convergence` show."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core import threads
+from gaussmix._core.types import FloatArray, PlotKind, Rows
+from gaussmix.errors import ParameterError
+from gaussmix.estimators.attributes import parameters_of
+from gaussmix.estimators.base import Estimator
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.scoring import responsibilities
+from gaussmix.queries.features import Indices, check_features
+from gaussmix.queries.hdr import hdr_levels
+from gaussmix.validation import (
+    check_choice,
+    check_integer,
+    check_n_threads,
+    check_random_state,
+    check_real,
+)
+
+KINDS = ("classification", "uncertainty", "density", "pairs", "components")
+POINTS_NEEDED = ("uncertainty",)
+LEVEL_SAMPLES = 1 << 16  # rows drawn to find regions: their probabilities are right to 0.2 %
+MAX_POINTS = 20_000
+
+
+class Pictures(Estimator):
+    """Pictures of mixtures, a mixin: the estimator has the parameters of one."""
+
+    converged_: bool
+    n_iter_: int
+    lower_bound_: float
+    lower_bounds_: list[float]
+
+    def plot(
+        self,
+        X: object = None,
+        *,
+        kind: PlotKind = "classification",
+        features: object = None,
+        level: float = 0.9,
+        ax: Any = None,
+        max_points: int = MAX_POINTS,
+    ) -> Any:
+        """Draw the mixture, with rows or without, in two directions or along one feature.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take, optional
+            Rows to show. ``kind='uncertainty'`` needs them.
+        kind : str, default='classification'
+            - 'classification': rows in the colours of their components, mixed by their
+              responsibilities, and the ellipses of the components.
+            - 'uncertainty': dots whose area grows with 1 - max r, as mclust's.
+            - 'density': the densest regions of probabilities 0.25, 0.5, 0.75 and `level`, by
+              `hdr_level`.
+            - 'pairs': a matrix of all features, on its own figure: each alone on the diagonal,
+              rows below it, components above it.
+            - 'components': the ellipses, filled and numbered, on grey rows.
+
+            Of one feature there are a histogram, the components and their sum instead.
+        features : int, str or sequence of them, optional
+            Indices or names of one feature or two, of any number for 'pairs'. Ellipses and
+            densities are those of the marginal on them. By default all features if they are one or
+            two, and for 'pairs', else the plane in which the means lie farthest apart in terms of
+            the covariance within components, scaled to 1: Fisher's and Rao's discriminant
+            directions. The axes say that it is a projection.
+        level : float, default=0.9
+            Coverage of the ellipses, by the quantile of chi-squared: each holds that part of its
+            component, in the two directions that are shown.
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure of pyplot's.
+        max_points : int, default=20000
+            Rows that are drawn at most; of more a sample is, and the legend says so.
+
+        Returns
+        -------
+        matplotlib Axes
+            For 'pairs' an array of them, of shape (d, d).
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If an argument is not acceptable.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import GaussianMixture
+        >>> X = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+        >>> axes = GaussianMixture(2, random_state=0).fit(X).plot(X)  # doctest: +SKIP
+        """
+        from gaussmix.plotting.backend import require_matplotlib
+        from gaussmix.plotting.mixtures import draw_mixture
+        from gaussmix.plotting.subjects import Subject
+
+        check_choice("kind", kind, KINDS)
+        if X is None and kind in POINTS_NEEDED:
+            raise ParameterError(f"X must be given for kind={kind!r}, which draws rows, got None")
+        require_matplotlib()
+        parameters = parameters_of(self)
+        names, chosen = names_of(self, features, parameters.n_features)
+        level = check_level(level)
+        count = threads.resolve(check_n_threads(self.n_threads)).number
+        subject = Subject(
+            parameters,
+            names,
+            level,
+            points_of(self, X, max_points, partial(responsibilities, parameters)),
+            partial(_levels, count),
+        )
+        return draw_mixture(subject, kind, chosen, ax)
+
+    def plot_convergence(self, *, ax: Any = None) -> Any:
+        """Draw the mean log-likelihood of a row against the iterations of the fit.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default on a new figure of pyplot's.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the parameters come from no fit.
+        """
+        from gaussmix.plotting.curves import draw_convergence
+
+        self._check_fitted()
+        bounds = getattr(self, "lower_bounds_", None)
+        if not bounds:
+            raise ParameterError(
+                f"plot_convergence needs the iterations of a fit, but this {type(self).__name__} "
+                "has no lower_bounds_"
+            )
+        return draw_convergence([*bounds, self.lower_bound_], self.converged_, ax)
+
+
+def names_of(
+    model: Estimator, features: object, n_features: int
+) -> tuple[tuple[str, ...], Indices | None]:
+    """Return names for all features, and the indices of those that a user asks for."""
+    known = getattr(model, "feature_names_in_", None)
+    fitted = None if known is None else list(known)
+    chosen = None
+    if features is not None:
+        chosen = check_features("features", features, n_features, fitted)
+    names = [f"feature {i}" for i in range(n_features)] if fitted is None else fitted
+    return tuple(names), chosen
+
+
+def check_level(level: object) -> float:
+    """Return a probability between 0 and 1, neither of them."""
+    value = check_real("level", level, 0, strict=True)
+    if value >= 1:
+        raise ParameterError(f"level must be greater than 0 and less than 1, got {level!r}")
+    return value
+
+
+def points_of(
+    model: Estimator,
+    X: object,
+    max_points: object,
+    resp: Callable[[Rows], NDArray[Any]],
+) -> Any:
+    """Return the rows that a picture shows, and their shares of components; None without X."""
+    from gaussmix.plotting.subjects import Points
+
+    most = check_integer("max_points", max_points, 1)
+    if X is None:
+        return None
+    data = model._data(X, None, model.n_threads)
+    rows: Any = data.sample(1, check_random_state(0), most).rows
+    shares = resp(rows)
+    return Points(getattr(rows, "matrix", rows), shares, data.n_samples)
+
+
+def _levels(n_threads: int, mixture: Parameters, p: FloatArray) -> FloatArray:
+    return hdr_levels(mixture, p, LEVEL_SAMPLES, check_random_state(0), n_threads)
+
+
+def one_hot(labels: NDArray[np.integer], n_clusters: int) -> Rows:
+    """Return hard assignments as shares, (n, n_clusters) float32."""
+    shares = np.zeros((len(labels), n_clusters), dtype=np.float32)
+    shares[np.arange(len(labels)), labels] = 1.0
+    return shares

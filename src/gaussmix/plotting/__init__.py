@@ -1,0 +1,1 @@
+"""Pictures: of mixtures and cells, of criteria and fits, of trees. Drawn with matplotlib."""
