@@ -12,9 +12,9 @@ from gaussmix.bench.cases import EM
 from gaussmix.bench.machine import Ceilings
 from gaussmix.bench.race import Row
 from gaussmix.io.atomic import replacing
-from gaussmix.plotting import BACKGROUND, DPI, FAINT, INK
 
-COLORS = ("#f0b72f", "#58a6ff", "#3fb950", "#db61a2", "#a371f7", "#ff7b72")  # gaussmix first
+BACKGROUND, INK, FAINT, DPI = "white", "black", "0.35", 120
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#3A2FA8", "#E69F00")  # gaussmix first
 REACH = 2.0  # factor between the outermost points and the frame
 
 

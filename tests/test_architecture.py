@@ -23,6 +23,7 @@ ROOMS: dict[str, str] = {
     "validation": "",
     "config": "",
     "progress": "",
+    "tables": "",
     "model": "covariance structures stacks volumes orientations families checks parameters stored "
     "reach statistics scoring m_step",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
@@ -36,7 +37,7 @@ ROOMS: dict[str, str] = {
     "comparison",
     "queries": "features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "attributes routing base pictures queries kmeans fitting mixture",
+    "estimators": "attributes routing summaries base pictures queries kmeans fitting mixture",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",

@@ -755,10 +755,11 @@ def test_curves_are_drawn(made: Selection) -> None:
 @pytest.mark.parametrize(("sign", "marker", "height"), [(1, "^", 1), (-1, "v", 0)])
 def test_bad_values_do_not_hide_the_good_ones(sign: int, marker: str, height: int) -> None:
     figure = pytest.importorskip("matplotlib.figure").Figure()
-    plotting = pytest.importorskip("gaussmix.plotting")
+    from gaussmix.plotting.curves import Curves, draw_curves
+
     values = [sign * value for value in (9000.0, 10.0, 11.0, 12.0, 14.0)]
-    curves = plotting.Curves([1, 2, 3, 4, 5], {"full": values}, (2, "full"), "BIC")
-    axes = plotting.draw_curves(curves, figure.add_subplot())
+    curves = Curves([1, 2, 3, 4, 5], {"full": values}, (2, "full"), "BIC")
+    axes = draw_curves(curves, figure.add_subplot())
     low, high = axes.get_ylim()
     assert sum(low < value < high for value in values) == 4
     assert high - low < 20

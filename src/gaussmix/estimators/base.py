@@ -6,7 +6,8 @@ scikit-learn recognises an estimator by its methods, so nothing here imports it 
 import inspect
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,8 +20,10 @@ from gaussmix.data.base import ByRow, Data
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError, not_fitted, warn
 from gaussmix.estimators.routing import MetadataRequester
+from gaussmix.estimators.summaries import size_of
 from gaussmix.io import sinks
 from gaussmix.io.atomic import check_target
+from gaussmix.tables import MOST_ROWS, Summary
 from gaussmix.validation import check_choice, check_path
 
 SHOWN_NAMES = 5  # feature names listed in an error
@@ -38,6 +41,7 @@ class Estimator(MetadataRequester):
 
     n_threads: int | None
     n_features_in_: int
+    summary: Callable[[], Summary]
     feature_names_in_: Names
     _estimator_type: ClassVar[str | None] = None  # as scikit-learn's tag of that name
     _takes_sparse: ClassVar[bool] = False
@@ -101,7 +105,16 @@ class Estimator(MetadataRequester):
             for name, argument in _arguments(type(self)).items()
             if repr(getattr(self, name)) != repr(argument.default)
         )
-        return f"{type(self).__name__}({', '.join(shown)})"
+        call = f"{type(self).__name__}({', '.join(shown)})"
+        if not self.__sklearn_is_fitted__():
+            return call
+        return f"<{call}, fitted: {size_of(self)}>"
+
+    def _repr_html_(self) -> str:
+        """Show a fitted model as a table, in notebooks."""
+        if not self.__sklearn_is_fitted__():
+            return f"<pre>{escape(repr(self))}</pre>"
+        return self.summary()._repr_html_(MOST_ROWS)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_gaussmix_version": version()}

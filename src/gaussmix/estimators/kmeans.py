@@ -30,11 +30,13 @@ from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
 from gaussmix.estimators.pictures import MAX_POINTS, names_of, one_hot, points_of
+from gaussmix.estimators.summaries import kmeans_summary
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
 from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness, thread_count
 from gaussmix.kmeans.seeding import plus_plus, random_rows
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import assign_within_reach, require_reach
+from gaussmix.tables import Summary
 from gaussmix.validation import (
     check_choice,
     check_integer,
@@ -324,6 +326,19 @@ class KMeans(Transformer):
         points = points_of(self, X, max_points, self._shares)
         subject = Subject(_unit_spheres(centers), names, points=points, hard=True)
         return draw_mixture(subject, kind, chosen, ax)
+
+    def summary(self) -> Summary:
+        """Return sizes and centres of the clusters, and how the fit went.
+
+        Returns
+        -------
+        Summary
+            It prints as text, and notebooks show it as a table. Sizes are there only if `labels_`
+            are, and centres have their first six features.
+        """
+        centers = self._centers()
+        names, _ = names_of(self, None, centers.shape[1])
+        return kmeans_summary(self, centers, names)
 
     def _shares(self, rows: Any) -> Rows:
         labels = _nearest(self._centers(), rows, self.n_threads)

@@ -1,4 +1,4 @@
-"""Pictures of a fitted model: what `plot` and `plot_convergence` show."""
+"""A fitted model to be seen: `plot`, `plot_convergence` and `summary`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,10 +12,12 @@ from gaussmix._core.types import FloatArray, PlotKind, Rows
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.base import Estimator
+from gaussmix.estimators.summaries import mixture_summary
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import responsibilities
 from gaussmix.queries.features import Indices, check_features
 from gaussmix.queries.hdr import hdr_levels
+from gaussmix.tables import Summary
 from gaussmix.validation import (
     check_choice,
     check_integer,
@@ -118,6 +120,34 @@ class Pictures(Estimator):
             partial(_levels, count),
         )
         return draw_mixture(subject, kind, chosen, ax)
+
+    def summary(self) -> Summary:
+        """Return sizes, weights, means and spreads of the components, and how the fit went.
+
+        A component has collapsed if the fit had to regularise it, or if a variance of it is no more
+        than twice `reg_covar`.
+
+        Returns
+        -------
+        Summary
+            It prints as text. Notebooks show it as a table, and the model itself as its first 20
+            rows. `rows` and `heads` have the cells. Rows are weights times the weight of the rows
+            seen, means are followed by standard deviations, of the first six features.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> print(GaussianMixture.from_parameters([1.0], [[3.0, 0.5]], [[1, 4]], "diag").summary())
+        GaussianMixture: 1 component, diag covariances
+        2 features
+        parameters as given, not fitted here
+        <BLANKLINE>
+        component  weight  feature 0  feature 1
+                0  1.0000  3.0 ± 1.0  0.5 ± 2.0
+        """
+        parameters = parameters_of(self)
+        names, _ = names_of(self, None, parameters.n_features)
+        return mixture_summary(self, parameters, names)
 
     def plot_convergence(self, *, ax: Any = None) -> Any:
         """Draw the mean log-likelihood of a row against the iterations of the fit.

@@ -11,7 +11,7 @@ from gaussmix._core.types import FloatArray
 from gaussmix.plotting import backend
 from gaussmix.plotting.colors import COLORS
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
+MARKERS = ("o", "s", "D", "P", "X", "h", "*", "p", "<", ">", "d", "8", "H", "|")
 DASHES = ("-", "--", "-.", ":")  # the next ones, once all colours were used
 FARTHEST = 4.0  # from the best value of a criterion, in units of half the values' distance
 APART = 7.0  # points between marks of values that are not shown

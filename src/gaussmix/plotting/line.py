@@ -21,7 +21,7 @@ from gaussmix.plotting.plane import (
     region_probabilities,
 )
 from gaussmix.plotting.shapes import bounds, chi_squared_radius
-from gaussmix.plotting.subjects import Subject
+from gaussmix.plotting.subjects import MOST_LISTED, Subject
 from gaussmix.plotting.views import View, percent
 
 PLACES = 600  # where curves are computed, evenly
@@ -40,11 +40,12 @@ def draw_histogram(axes: Any, subject: Subject, view: View) -> None:
     bars = _draw_bars(axes, subject, view, soft=True)
     if subject.hard:
         _draw_centers(axes, subject, mixture.means[:, 0])
-        handles = component_handles(subject)
+        handles, seen = component_handles(subject), None
     else:
         x, parts = _curves(mixture, _range(mixture, subject, view))
+        width = LINE if len(mixture.means) <= MOST_LISTED else LINE / 2
         for part, color in zip(parts.T, subject.colors, strict=True):
-            axes.plot(x, part, "--", color=color, lw=LINE)
+            axes.plot(x, part, "--", color=color, lw=width)
         density = parts.sum(axis=1)
         axes.plot(x, density, color=backend.ink(axes), lw=1.5 * LINE)
         height = _height(x, density, bars)
@@ -55,7 +56,8 @@ def draw_histogram(axes: Any, subject: Subject, view: View) -> None:
             backend.mark(color=backend.ink(axes), lw=1.5 * LINE, label="their sum"),
             _interval_handle(subject),
         ]
-    _finish(axes, subject, view, "density", handles)
+        seen = np.column_stack([x, density])
+    _finish(axes, subject, view, "density", handles, seen=seen)
 
 
 def draw_line_density(axes: Any, subject: Subject, view: View) -> None:
@@ -77,7 +79,8 @@ def draw_line_density(axes: Any, subject: Subject, view: View) -> None:
     )
     for level in levels:
         axes.axhline(level, color=backend.ink(axes), lw=0.5 * LINE, ls=":")
-    _finish(axes, subject, view, "density", region_handles(probabilities), REGIONS_TITLE)
+    seen = np.column_stack([x, density])
+    _finish(axes, subject, view, "density", region_handles(probabilities), REGIONS_TITLE, seen)
 
 
 def draw_line_uncertainty(axes: Any, subject: Subject, view: View) -> None:
@@ -207,7 +210,10 @@ def _interval_handle(subject: Subject) -> Any:
 
 
 def _finish(
-    axes: Any, subject: Subject, view: View, what: str, handles: list[Any], title: str | None = None
-) -> None:
+    axes: Any, subject: Subject, view: View, what: str, handles: list[Any],
+    title: str | None = None, seen: FloatArray | None = None,
+) -> None:  # fmt: skip
+    """Name the axes and place the legend, where there is little of a curve (n, 2), if there is."""
     axes.set(xlabel=view.labels[0], ylabel=what)
-    place_legend(axes, subject, handles, title, "upper right")
+    corner = "upper right" if seen is None else backend.legend_corner(axes, seen)
+    place_legend(axes, subject, handles, title, corner)

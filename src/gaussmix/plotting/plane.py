@@ -40,9 +40,10 @@ def draw_classification(axes: Any, subject: Subject, view: View) -> None:
     mixture = subject.seen_from(view)
     shown = _draw_points(axes, subject, view)
     if subject.hard:
-        _draw_centers(axes, subject, mixture.means)
         if len(mixture.means) > MOST_LISTED:
             _write_numbers(axes, mixture.means)
+        else:
+            _draw_centers(axes, subject, mixture.means)
         _frame(axes, shown, mixture.means, mixture.means)
         _draw_cells(axes, subject, mixture.means)
     else:

@@ -65,7 +65,7 @@ def draw_tree(tree: Tree, ax: Any = None, colors: Colors | None = None) -> Any:
         ratios = {"width_ratios": (width, beside)}
         panels = figure.subplots(1, 2, sharey=True, gridspec_kw=ratios)
         _draw_entropies(panels[1], tree, tree.entropies)
-    whole = figure.bbox.width / figure.get_figure(root=True).dpi
+    whole = figure.bbox.width / figure.dpi
     _draw_branches(panels[0], tree, chosen, whole * width / (width + beside))
     return panels
 

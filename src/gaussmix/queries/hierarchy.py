@@ -26,6 +26,7 @@ from gaussmix.queries.merging import (
     merge_by_distance,
     merge_by_entropy,
 )
+from gaussmix.tables import MOST_ROWS, as_html
 from gaussmix.validation import check_integer
 
 EachRow: TypeAlias = Callable[[ByRow, object, PathLike | None, Sequence[str]], Any]
@@ -199,6 +200,19 @@ class Hierarchy:
 
         tree = Tree(self.linkage, self.labels(), self.entropies, self._elbow_lines())
         return draw_tree(tree, ax, colors)
+
+    def _repr_html_(self) -> str:
+        """Show the levels up to some beyond the suggested one, in notebooks."""
+        deepest = min(self.n_components, max(MOST_ROWS, self.n_clusters + 1))
+        rows = []
+        for level in range(1, deepest + 1):
+            entropy = "" if self.entropies is None else f"{self.entropies[level - 1]:.6g}"
+            sizes = np.bincount(self.labels(level))
+            mark = "*" if level == self.n_clusters else ""
+            rows.append((f"{level}{mark}", entropy, ", ".join(map(str, sizes))))
+        facts = [f"{self.n_clusters} clusters suggested, by {self.criterion}"]
+        heads = ("clusters", "entropy", "components in each")
+        return as_html(f"Hierarchy of {self.n_components} components", facts, heads, rows)
 
     def _elbow_lines(self) -> list[tuple[FloatArray, NDArray[np.intp]]]:
         """The two straight lines that meet at the suggested level: entropies, and levels."""

@@ -15,6 +15,7 @@ from gaussmix._core.types import (
     SelectionCriterion,
 )
 from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.tables import as_html
 from gaussmix.validation import check_choice
 
 CRITERIA = ("bic", "aic", "icl", "cv")
@@ -208,6 +209,11 @@ class Selection:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        """Show the criterion of every candidate, in notebooks."""
+        head, *rows = self._cells()
+        return as_html("Selection", [_title(self.criterion)], head, rows, self._remarks())
+
     def _check_fitted(self) -> None:
         """Raise ValueError if no mixture could be fitted."""
         if self.model is None:
@@ -232,18 +238,29 @@ class Selection:
 
     def _matrix(self) -> str:
         """The criterion of every candidate, numbers of components down, structures across."""
+        head, *rows = self._cells()
+        lines = [_title(self.criterion), head[0] + "".join(f"{s:>14}  " for s in head[1:])]
+        for count, *cells in rows:
+            texts = (f"{cell.rstrip('*?'):>14}{cell[len(cell.rstrip('*?')) :]:2}" for cell in cells)
+            lines.append(f"{count:>10}" + "".join(texts))
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _cells(self) -> list[list[str]]:
+        """The heads of the matrix, and its rows: a number of components, and each structure's cell.
+
+        A cell ends in * if it is the best, and in ? if the fit did not converge.
+        """
         structures = self._structures()
         best = None if self.model is None else self.best
         cells = {row[:2]: self._cell(row, row is best) for row in self.table}
-        lines = [_title(self.criterion), "components" + "".join(f"{s:>14}  " for s in structures)]
         counts = dict.fromkeys(row.n_components for row in self.table)
-        lines += [f"{k:>10}" + "".join(cells[k, s] for s in structures) for k in counts]
-        return "\n".join(line.rstrip() for line in lines)
+        rows = [[str(k), *(cells[k, s] for s in structures)] for k in counts]
+        return [["components", *structures], *rows]
 
     def _cell(self, row: Candidate, best: bool) -> str:
         text = "failed" if row.problem else _number(row, self.criterion)
         doubt = "" if row.problem or row.converged else "?"
-        return f"{text:>14}{'*' * best + doubt:2}"
+        return text + "*" * best + doubt
 
     def _leaders(self) -> str:
         heads = {name: head for name, head in HEADS.items() if name != "cv" or self._has_cv()}
