@@ -81,5 +81,6 @@ def with_spread(mean: float, std: float) -> str:
     """
     for decimals in range(5):
         if 1e-4 <= std < 1e5 and std >= 10 ** (1 - decimals) and abs(mean) < 1e7:
-            return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
+            rounded = round(mean, decimals) + 0.0  # no -0
+            return f"{rounded:.{decimals}f} ± {std:.{decimals}f}"
     return f"{mean:.6g} ± {std:.2g}"
