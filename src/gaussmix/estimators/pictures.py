@@ -98,7 +98,9 @@ class Pictures(Estimator):
         >>> import numpy as np
         >>> from gaussmix import GaussianMixture
         >>> X = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
-        >>> axes = GaussianMixture(2, random_state=0).fit(X).plot(X)  # doctest: +SKIP
+        >>> axes = GaussianMixture(2, random_state=0).fit(X).plot(X)
+        >>> axes.get_xlabel()
+        'feature 0'
         """
         from gaussmix.plotting.backend import require_matplotlib
         from gaussmix.plotting.mixtures import draw_mixture
