@@ -189,7 +189,7 @@ def test_the_plane_is_that_of_discriminant_analysis(structure: Any, iris: FloatA
     np.testing.assert_allclose(cosines, 1, atol=1e-8)
     np.testing.assert_allclose(view.axes.T @ within @ view.axes, np.eye(2), atol=1e-8)
     share = values[-1] / values[-2:].sum()
-    assert view.labels[0].startswith("discriminant 1, a projection (")
+    assert view.labels[0].startswith("discriminant 1 (projection, ")
     assert f"{100 * share:.3g} %" in view.labels[0]
 
 
@@ -219,11 +219,11 @@ def test_means_that_span_no_plane(structure: Any, n_components: int) -> None:
     # the mean differs in 0 and the variance in 2; without a difference the widest are 1 and 3
     assert main == ([0, 2] if n_components == 2 else [1, 3])
     if n_components == 2:
-        assert view.labels[1] == "a projection in which means do not differ"
+        assert view.labels[1] == "direction 2 (projection, means do not differ)"
     else:
         assert view.labels == (
-            "principal direction 1, a projection",
-            "principal direction 2, a projection",
+            "principal direction 1 (projection)",
+            "principal direction 2 (projection)",
         )
 
 

@@ -61,16 +61,16 @@ def is_figure(ax: object) -> bool:
 
 def check_colors(
     name: str, colors: Sequence[Any] | NDArray[Any], wanted: int
-) -> list[tuple[float, ...]]:
-    """Return so many colours as RGBA; raises ParameterError."""
-    from matplotlib.colors import is_color_like, to_rgba
+) -> Sequence[Any] | NDArray[Any]:
+    """Return so many colours of matplotlib; raises ParameterError."""
+    from matplotlib.colors import is_color_like
 
     if len(colors) != wanted:
         raise ParameterError(f"{name} must be {wanted}, one for each cluster, got {len(colors)}")
     for color in colors:
         if not is_color_like(color):
             raise ParameterError(f"{name} must be colours of matplotlib, got {color!r}")
-    return [to_rgba(color) for color in colors]
+    return colors
 
 
 def ellipse(center: Any, widths: Any, degrees: float, **style: Any) -> Any:
@@ -114,6 +114,12 @@ def moved(transform: Any, axes: Any, points: float) -> Any:
     from matplotlib.transforms import ScaledTranslation
 
     return transform + ScaledTranslation(points / 72, 0.0, axes.figure.dpi_scale_trans)
+
+
+def inches(axes: Any) -> tuple[float, float]:
+    """Return the width and the height of axes."""
+    extent = axes.get_window_extent()
+    return extent.width / axes.figure.dpi, extent.height / axes.figure.dpi
 
 
 def ink(axes: Any) -> Any:

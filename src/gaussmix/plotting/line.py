@@ -16,6 +16,7 @@ from gaussmix.plotting.plane import (
     component_handles,
     dot_area,
     fill_regions,
+    name_axes,
     place_legend,
     region_handles,
     region_probabilities,
@@ -214,6 +215,6 @@ def _finish(
     title: str | None = None, seen: FloatArray | None = None,
 ) -> None:  # fmt: skip
     """Name the axes and place the legend, where there is little of a curve (n, 2), if there is."""
-    axes.set(xlabel=view.labels[0], ylabel=what)
+    name_axes(axes, view.labels[0], what)
     corner = "upper right" if seen is None else backend.legend_corner(axes, seen)
     place_legend(axes, subject, handles, title, corner)

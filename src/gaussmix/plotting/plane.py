@@ -13,13 +13,15 @@ from gaussmix.plotting import backend
 from gaussmix.plotting.colors import mixed
 from gaussmix.plotting.shapes import bounds, cells, chi_squared_radius, ellipses
 from gaussmix.plotting.subjects import MOST_LISTED, Points, Subject
-from gaussmix.plotting.views import View, percent
+from gaussmix.plotting.views import View, in_lines, percent
 
 ROW_AREA = 6000.0  # square points that all rows' dots take together, within DOT_AREAS each
 DOT_AREAS = (2.0, 20.0)
 UNSURE_AREA = 110.0  # of the dot of a row that could be anybody's
 SHOWN_UNCERTAINTIES = (0.0, 0.25, 0.5)
 BARE = 0.4  # part of a dot's area, in a matrix of pictures
+CHARACTERS = 13.0  # of a label, in an inch
+SMALL = 2.6  # inches: of sides that leave a legend little room
 CENTER = 70.0  # square points: of a centre of K-means
 LINE = 1.2  # points
 FILL = 0.25  # opacity of what is filled
@@ -155,6 +157,13 @@ def region_handles(probabilities: Sequence[float]) -> list[Any]:
     ]
 
 
+def name_axes(axes: Any, xlabel: str, ylabel: str) -> None:
+    """Name the axes, in two lines where one is too long for their sides."""
+    width, height = backend.inches(axes)
+    axes.set_xlabel(in_lines(xlabel, int(CHARACTERS * width)))
+    axes.set_ylabel(in_lines(ylabel, int(CHARACTERS * height)))
+
+
 def place_legend(
     axes: Any, subject: Subject, handles: list[Any], title: str | None, loc: str
 ) -> None:
@@ -162,7 +171,8 @@ def place_legend(
     note = None if subject.points is None else subject.points.note()
     lines = "\n".join(filter(None, [title, note]))
     if handles or lines:
-        small = {"fontsize": "small", "title_fontsize": "small"}
+        size = "small" if min(backend.inches(axes)) > SMALL else "xx-small"
+        small = {"fontsize": size, "title_fontsize": size}
         axes.legend(handles=handles, title=lines or None, loc=loc, **small)
 
 
@@ -285,7 +295,7 @@ def _finish(
     axes: Any, subject: Subject, view: View, handles: list[Any], title: str | None = None
 ) -> None:
     """Name the axes and place the legend, where there are few points."""
-    axes.set(xlabel=view.labels[0], ylabel=view.labels[1])
+    name_axes(axes, *view.labels)
     seen = subject.parameters.means if subject.points is None else subject.points.rows
     corner = backend.legend_corner(axes, view.points(seen))
     place_legend(axes, subject, handles, title, corner)

@@ -54,7 +54,7 @@ def draw_tree(tree: Tree, ax: Any = None, colors: Colors | None = None) -> Any:
     chosen = _colors(tree, colors)
     if ax is not None and not backend.is_figure(ax):
         axes = backend.axes_on(ax)
-        _draw_branches(axes, tree, chosen, axes.get_window_extent().width / axes.figure.dpi)
+        _draw_branches(axes, tree, chosen, backend.inches(axes)[0])
         return axes
     width = float(np.clip(LEAF * tree.n_components, LEAST, MOST))
     beside = CURVE if tree.entropies is not None else 0.0
@@ -70,7 +70,7 @@ def draw_tree(tree: Tree, ax: Any = None, colors: Colors | None = None) -> Any:
     return panels
 
 
-def _colors(tree: Tree, colors: Colors | None) -> Sequence[Any]:
+def _colors(tree: Tree, colors: Colors | None) -> Colors:
     """Return a colour for each cluster: by default neighbours in the tree have different ones."""
     if colors is not None:
         return backend.check_colors("colors", colors, tree.n_clusters)
@@ -79,7 +79,7 @@ def _colors(tree: Tree, colors: Colors | None) -> Sequence[Any]:
     return [found[label] for label in range(tree.n_clusters)]
 
 
-def _draw_branches(axes: Any, tree: Tree, colors: Sequence[Any], inches: float) -> None:
+def _draw_branches(axes: Any, tree: Tree, colors: Colors, inches: float) -> None:
     number, order = tree.n_components, tree.leaves()
     tops = {k: (float(place), number, k) for place, k in enumerate(order)}
     for i, pair in enumerate(tree.linkage[:, :2].astype(int)):

@@ -14,7 +14,6 @@ from gaussmix.model.structures import Variances
 
 NO_SEPARATION = 1e-9
 """Part of the variance within components below which a direction separates no means: rounding."""
-LABEL_WIDTH = 56  # characters of a line along the side of a picture
 TIE = 1e-6  # weight of the width of a direction, where no spread tells directions apart
 
 
@@ -49,8 +48,7 @@ def features_view(features: NDArray[np.intp], names: Sequence[str]) -> View:
     """Look along features, whose values the axes then have."""
     axes = np.zeros((len(names), len(features)))
     axes[features, np.arange(len(features))] = 1.0
-    labels = tuple(in_lines(names[i], LABEL_WIDTH) for i in features)
-    return View(np.zeros(len(names)), axes, labels)
+    return View(np.zeros(len(names)), axes, tuple(names[i] for i in features))
 
 
 def separating_view(parameters: Parameters) -> View:
@@ -84,13 +82,13 @@ def separating_view(parameters: Parameters) -> View:
 
 def _labels(shares: FloatArray, found: int) -> tuple[str, ...]:
     labels = [
-        f"discriminant {i + 1}, a projection ({percent(shares[i])} of the separation)"
+        f"discriminant {i + 1} (projection, {percent(shares[i])} of separation)"
         for i in range(found)
     ]
     if found == 1:
-        labels.append("a projection in which means do not differ")
+        labels.append("direction 2 (projection, means do not differ)")
     if found == 0:
-        labels = [f"principal direction {i}, a projection" for i in (1, 2)]
+        labels = [f"principal direction {i} (projection)" for i in (1, 2)]
     return tuple(labels)
 
 
