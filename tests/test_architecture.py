@@ -34,11 +34,12 @@ ROOMS: dict[str, str] = {
     "starts": "ward emem budget race views candidates splits auto methods",
     "queries": "features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "attributes routing base queries kmeans fitting mixture",
+    "estimators": "attributes routing counterparts base hooks queries kmeans fitting mixture",
     "plotting": "",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",
+    "patch": "classes __main__",
     "bench": "machine timing cases contenders race scikit_learn table run",
     "cli": "demo verification reading commands answers parser signals running main",
     "__init__": "",
