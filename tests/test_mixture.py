@@ -865,10 +865,16 @@ def test_samples_without_a_seed_differ_between_models() -> None:
     assert not np.array_equal(models[0].sample(5)[0], models[1].sample(5)[0])
 
 
-@pytest.mark.parametrize("n_samples", [0, -1, 2.5])
-def test_bad_number_of_samples(n_samples: Any) -> None:
-    with pytest.raises(ValueError, match="n_samples must be an integer of at least 1, got"):
+@pytest.mark.parametrize("n_samples", [0, -1])
+def test_too_few_samples(n_samples: int) -> None:
+    with pytest.raises(ValueError, match=f"'n_samples': {n_samples} . The sampling requires at"):
         fitted().sample(n_samples)
+
+
+def test_bad_number_of_samples() -> None:
+    bad: Any = 2.5
+    with pytest.raises(ValueError, match="n_samples must be an integer of at least 1, got 2.5"):
+        fitted().sample(bad)
 
 
 def test_predictions_do_not_write_to_read_only_rows(blobs: NDArray[np.float64]) -> None:
