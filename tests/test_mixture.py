@@ -873,7 +873,7 @@ def test_too_few_samples(n_samples: int) -> None:
 
 def test_bad_number_of_samples() -> None:
     bad: Any = 2.5
-    with pytest.raises(ValueError, match="n_samples must be an integer of at least 1, got 2.5"):
+    with pytest.raises(ValueError, match=r"n_samples must be an integer of at least 1, got 2.5"):
         fitted().sample(bad)
 
 
