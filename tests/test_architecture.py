@@ -37,10 +37,12 @@ ROOMS: dict[str, str] = {
     "comparison",
     "queries": "features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "attributes routing summaries base pictures queries kmeans fitting mixture",
+    "estimators": "attributes routing counterparts summaries base pictures hooks queries kmeans "
+    "fitting mixture",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",
+    "patch": "classes __main__",
     "bench": "machine timing cases contenders race scikit_learn table run",
     "cli": "demo verification reading commands answers parser signals running main",
     "__init__": "",

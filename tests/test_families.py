@@ -635,7 +635,7 @@ def test_matrices_of_no_family_are_refused_or_projected(family: CovarianceStruct
     model = GaussianMixture.from_parameters(weights, means, general, name_of(family), project=True)
     assert_belongs(family, model.covariances_)
     mixture = GaussianMixture(3, covariance_type=name_of(family), precisions_init=general)
-    with pytest.raises(ValueError, match=rf"^'{name_of(family)} precisions_init' should be of "):
+    with pytest.raises(ValueError, match=rf"^'{name_of(family)} precision' should be of "):
         mixture.fit(np.random.default_rng(0).normal(size=(30, 3)))
 
 

@@ -238,7 +238,12 @@ def test_inertia_is_printed_on_request(capsys: pytest.CaptureFixture[str]) -> No
     rows = sparse.csr_array([[0.0], [1.0], [4.0]])
     KMeans(2, init=[[0.0], [4.0]], verbose=1).fit(rows)
     printed = capsys.readouterr().out.splitlines()
-    assert printed == ["Iteration 1, inertia 1.", "Iteration 2, inertia 0.5."]
+    assert printed == [
+        "Initialization complete",
+        "Iteration 1, inertia 1.",
+        "Iteration 2, inertia 0.5.",
+        "Converged at iteration 2: strict convergence.",
+    ]
 
 
 def test_wrong_rows() -> None:

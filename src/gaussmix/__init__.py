@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gaussmix.estimators.mixture import GaussianMixture
     from gaussmix.io.readers import DataError
     from gaussmix.io.sources import scan
+    from gaussmix.patch.classes import patch_sklearn, unpatch_sklearn
     from gaussmix.queries.hierarchy import Hierarchy
     from gaussmix.selection.candidates import Candidate, Selection
     from gaussmix.selection.search import select
@@ -44,10 +45,12 @@ _HOMES = {
     "PrecisionWarning": "errors",
     "Selection": "selection.candidates",
     "load": "storage",
+    "patch_sklearn": "patch.classes",
     "save": "storage",
     "scan": "io.sources",
     "select": "selection.search",
     "show_config": "config",
+    "unpatch_sklearn": "patch.classes",
 }
 
 __all__ = [
@@ -67,10 +70,12 @@ __all__ = [
     "Selection",
     "__version__",
     "load",
+    "patch_sklearn",
     "save",
     "scan",
     "select",
     "show_config",
+    "unpatch_sklearn",
 ]
 
 

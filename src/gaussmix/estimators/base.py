@@ -19,6 +19,7 @@ from gaussmix.config import version
 from gaussmix.data.base import ByRow, Data
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError, not_fitted, warn
+from gaussmix.estimators.counterparts import StandIn
 from gaussmix.estimators.routing import MetadataRequester
 from gaussmix.estimators.summaries import size_of
 from gaussmix.io import sinks
@@ -32,7 +33,7 @@ SHOWN_VALUES = 12  # elements of an array parameter that are shown in full
 Names = NDArray[np.object_]
 
 
-class Estimator(MetadataRequester):
+class Estimator(MetadataRequester, StandIn):
     """Base of the estimators.
 
     The constructor of a subclass stores its arguments under their own names and does nothing else;

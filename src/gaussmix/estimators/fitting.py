@@ -1,6 +1,7 @@
 """How a mixture is fitted: its settings, checked once, and the runs that they ask for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -182,14 +183,25 @@ def _given(settings: Settings, n_features: int) -> Given:
         settings.precisions_init,
     )
     k, structure = settings.n_components, settings.structure
+    # Errors say what scikit-learn's say, and then whose argument it is.
     if precisions is not None:
-        precisions = check_matrices("precisions_init", precisions, structure, k, n_features)
-        check_member("precisions_init", precisions, structure, k, "give these or none")
-    return Given(
-        None if weights is None else check_weights(weights, k, "weights_init"),
-        None if means is None else check_means(means, k, n_features, "means_init"),
-        precisions,
-    )
+        with _naming("precisions_init"):
+            precisions = check_matrices("precision", precisions, structure, k, n_features)
+            check_member("precision", precisions, structure, k, "give these or none")
+    with _naming("weights_init"):
+        weights = None if weights is None else check_weights(weights, k)
+    with _naming("means_init"):
+        means = None if means is None else check_means(means, k, n_features)
+    return Given(weights, means, precisions)
+
+
+@contextmanager
+def _naming(argument: str) -> Iterator[None]:
+    """Let errors end with the name of the argument that they are about."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{error}: see {argument}") from None
 
 
 def _search(data: Data, settings: Settings) -> Search:

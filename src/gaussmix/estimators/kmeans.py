@@ -29,6 +29,7 @@ from gaussmix.data.sparse import SparseRows
 from gaussmix.data.subsample import Sample
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
+from gaussmix.estimators.counterparts import Name
 from gaussmix.estimators.pictures import MAX_POINTS, names_of, one_hot, points_of
 from gaussmix.estimators.summaries import kmeans_summary
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
@@ -108,6 +109,7 @@ class KMeans(Transformer):
     """
 
     _estimator_type = "clusterer"
+    _stands_for = Name("sklearn.cluster", "KMeans")
     _takes_sparse = True
 
     def __init__(
@@ -396,11 +398,11 @@ class KMeans(Transformer):
         if callable(given):
             given = given(self._array(data), n_clusters, random_state=random_state)
         centers: FloatArray = check_rows(given, name="init").astype(np.float64)
-        if centers.shape != (n_clusters, data.n_features):
-            raise ValueError(
-                f"The shape of the initial centers {centers.shape} does not match the number of "
-                f"clusters {n_clusters} and the number of features of the data {data.n_features}."
-            )
+        mismatch = f"The shape of the initial centers {centers.shape} does not match the number of"
+        if len(centers) != n_clusters:
+            raise ValueError(f"{mismatch} clusters {n_clusters}.")
+        if centers.shape[1] != data.n_features:
+            raise ValueError(f"{mismatch} features of the data {data.n_features}.")
         with np.errstate(over="ignore"):
             squares = float(((centers - data.head().take([0], axis=0)) ** 2).sum())
         what = "Squared distances of init from the first row add up to"

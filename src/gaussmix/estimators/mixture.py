@@ -45,7 +45,9 @@ from gaussmix.estimators.attributes import (
     table_shape,
 )
 from gaussmix.estimators.base import Estimator, Names, remember_features
+from gaussmix.estimators.counterparts import Name
 from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
+from gaussmix.estimators.hooks import Hooks
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
@@ -81,7 +83,7 @@ from gaussmix.validation import (
 NAMED_COMPONENTS = 10  # collapsed components that a warning lists
 
 
-class GaussianMixture(Queries["GaussianMixture"], Estimator):
+class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
     """Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is p(x) = sum_k weights[k] N(x | means[k], covariances[k]) (Bishop, PRML, chapter 9;
@@ -218,6 +220,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
     """
 
     _estimator_type = "density_estimator"
+    _stands_for = Name("sklearn.mixture", "GaussianMixture")
     _weighted = ("fit", "partial_fit", "score")
 
     weights_: FloatArray
@@ -626,6 +629,11 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             Component of each row.
         """
         self._check_fitted()
+        if isinstance(n_samples, Integral) and n_samples < 1:
+            raise ParameterError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
+                "sample."
+            )
         n_samples = check_integer("n_samples", n_samples, 1)
         source = self._sampling_state() if random_state is None else random_state
         count = threads.resolve(check_n_threads(self.n_threads)).number
@@ -756,9 +764,10 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
     def _warn(self, result: EMResult, dtype: np.dtype[np.floating]) -> None:
         if not result.converged and self.max_iter > 0:
             warn_convergence(
-                f"Best performing initialization did not converge in max_iter={self.max_iter} "
-                f"iterations to a change below tol={float(self.tol):g}. Increase max_iter or tol, "
-                "try other init_params, or check for degenerate data."
+                "Best performing initialization did not converge. Try different init parameters, "
+                "or increase max_iter, tol, or check for degenerate data. "
+                f"max_iter={self.max_iter} iterations did not bring the change of the mean "
+                f"log-likelihood below tol={float(self.tol):g}."
             )
         self._warn_collapsed(result.collapsed)
         self._warn_rounded(result.parameters, dtype)

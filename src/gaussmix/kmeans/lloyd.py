@@ -46,7 +46,7 @@ def lloyd(
     threshold : float
         scikit-learn's is `tol` times the mean variance of the features.
     verbose : bool
-        Print the inertia of every pass.
+        Print the inertia of every pass, and why the last one is the last.
 
     Returns
     -------
@@ -69,6 +69,8 @@ def lloyd(
             )
             if inertia is not None:
                 return LloydResult(centers, labels, n_k, inertia, done)
+    if verbose:
+        print("Initialization complete")
     # Rows that are elsewhere or sparse, or a cluster that waits for a row.
     for n_iter in range(done + 1, max_iter + 1):
         previous, previous_digest = labels if labels is None else labels.copy(), digest
@@ -77,10 +79,17 @@ def lloyd(
         if verbose:
             print(f"Iteration {n_iter}, inertia {sums.inertia:.6g}.")
         if digest == previous_digest and _equal(labels, previous):
+            if verbose:
+                print(f"Converged at iteration {n_iter}: strict convergence.")
             return LloydResult(centers, labels, sums.n_k, sums.inertia, n_iter)
         moved = _moved(data, centers, sums)
         shift, centers = ((moved - centers) ** 2).cumsum()[-1], moved  # one by one, as the kernels
         if shift <= threshold:
+            if verbose:
+                print(
+                    f"Converged at iteration {n_iter}: center shift {shift:g} within tolerance "
+                    f"{threshold:g}."
+                )
             break
     sums = data.total(partial(HardPass, centers, labels=labels))
     return LloydResult(centers, labels, sums.n_k, sums.inertia, n_iter)

@@ -1,6 +1,6 @@
 """What a mixture says of each row, and passes that add such scores up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,16 @@ def log_likelihoods(parameters: Parameters, rows: Rows, n_threads: int | None = 
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
     density = parameters.density(rows.dtype)
     dispatch.kernels(rows).log_likelihood(rows, density, out, count)
+    require_reach(out, rows, density)
+    return out
+
+
+def log_densities(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
+    """Return the log-density of each row under each component, whatever its weight, (N, K)."""
+    out = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
+    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    density = replace(parameters, weights=np.ones(parameters.n_components)).density(rows.dtype)
+    dispatch.kernels(rows).log_density(rows, density, out, count)
     require_reach(out, rows, density)
     return out
 
