@@ -578,7 +578,7 @@ def test_online(X: FloatArray, family: CovarianceStructure) -> None:
 
 @each_family
 def test_answers_and_files(X: FloatArray, family: CovarianceStructure, tmp_path: Path) -> None:
-    model = fitted(X, name_of(family))
+    model = fitted(X, name_of(family), init_params="kmeans")
     rows, drawn = model.sample(600)
     assert rows.shape == (600, 3)
     assert set(drawn) == set(model.predict(X)) == {0, 1, 2}

@@ -262,10 +262,14 @@ def test_blocks_are_whole_groups_and_few(n_samples: int, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("accelerate", [None, "anderson"])
 def test_the_estimator_sweeps_first(accelerate: Acceleration | None, X: Array) -> None:
-    model = GaussianMixture(
-        3, algorithm="incremental", accelerate=accelerate, tol=1e-8, max_iter=2000, random_state=0
-    ).fit(X)
-    by_em = GaussianMixture(3, tol=1e-8, max_iter=2000, random_state=0).fit(X)
+    settings: dict[str, Any] = {
+        "init_params": "kmeans",  # far enough from the end that a sweep shows
+        "tol": 1e-8,
+        "max_iter": 2000,
+        "random_state": 0,
+    }
+    model = GaussianMixture(3, algorithm="incremental", accelerate=accelerate, **settings).fit(X)
+    by_em = GaussianMixture(3, **settings).fit(X)
     assert model.converged_
     assert model.n_iter_ == len(model.lower_bounds_)
     assert model.lower_bounds_[0] == pytest.approx(by_em.lower_bounds_[0], abs=1e-12)
@@ -278,8 +282,9 @@ def test_sweeps_are_shown(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
         2, algorithm="incremental", verbose=1, verbose_interval=1, random_state=0, tol=1e-2
     ).fit(X)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Start by kmeans")
-    assert lines[1:4] == ["Initialization 0", "  Iteration 1", "  Iteration 2"]
+    assert lines[0].startswith("start: the best of ")
+    assert lines[1].startswith("Start by auto")
+    assert lines[2:5] == ["Initialization 0", "  Iteration 1", "  Iteration 2"]
     assert lines[-1] == "Initialization converged."
 
 

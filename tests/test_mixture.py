@@ -153,7 +153,7 @@ def test_arguments_are_those_of_scikit_learn() -> None:
         "learning_decay": 0.75,
         "n_threads": None,
     }
-    assert GaussianMixture().get_params() == theirs | own
+    assert GaussianMixture().get_params() == theirs | own | {"init_params": "auto"}
 
 
 # Invariances ----------------------------------------------------------------------------------
@@ -535,8 +535,9 @@ def test_squares_that_overflow_in_float32_are_explained() -> None:
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     fitted(verbose=1, verbose_interval=2, n_init=2)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Start by kmeans\t time lapse ")
-    assert lines[1:3] == ["Initialization 0", "  Iteration 2"]
+    assert [line.split(" of ")[0] for line in lines[:2]] == ["start: the best"] * 2
+    assert lines[2].startswith("Start by auto\t time lapse ")
+    assert lines[3:5] == ["Initialization 0", "  Iteration 2"]
     assert lines[-1] == "Initialization converged."
     assert "Initialization 1" in lines
 
@@ -827,7 +828,7 @@ def test_a_pickled_model_is_the_same() -> None:
 
 @each_structure
 def test_samples_have_the_moments_of_the_model(structure: Structure) -> None:
-    model = fitted(structure)
+    model = fitted(structure, init_params="kmeans")
     X, labels = model.sample(200_000, random_state=1)
     assert X.dtype == np.float64
     assert labels.dtype == np.int64

@@ -99,7 +99,7 @@ def _add_select(subparsers: Any) -> None:
     add("--covariance-types", type=_structures, default=FORMS, metavar="TYPES", help=types)
     add("--criterion", choices=CRITERIA, default="bic", help="what to choose by")
     add("--splits", type=_integer(2), default=5, metavar="N", help="parts held out in turn, for cv")
-    add("--init", choices=METHOD_NAMES, help="start; emem if not given, kmeans for larger data")
+    add("--init", choices=METHOD_NAMES, help="start; emem if not given, auto for larger data")
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")

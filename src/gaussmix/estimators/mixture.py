@@ -121,14 +121,14 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
         components collapsed only if all did. Where X has at least eight times the rows that a
         start looks at, of more than three only the best third, and at least three, are run to the
         end: those ahead after 20 iterations on such a sample.
-    init_params : str, default='kmeans'
+    init_params : str, default='auto'
         How a start is found.
 
-        - 'kmeans': groups of K-means.
         - 'auto': where the best of several short EM runs stands. They begin at groups that K-means
           finds in several coordinates, most of which no linear map of the features changes, and
           around random rows. A fit takes about a third of the time of scikit-learn's; one of many
           rows takes no longer than from 'kmeans'.
+        - 'kmeans': groups of K-means.
         - 'k-means++': groups around centres of k-means++.
         - 'random_from_data': groups around random rows.
         - 'random': random responsibilities.
@@ -241,7 +241,7 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
         accelerate: Acceleration | None = None,
         algorithm: Algorithm = "em",
         n_init: int = 1,
-        init_params: InitMethod = "kmeans",
+        init_params: InitMethod = "auto",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,

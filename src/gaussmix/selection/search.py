@@ -59,12 +59,12 @@ ALL = "all"  # of mclust's families
 
 GIVEN_STARTS = ("weights_init", "means_init", "precisions_init", "warm_start")
 
-START, QUICK_START = "emem", "kmeans"
+START, QUICK_START = "emem", "auto"
 START_FLOPS = 2e6
 """The starts of small fits, whose passes take no more than START_FLOPS, and those of larger ones.
 For three full components of Old Faithful six of eight seeds end at the best optimum known, which
-K-means starts never find. Fits take two to five times as long: 0.25 s for these. On larger data
-they gain less, and take seconds."""
+the others never find. Fits take three to ten times as long as from "auto": 0.25 s for these. On
+larger data they gain less, and take seconds."""
 
 POOLED_FLOPS = (2e6, 1e8)
 """Mixtures whose passes take this much are fitted side by side, one on each thread: on 2 cores in
@@ -148,7 +148,7 @@ def select(
     **params
         Other parameters of `GaussianMixture`, by default tol=1e-6, reg_covar=0, max_iter=1000,
         accelerate='squarem', n_init=5, and init_params='emem' where that is quick for all fits,
-        else 'kmeans'.
+        else 'auto'.
 
     Returns
     -------

@@ -39,15 +39,15 @@ def auto(
     reg_covar: float,
     random_state: np.random.RandomState,
     n_threads: int | None,
-    most_passes: float = np.inf,
+    n_passes: float | None = None,
 ) -> Found | None:
     """Return the best of short EM runs, as many as a budget allows; None if all are spurious.
 
-    The budget is a third of what scikit-learn's default fit to the sample would take (see
-    `gaussmix.starts.budget`), guessed from the first runs. Work is counted, not measured, so that
-    the result depends on the rows and the random state alone. In the opening every candidate has
-    its first iterations. Then the run that promises most goes on, and where none may overtake the
-    best, there is a new candidate. A run with a spurious component is out.
+    The budget is `n_passes`, or else a third of what scikit-learn's default fit to the sample would
+    take (see `gaussmix.starts.budget`), guessed from the first runs. Work is counted, not measured,
+    so that the result depends on the rows and the random state alone. In the opening every
+    candidate has its first iterations. Then the run that promises most goes on, and where none may
+    overtake the best, there is a new candidate. A run with a spurious component is out.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def auto(
     reg_covar : float
     random_state : RandomState
     n_threads : int or None
-    most_passes : float
-        Work may not exceed that of so many EM iterations on the sample.
+    n_passes : float, optional
+        The budget, in EM iterations on the sample.
     """
     sample = sample.counted(n_components)
     race = Race(sample, structure, n_components, reg_covar, random_state, n_threads)
@@ -69,13 +69,13 @@ def auto(
     if not (np.isfinite(views.variances).all() and np.isfinite(views.covariance).all()):
         return None
     source = candidates(views, race)
-    _open(race, source, most_passes * race.cost)
+    _open(race, source, None if n_passes is None else n_passes * race.cost)
     _go_on(race, source)
     best = race.best
     return None if best is None else Found(best.parameters, best.kind, len(race.runs))
 
 
-def _open(race: Race, source: Iterator[Candidate], most: float) -> None:
+def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None:
     """Set the budget by the first run or two, and give the first candidates their turn."""
     many = race.n_components >= MANY
     promised = 0.0
@@ -83,7 +83,7 @@ def _open(race: Race, source: Iterator[Candidate], most: float) -> None:
         run = _next(race, source)
         if run is not None and not run.spoiled:
             promised = max(promised, iterations_promised(run.gains))
-        race.work.most = min(most, allowed(*race.size, promised))
+        race.work.most = allowed(*race.size, promised) if budget is None else budget
         if race.work.left <= 0:
             return
     part = OPENING_MANY if many else OPENING

@@ -21,6 +21,12 @@ ROWS_PER_PARAMETER = 8  # divided by these it takes no more than rows per free p
 MANY = 5  # components
 
 
+def n_free(n_features: int, n_components: int, structure: CovarianceStructure) -> int:
+    """Return the number of free parameters of a mixture."""
+    k, d = n_components, n_features
+    return k * d + structure.n_free(k, d) + k - 1
+
+
 class Work:
     """Work done and allowed, in microseconds of a typical machine."""
 
@@ -68,8 +74,7 @@ def allowed(
 ) -> float:
     """Microseconds that a search may take, where first runs promise so many iterations."""
     k, d = n_components, n_features
-    n_free = k * d + structure.n_free(k, d) + k - 1
-    most = max(2.0, ROWS_PER_PARAMETER * n_rows / n_free)
+    most = max(2.0, ROWS_PER_PARAMETER * n_rows / n_free(d, k, structure))
     part = EXPECTED_PART if k < MANY else EXPECTED_PART_MANY
     n_iter = min(max(LEAST_EXPECTED, part * promised), most)
     last_passes = 2 * pass_cost(n_rows, d, k, structure)

@@ -15,7 +15,7 @@ from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect_labelled
 from gaussmix.model.structures import SPHERICAL
-from gaussmix.starts.budget import MANY
+from gaussmix.starts.budget import MANY, n_free
 from gaussmix.starts.race import Race
 from gaussmix.starts.views import RIDGE, Views
 
@@ -89,7 +89,7 @@ def kinds_for(race: Race) -> list[str]:
         return n == 0 or (n < d and LINES**n >= k)
 
     kinds = [kind for kind in KINDS if fits(kind)]
-    if k >= MANY or race.n_rows < k * d + race.structure.n_free(k, d) + k - 1:
+    if k >= MANY or race.n_rows < n_free(d, k, race.structure):
         kinds.remove("svd")
         kinds[:0] = ["svd", "raw"] if k >= OWN_FROM else ["svd"]
     return kinds

@@ -10,7 +10,7 @@ from scipy.linalg.lapack import dsyevd
 from gaussmix._core.density import RESOLUTION
 from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.base import Data, InMemory
-from gaussmix.data.subsample import Sample
+from gaussmix.data.subsample import Sample, subsample
 from gaussmix.em.trials import Round, best_trials
 from gaussmix.kmeans.lloyd import lloyd
 from gaussmix.kmeans.nearest import nearest_labels
@@ -21,6 +21,7 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, collect, collect_labelled
 from gaussmix.model.structures import FULL, Variances
 from gaussmix.starts.auto import Found, auto
+from gaussmix.starts.budget import n_free
 from gaussmix.starts.candidates import described
 from gaussmix.starts.emem import emem
 from gaussmix.starts.ward import ward
@@ -44,9 +45,13 @@ SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
 where EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
 nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
 
-RACE_PASSES = 10, 18
-"""A race on a sample of large data may take the time of so many EM iterations on it, and of so many
-more for each K-means that 'kmeans' would do there: it then takes about as long as that."""
+RACE_PASSES = 36
+"""A race for large data may take the time of so many EM iterations on the sample for each K-means
+that 'kmeans' would do there: it then takes about as long as that."""
+RACE_ROWS, RACE_ROWS_PER_PARAMETER = 2048, 4
+"""The race for large data is run on no more rows of the sample than the larger of RACE_ROWS and
+this for every free parameter: four times the candidates find better optima than four times the
+rows. The winner is followed on the sample."""
 
 FEW_STARTS = 3
 TRIAL_ITERATIONS = 20
@@ -196,16 +201,18 @@ def _raced(
     Of large data it costs no more than 'kmeans' does.
     """
     n_threads = data.n_threads
-    large = data.n_samples > len(sample.rows)
-    always, each = RACE_PASSES
-    passes = always + each * _n_groupings("kmeans", data.n_samples)
+    field, n_passes = sample, None
+    if data.n_samples > len(sample.rows):
+        field = _race_sample(sample, sizes, random_state)
+        most = RACE_PASSES * _n_groupings("kmeans", data.n_samples)
+        n_passes = most * len(sample.rows) / len(field.rows)
     found = auto(
-        sample,
+        field,
         *sizes,
         reg_covar=reg_covar,
         random_state=random_state,
         n_threads=n_threads,
-        most_passes=passes if large else np.inf,
+        n_passes=n_passes,
     )
     if tell is not None:
         tell(_verdict(found))
@@ -218,6 +225,16 @@ def _raced(
         sample, [start], SAMPLE_ROUNDS[1:], reg_covar=reg_covar, n_threads=n_threads
     )
     return trial.parameters
+
+
+def _race_sample(
+    sample: Sample, sizes: tuple[CovarianceStructure, int], random_state: np.random.RandomState
+) -> Sample:
+    """Return the rows of a sample that short EM runs race on."""
+    structure, k = sizes
+    parameters = n_free(sample.rows.shape[1], k, structure)
+    most = max(RACE_ROWS, RACE_ROWS_PER_PARAMETER * parameters)
+    return subsample(*sample, k, random_state, most)
 
 
 def _verdict(found: Found | None) -> str:

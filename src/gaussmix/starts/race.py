@@ -111,7 +111,10 @@ class Race:
     def advance(self, run: Run, n_iter: int) -> None:
         """Take a run further. It is spoiled if a component collapses or owes all to few rows."""
         state, before = run.state, run.state.n_iter
-        collapsed = self._iterate(state, before + n_iter)
+        try:
+            collapsed = self._iterate(state, before + n_iter)
+        except ValueError:  # rows out of its reach: the fit will say so, if no run is better
+            collapsed = True
         self.work.add(CALL + self.cost * (state.n_iter - before))
         few = run.parameters.weights.min() * self.n_rows < self.fewest
         run.spoiled = bool(collapsed or few or not np.isfinite(run.bound))
