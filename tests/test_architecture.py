@@ -28,13 +28,15 @@ ROOMS: dict[str, str] = {
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
     "data": "parallel subsample base scale sparse streamed partitions dask dask_files inputs",
+    "bayes": "posterior prior m_step bound stored",
     "kmeans": "sparse nearest lloyd seeding",
-    "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
-    "trials checkpoint",
+    "em": "verbose fingerprint coordinates loop objective acceleration incremental online "
+    "variational runs trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto methods",
-    "queries": "features conditioning imputation univariate sampling hdr divergences "
-    "merging hierarchy",
-    "estimators": "attributes routing base queries kmeans fitting mixture",
+    "queries": "features conditioning imputation univariate sampling predictive hdr "
+    "divergences merging hierarchy",
+    "estimators": "attributes routing base queries kmeans fitting base_mixture mixture "
+    "evidence bayesian",
     "plotting": "",
     "storage": "",
     "selection": "candidates degenerate search",
