@@ -27,7 +27,11 @@ from gaussmix import patch_sklearn, unpatch_sklearn
 from gaussmix.patch.__main__ import main
 from gaussmix.patch.classes import CLASSES
 
-THEIRS = {"GaussianMixture": sklearn.mixture.GaussianMixture, "KMeans": sklearn.cluster.KMeans}
+THEIRS = {
+    "BayesianGaussianMixture": sklearn.mixture.BayesianGaussianMixture,
+    "GaussianMixture": sklearn.mixture.GaussianMixture,
+    "KMeans": sklearn.cluster.KMeans,
+}
 X = np.random.default_rng(0).normal(size=(50, 3))
 STRUCTURES = ("full", "tied", "diag", "spherical")
 

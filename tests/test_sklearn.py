@@ -24,10 +24,14 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import gaussmix
-from gaussmix import GaussianMixture, KMeans
+from gaussmix import BayesianGaussianMixture, GaussianMixture, KMeans
 
 # As few iterations as scikit-learn's own tests give to its estimators of these names.
-CHECKED = [GaussianMixture(max_iter=5, n_init=2), KMeans(n_clusters=2, max_iter=5, n_init=2)]
+CHECKED = [
+    GaussianMixture(max_iter=5, n_init=2),
+    BayesianGaussianMixture(max_iter=5, n_init=2),
+    KMeans(n_clusters=2, max_iter=5, n_init=2),
+]
 
 
 def expected_failed_checks(estimator: object) -> dict[str, str]:

@@ -95,7 +95,9 @@ def test_the_class_that_is_wanted(saved: Path, X: FloatArray, tmp_path: Path) ->
         load(saved, kind=KMeans)
     kind: Any
     for kind in (int, "KMeans", mixture):
-        with pytest.raises(ParameterError, match="kind must be GaussianMixture or KMeans, got"):
+        with pytest.raises(
+            ParameterError, match=r"kind must be GaussianMixture, Bayes.* or KMeans, got"
+        ):
             load(saved, kind)
 
 
@@ -133,7 +135,7 @@ def test_array_parameters_are_kept_and_generators_are_not(X: FloatArray, tmp_pat
 def test_save_refuses(X: FloatArray, tmp_path: Path) -> None:
     with pytest.raises(NotFittedError):
         save(GaussianMixture(), tmp_path / "m.npz")
-    with pytest.raises(TypeError, match="GaussianMixture or KMeans, got dict"):
+    with pytest.raises(TypeError, match="BayesianGaussianMixture or KMeans, got dict"):
         save({}, tmp_path / "m.npz")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"m\.csv: .* must end in \.npz, got '\.csv'"):
         save(GaussianMixture().fit(X), tmp_path / "m.csv")
@@ -396,7 +398,10 @@ def test_pickled_entry_is_never_run(saved: Path) -> None:
         ({"params": json.dumps({"n_components": 5})}, "means_ must have 5 rows"),
         ({"params": json.dumps({"n_components": 3, "n_threads": -1})}, "n_threads must be"),
         ({"feature_names_in_": np.array(["a"])}, "1 feature names for 3"),
-        ({"class": "Forest"}, "class must be one of GaussianMixture, KMeans, got 'Forest'"),
+        (
+            {"class": "Forest"},
+            "class must be one of GaussianMixture, Bayes.*, KMeans, got 'Forest'",
+        ),
         ({"covariances_": None}, "lacks 'covariances_'"),
         ({"params": "{"}, "Expecting property name"),
         ({"params": json.dumps({"n_trees": 3})}, "n_trees"),

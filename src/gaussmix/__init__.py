@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ParameterError,
         PrecisionWarning,
     )
+    from gaussmix.estimators.bayesian import BayesianGaussianMixture
     from gaussmix.estimators.kmeans import KMeans
     from gaussmix.estimators.mixture import GaussianMixture
     from gaussmix.io.readers import DataError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "BayesianGaussianMixture": "estimators.bayesian",
     "Candidate": "selection.candidates",
     "CheckpointError": "errors",
     "CheckpointWarning": "errors",
@@ -54,6 +56,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BayesianGaussianMixture",
     "Candidate",
     "CheckpointError",
     "CheckpointWarning",

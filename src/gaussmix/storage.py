@@ -10,37 +10,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.types import PathLike
+from gaussmix.bayes.posterior import Posterior
+from gaussmix.bayes.prior import PROCESS, check_beliefs
+from gaussmix.bayes.stored import NAMES, restored
 from gaussmix.errors import ModelFileError, ParameterError
-from gaussmix.estimators.attributes import parameters_of, set_parameters
-from gaussmix.estimators.fitting import settings_of
+from gaussmix.estimators.attributes import POSTERIOR, set_parameters, set_posterior
+from gaussmix.estimators.bayesian import BayesianGaussianMixture
+from gaussmix.estimators.evidence import beliefs_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import archive
 from gaussmix.io.archive import Archive
 from gaussmix.io.atomic import replacing, shown_ending
-from gaussmix.model.checks import check_matrices, check_means, check_weights
+from gaussmix.model.checks import check_floats, check_matrices, check_means, check_weights
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.stored import check_stored
 from gaussmix.validation import check_random_state
 
 FORMAT_VERSION = 1
 
-Model: TypeAlias = GaussianMixture | KMeans
-M = TypeVar("M", GaussianMixture, KMeans)
+Mixture: TypeAlias = GaussianMixture | BayesianGaussianMixture
+Model: TypeAlias = Mixture | KMeans
+M = TypeVar("M", GaussianMixture, BayesianGaussianMixture, KMeans)
 
-# how a fit went: attributes, and what they are: kind of dtype, number of axes, least value
+# how a fit went, and its prior: attributes, and their kind of dtype, number of axes, least value
+MIXTURE: dict[str, tuple[str, int, float]] = {
+    "converged_": ("b", 0, 0),
+    "n_iter_": ("i", 0, 0),
+    "lower_bound_": ("f", 0, -np.inf),
+    "lower_bounds_": ("f", 1, -np.inf),
+    "n_samples_seen_": ("i", 0, 0),
+    "weight_seen_": ("f", 0, 0),
+}
 HISTORY: dict[type, dict[str, tuple[str, int, float]]] = {
-    GaussianMixture: {
-        "converged_": ("b", 0, 0),
-        "n_iter_": ("i", 0, 0),
-        "lower_bound_": ("f", 0, -np.inf),
-        "lower_bounds_": ("f", 1, -np.inf),
-        "n_samples_seen_": ("i", 0, 0),
-        "weight_seen_": ("f", 0, 0),
+    GaussianMixture: MIXTURE,
+    BayesianGaussianMixture: {
+        **MIXTURE,
+        "n_effective_": ("i", 0, 0),
+        "weight_concentration_prior_": ("f", 0, 0),
+        "mean_precision_prior_": ("f", 0, 0),
+        "degrees_of_freedom_prior_": ("f", 0, 0),
     },
     KMeans: {"inertia_": ("f", 0, 0), "n_iter_": ("i", 0, 0)},
 }
+CLASSES = "GaussianMixture, BayesianGaussianMixture or KMeans"
 ARRAYS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+PRIOR = ("mean_prior_", "covariance_prior_")
 NOT_KEPT = ("checkpoint",)
 """Parameters that a file does not keep: a fit of the loaded model would write to that path."""
 
@@ -57,7 +72,7 @@ def save(model: Model, path: PathLike) -> None:
 
     Parameters
     ----------
-    model : GaussianMixture or KMeans
+    model : GaussianMixture, BayesianGaussianMixture or KMeans
     path : str or path-like
         Must end in `.npz`. A file that is there is replaced.
 
@@ -74,8 +89,7 @@ def save(model: Model, path: PathLike) -> None:
         If the file cannot be written.
     """
     if type(model) not in HISTORY:
-        wanted = " or ".join(cls.__name__ for cls in HISTORY)
-        raise TypeError(f"model must be a {wanted}, got {type(model).__name__}")
+        raise TypeError(f"model must be a {CLASSES}, got {type(model).__name__}")
     check_ending(path)
     model._check_fitted()
     _check_settings(model)
@@ -96,12 +110,12 @@ def load(path: PathLike, kind: type[Any] | None = None) -> Model:
     Parameters
     ----------
     path : str or path-like
-    kind : GaussianMixture or KMeans, optional
+    kind : GaussianMixture, BayesianGaussianMixture or KMeans, optional
         The class that the model must be of.
 
     Returns
     -------
-    GaussianMixture or KMeans
+    GaussianMixture, BayesianGaussianMixture or KMeans
 
     Raises
     ------
@@ -114,8 +128,7 @@ def load(path: PathLike, kind: type[Any] | None = None) -> Model:
         If the file cannot be opened.
     """
     if kind is not None and kind not in HISTORY:
-        wanted = " or ".join(cls.__name__ for cls in HISTORY)
-        raise ParameterError(f"kind must be {wanted}, got {kind!r}")
+        raise ParameterError(f"kind must be {CLASSES}, got {kind!r}")
     target = _as_path(path)
     if not archive.may_open(target):
         raise ModelFileError(f"{target}: a file is wanted, not a pipe or a device")
@@ -175,14 +188,12 @@ def _plain_params(model: Model) -> dict[str, Any]:
 def _fitted_arrays(model: Model) -> dict[str, NDArray[Any]]:
     if isinstance(model, KMeans):
         return {"cluster_centers_": model.cluster_centers_}
-    parameters = parameters_of(model)
-    arrays = (
-        parameters.weights,
-        parameters.means,
-        parameters.covariances,
-        parameters.precisions_cholesky,
-    )
-    return dict(zip(ARRAYS, arrays, strict=True))
+    parameters = model._present()
+    names = ARRAYS + POSTERIOR if isinstance(parameters, Posterior) else ARRAYS
+    found = dict(zip(names, parameters.arrays().values(), strict=True))
+    return found | {
+        name: np.asarray(getattr(model, name)) for name in PRIOR if hasattr(model, name)
+    }
 
 
 def _model(found: Archive) -> Model:
@@ -192,12 +203,31 @@ def _model(found: Archive) -> Model:
         model.cluster_centers_ = check_means(centers, *centers.shape)
         model.n_features_in_ = centers.shape[1]
     else:
-        set_parameters(model, _parameters(model, found))
+        _set_mixture(model, found)
         model.n_features_in_ = model.means_.shape[1]
     _check_given(model)
     _restore_names(model, found)
     _restore_history(model, found)
     return model
+
+
+def _set_mixture(model: Mixture, found: Archive) -> None:
+    parameters = _parameters(model, found)
+    if isinstance(model, GaussianMixture):
+        set_parameters(model, parameters)
+        return
+    process = model.weight_concentration_prior_type == PROCESS
+    names = dict(zip(NAMES, POSTERIOR, strict=True))
+    set_posterior(
+        model, restored(parameters, process, lambda part, shape: found.floats(names[part], *shape))
+    )
+    n_features, structure = parameters.n_features, parameters.structure
+    own = structure.shape(1, n_features)
+    shapes = (n_features,), own if structure.shared else own[1:]
+    for name, shape in zip(PRIOR, shapes, strict=True):
+        if name in found:
+            values = check_floats(name, found.floats(name, *shape), shape)
+            setattr(model, name, values if shape else float(values[0]))
 
 
 def _blank(name: str, params: object) -> Model:
@@ -221,13 +251,13 @@ def _check_settings(model: Model) -> None:
     if isinstance(model, KMeans):
         model._check_parameters()
     else:
-        settings_of(model)
+        model._settings()
     check_random_state(model.random_state)
 
 
-def _parameters(model: GaussianMixture, found: Archive) -> Parameters:
+def _parameters(model: Mixture, found: Archive) -> Parameters:
     shape = _table_shape(found, "means_", model)
-    structure = settings_of(model).structure
+    structure = model._settings().structure
     spread = structure.shape(*shape)
     shapes = dict(zip(ARRAYS, (shape[:1], shape, spread, spread), strict=True))
     weights, means, covariances, factors = found.all_floats(shapes)
@@ -251,13 +281,16 @@ def _check_given(model: Model) -> None:
         if isinstance(model.init, list):
             check_means(model.init, int(model.n_clusters), n_features, "init")
         return
+    if isinstance(model, BayesianGaussianMixture):
+        check_beliefs(beliefs_of(model), model._settings().structure, n_features)
+        return
     n_components = int(model.n_components)
     if model.weights_init is not None:
         check_weights(model.weights_init, n_components, "weights_init")
     if model.means_init is not None:
         check_means(model.means_init, n_components, n_features, "means_init")
     if model.precisions_init is not None:
-        structure = settings_of(model).structure
+        structure = model._settings().structure
         check_matrices(
             "precisions_init", model.precisions_init, structure, n_components, n_features
         )

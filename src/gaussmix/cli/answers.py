@@ -15,8 +15,10 @@ from gaussmix._core.types import FloatArray
 from gaussmix.cli.commands import STREAM, check_output, complete, load_mixture, scan_for, write
 from gaussmix.cli.reading import Answer, Watched, in_place
 from gaussmix.estimators.attributes import parameters_of
+from gaussmix.estimators.base_mixture import total_score
+from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.kmeans import KMeans
-from gaussmix.estimators.mixture import GaussianMixture, total_score
+from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import sinks, sources
 from gaussmix.io.beside import Kept, check_beside, write_beside
 from gaussmix.io.readers import Array
@@ -44,7 +46,7 @@ def predict(arguments: argparse.Namespace) -> int:
     model = load_mixture(path, "--proba") if arguments.proba else storage.load(path)
     method: Callable[[Any], Any] = model.predict
     names = ["component"]
-    if isinstance(model, GaussianMixture) and arguments.proba:
+    if not isinstance(model, KMeans) and arguments.proba:
         method = model.predict_proba
         names = [f"component {k}" for k in range(len(model.weights_))]
     _write_answers(model, arguments, method, names)
@@ -58,22 +60,26 @@ def score(arguments: argparse.Namespace) -> int:
         scored = total_score(model, source)
     if arguments.output is not None:
         _write_answers(model, arguments, model.score_samples, ["log-likelihood"])
-    n_free = parameters_of(model).n_free()
     say = _reporter(arguments)
     say(f"rows                 {scored.weight:.0f}")
     say(f"mean log-likelihood  {scored.mean:.10g}")
-    say(f"BIC                  {scored.bic(n_free):.10g}")
-    say(f"AIC                  {scored.aic(n_free):.10g}")
+    if isinstance(model, GaussianMixture):
+        n_free = parameters_of(model).n_free()
+        say(f"BIC                  {scored.bic(n_free):.10g}")
+        say(f"AIC                  {scored.aic(n_free):.10g}")
     return 0
 
 
 def outliers(arguments: argparse.Namespace) -> int:
     """Count the rows outside the smallest region of a probability, and write which they are."""
     model = _checked_mixture(arguments, "outliers")
-    level, n_outside, n_rows = float(model.hdr_level(arguments.p)), 0, 0
+    mixture = model  # that the level is of: a Bayesian one's expected parameters
+    if isinstance(model, BayesianGaussianMixture):
+        mixture = model.marginal(range(model.n_features_in_))
+    level, n_outside, n_rows = float(mixture.hdr_level(arguments.p)), 0, 0
 
     def outside(table: sources.Table) -> Array:
-        return (np.asarray(model.score_samples(table)) < level).astype(np.int32)
+        return (np.asarray(mixture.score_samples(table)) < level).astype(np.int32)
 
     def counted(blocks: Iterator[Array]) -> Iterator[Array]:
         nonlocal n_outside, n_rows
@@ -116,7 +122,7 @@ def _show_centers(model: KMeans) -> None:
     print(_table([*columns, *_features(model, model.cluster_centers_)]))
 
 
-def _show_mixture(model: GaussianMixture) -> None:
+def _show_mixture(model: storage.Mixture) -> None:
     n_components, n_features = model.means_.shape
     print(
         f"{n_components} components of {n_features} features, {model.covariance_type} covariances"
@@ -124,9 +130,11 @@ def _show_mixture(model: GaussianMixture) -> None:
     n_seen = getattr(model, "n_samples_seen_", 0)
     if n_seen:
         outcome = "converged" if model.converged_ else "did not converge"
+        is_bayesian = isinstance(model, BayesianGaussianMixture)
+        value = "evidence lower bound" if is_bayesian else "mean log-likelihood"
         print(
             f"fitted to {n_seen} rows: {outcome} after {model.n_iter_} iterations, "
-            f"mean log-likelihood {model.lower_bound_:.6f}"
+            f"{value} {model.lower_bound_:.6f}"
         )
     columns = [_numbers("component", np.arange(n_components), "d")]
     columns.append(_numbers("weight", model.weights_, ".4f"))
@@ -181,7 +189,7 @@ def _reporter(arguments: argparse.Namespace) -> Callable[[str], None]:
     return partial(print, file=sys.stderr if arguments.output == STREAM else sys.stdout)
 
 
-def _checked_mixture(arguments: argparse.Namespace, command: str) -> GaussianMixture:
+def _checked_mixture(arguments: argparse.Namespace, command: str) -> storage.Mixture:
     """Return the mixture, after a check of where its answers would go."""
     if arguments.output is not None:
         _check_answers(arguments)
@@ -190,7 +198,7 @@ def _checked_mixture(arguments: argparse.Namespace, command: str) -> GaussianMix
 
 @contextmanager
 def _watched(
-    model: GaussianMixture, arguments: argparse.Namespace, label: str
+    model: storage.Mixture, arguments: argparse.Namespace, label: str
 ) -> Iterator[Watched]:
     """Yield the rows of the file, whose reading is shown."""
     with (

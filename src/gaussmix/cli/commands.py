@@ -262,7 +262,7 @@ def _draw(outcome: Any, path: Path) -> None:
     print(f"{'picture':<16} {path}")
 
 
-def load_mixture(path: Path, purpose: str) -> GaussianMixture:
+def load_mixture(path: Path, purpose: str) -> storage.Mixture:
     """Return a saved mixture; ValueError if the model is another, which has no such purpose."""
     model = storage.load(path)
     if isinstance(model, KMeans):

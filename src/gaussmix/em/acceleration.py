@@ -1,7 +1,7 @@
 """Fewer passes: EM that jumps ahead, and takes a jump only if the likelihood bears it out."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,9 @@ INDEPENDENT = 1e-2  # a part of the last moves below this is rounding, or the ma
 CAUTION = 0.7  # how much of the asymmetry of an estimated Jacobian counts as its error
 
 ROUNDING = 1e-14  # relative error of a log-likelihood summed over many rows
+
+MakeChart: TypeAlias = Callable[[Parameters], Chart]
+"""Makes the coordinates about a reference."""
 
 
 class Jump(NamedTuple):
@@ -133,9 +136,11 @@ METHODS = {
 }
 
 
-def strategy_of(accelerate: str | None, reg_covar: float, tol: float) -> Strategy:
+def strategy_of(
+    accelerate: str | None, reg_covar: float, tol: float, chart: MakeChart = Chart
+) -> Strategy:
     """Return the strategy for `em` that a name stands for; None is EM itself."""
-    return PlainEM() if accelerate is None else Accelerator(accelerate, reg_covar, tol)
+    return PlainEM() if accelerate is None else Accelerator(accelerate, reg_covar, tol, chart=chart)
 
 
 class Plan(NamedTuple):
@@ -177,13 +182,23 @@ class Accelerator:
         That of `em`.
     plan : Plan
         Where an earlier run left off.
+    chart : callable
+        Makes the coordinates that it extrapolates in.
     """
 
-    def __init__(self, method: str, reg_covar: float, tol: float, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        method: str,
+        reg_covar: float,
+        tol: float,
+        plan: Plan | None = None,
+        chart: MakeChart = Chart,
+    ) -> None:
         self._method = METHODS[method]
         self._reg_covar = reg_covar
         self._tol = tol
         self.plan = plan or Plan()
+        self._make_chart = chart
         self._chart: Chart | None = None
 
     @property
@@ -235,7 +250,7 @@ class Accelerator:
         plan, most = self.plan, self._method.most
         reference = plan.reference or step.point
         if self._chart is None or self._chart.reference is not reference:
-            self._chart = Chart(reference)
+            self._chart = self._make_chart(reference)
         point = self._chart.coordinates(step.point)
         move = self._chart.coordinates(step.image) - point
         self.plan = plan._replace(

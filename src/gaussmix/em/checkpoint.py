@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from gaussmix.io.archive import Archive
 from gaussmix.io.atomic import check_target, remove_leftovers, replacing
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.stored import check_stored
+from gaussmix.model.stored import Read, check_stored
 
 FORMAT_VERSION = 1
 
@@ -32,6 +32,9 @@ PARTS = ("weights", "means", "covariances", "factors")
 FARTHEST = {"float32": 1e18, "float64": 1e150}
 """What no mean of rows of a dtype exceeds, nor a coordinate: sums of squares would overflow."""
 MERSENNE_WORDS, PHILOX_WORDS = 624, 4  # in the buffers of NumPy's generators
+
+Restore: TypeAlias = Callable[[Parameters, Read], Parameters]
+"""Takes a mixture, and what reads its other arrays, and returns what they are the parameters of."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,16 @@ class Identity:
     """Reads all rows."""
     blank: Callable[[Parameters], EMState]
     """Makes the state of a run that begins at parameters."""
+    restore: Restore
+    """Makes of a mixture what points of a run are."""
     random_state: object
     """Source of the starts. A generator is left in the same state by a fit that goes on."""
 
 
 def origin(parameters: Parameters, previous: float) -> str:
     """Return what stands for `warm_start` in the options of a fit that begins at parameters."""
-    return f"True from parameters with digest {digest_of(*_parts(parameters), previous)}"
+    arrays = parameters.arrays().values()
+    return f"True from parameters with digest {digest_of(*arrays, previous)}"
 
 
 class Checkpoint:
@@ -183,6 +189,7 @@ class Checkpoint:
             _whole(options, "n_init"),
             _whole(options, "max_iter"),
             FARTHEST[digest.dtype],
+            self._identity.restore,
         )
 
     def _check_options(self, theirs: Mapping[str, Plain]) -> None:
@@ -239,6 +246,7 @@ class _Size(NamedTuple):
     n_init: int
     max_iter: int
     farthest: float
+    restore: Restore
 
     @property
     def spread(self) -> tuple[int, ...]:
@@ -457,19 +465,10 @@ def _bounded(name: str, values: FloatArray, most: float) -> FloatArray:
     return values
 
 
-def _parts(parameters: Parameters) -> tuple[FloatArray, ...]:
-    return (
-        parameters.weights,
-        parameters.means,
-        parameters.covariances,
-        parameters.precisions_cholesky,
-    )
-
-
 def _pack_parameters(name: str, parameters: Parameters | None) -> dict[str, Any]:
     if parameters is None:
         return {}
-    return {f"{name}.{p}": a for p, a in zip(PARTS, _parts(parameters), strict=True)}
+    return {f"{name}.{part}": array for part, array in parameters.arrays().items()}
 
 
 def _unpack_parameters(found: Archive, name: str, size: _Size) -> Parameters | None:
@@ -481,4 +480,5 @@ def _unpack_parameters(found: Archive, name: str, size: _Size) -> Parameters | N
     names = weights, means, covariances, factors
     arrays = found.all_floats(shapes)
     _bounded(means, arrays[1], size.farthest)
-    return check_stored(size.structure, arrays[0], arrays[1], arrays[2], arrays[3], names)
+    mixture = check_stored(size.structure, arrays[0], arrays[1], arrays[2], arrays[3], names)
+    return size.restore(mixture, lambda part, shape: found.floats(f"{name}.{part}", *shape))

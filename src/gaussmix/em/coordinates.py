@@ -49,7 +49,7 @@ class Chart:
 
     def coordinates(self, parameters: Parameters) -> FloatArray:
         """Return the coordinates (P,) of a mixture of the reference's structure and shape."""
-        log_ratios = np.log(parameters.weights / self.reference.weights)
+        log_ratios = np.log(self._shares(parameters) / self._shares(self.reference))
         moves = parameters.means - self.reference.means
         deviations = self._structure.in_units(self._own, moves)
         shapes = self._structure.log_relative(self._own, parameters.precisions_cholesky)
@@ -63,17 +63,25 @@ class Chart:
         reference = self.reference
         k, size = reference.n_components, reference.means.size
         log_ratios, deviations, shapes = np.split(coordinates / self._scales, [k, k + size])
-        weights = reference.weights * np.exp(log_ratios - log_ratios.max())
+        weights = self._shares(reference) * np.exp(log_ratios - log_ratios.max())
         deviations = deviations.reshape(reference.means.shape)
         means = reference.means + self._structure.out_of_units(self._own, deviations)
         factors = self._structure.from_log_relative(self._own, shapes)
         weights /= weights.sum()
         found = Parameters.from_factors(self._structure, weights, means, factors)
         if self._structure.is_general:
-            return found
+            return self._completed(found)
         spread = found.covariances
         nearest = self._structure.nearest(weights, spread, spread)
         return Parameters.from_covariances(self._structure, weights, means, nearest)
+
+    def _shares(self, parameters: Parameters) -> FloatArray:
+        """Return the parts of the rows that components have, all positive, with sum 1: (K,)."""
+        return parameters.weights
+
+    def _completed(self, mixture: Parameters) -> Parameters:
+        """Return what is at a mixture, whose weights are `_shares`."""
+        return mixture
 
     def largest_change(self, displacement: FloatArray) -> float:
         """Return the largest part of a displacement (P,) in one parameter.
@@ -84,7 +92,7 @@ class Chart:
 
     def _information_roots(self) -> FloatArray:
         """Square roots of a row's information about each parameter: (P,)."""
-        weights, n_features = self.reference.weights, self.reference.n_features
+        weights, n_features = self._shares(self.reference), self.reference.n_features
         roots = np.sqrt(weights)
         shapes = self._structure.information_roots(weights, n_features)
         return np.concatenate([roots, np.repeat(roots, n_features), shapes.ravel()])

@@ -43,12 +43,17 @@ class Printer:
     interval : int
         Iterations between lines.
     extent : Extent
+    value : str
+        What the objective is called.
     """
 
-    def __init__(self, verbose: int, interval: int, extent: Extent) -> None:
+    def __init__(
+        self, verbose: int, interval: int, extent: Extent, value: str = "mean log-likelihood"
+    ) -> None:
         self.verbose = verbose
         self.interval = interval
         self.extent = extent
+        self.value = value
         self._pace = Pace()
 
     @property
@@ -58,9 +63,7 @@ class Printer:
 
     def say(self, text: str) -> None:
         """Say something once."""
-        LOGGER.info(text)
-        if self.verbose:
-            print(text)
+        say(text, self.verbose)
 
     @contextmanager
     def starting(self, method: str) -> Iterator[None]:
@@ -81,7 +84,7 @@ class Printer:
         """Report an iteration: a callback for `em`."""
         if self._pace.due():
             left = f"of at most {self.extent.max_iter}"
-            PROGRESS.info("iteration %d %s, mean log-likelihood %.6g", n_iter, left, lower_bound)
+            PROGRESS.info("iteration %d %s, %s %.6g", n_iter, left, self.value, lower_bound)
         if not self.verbose or n_iter % self.interval:
             return
         now, before = perf_counter(), self._lines[-1].n_iter
@@ -124,6 +127,13 @@ class Printer:
             for before, after in pairwise(self._lines)
         )
         return None if rate >= 0 else max(0.0, math.log(self.extent.tol / changes[-1]) / rate)
+
+
+def say(text: str, verbose: int) -> None:
+    """Log something, and print it if asked to."""
+    LOGGER.info(text)
+    if verbose:
+        print(text)
 
 
 def duration(seconds: float) -> str:

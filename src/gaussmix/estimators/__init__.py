@@ -1,1 +1,1 @@
-"""The public classes `GaussianMixture` and `KMeans`."""
+"""The public classes `GaussianMixture`, `BayesianGaussianMixture` and `KMeans`."""

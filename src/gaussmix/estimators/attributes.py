@@ -1,11 +1,14 @@
 """The parameters of a mixture in its estimator's attributes: read, checked and set."""
 
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
 
 from gaussmix._core.types import FloatArray
+from gaussmix.bayes.posterior import Posterior
+from gaussmix.bayes.prior import PROCESS
+from gaussmix.bayes.stored import completed, shapes_of
 from gaussmix.em.runs import Run
 from gaussmix.errors import not_fitted
 from gaussmix.model.checks import (
@@ -19,8 +22,13 @@ from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteEr
 from gaussmix.model.parameters import Parameters
 from gaussmix.validation import check_numbers
 
+P = TypeVar("P", bound=Parameters)
+
 SPREADS = ("covariances_", "precisions_cholesky_", "precisions_")
 """The attributes that say how far components spread, each of which follows from any other."""
+
+POSTERIOR = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
+"""The attributes of a Bayesian mixture that say its posterior, beside those of a mixture."""
 
 AGREEMENT = 1e-3
 """By how much variances may differ, as a part of them, between attributes that a user sets.
@@ -38,10 +46,57 @@ def set_parameters(model: Any, parameters: Parameters) -> None:
     model._stored_digests = {name: _digest(getattr(model, name)) for name in SPREADS}
 
 
+def set_posterior(model: Any, posterior: Posterior) -> None:
+    """Set the attributes of a Bayesian mixture that say its posterior."""
+    set_parameters(model, posterior)
+    concentration, freedom = posterior.concentration, posterior.degrees_of_freedom
+    broken = concentration.ndim == 2
+    model.weight_concentration_ = (concentration[0], concentration[1]) if broken else concentration
+    model.mean_precision_ = posterior.mean_precision
+    model.degrees_of_freedom_ = freedom if freedom.ndim else float(freedom)
+
+
+def set_prior(model: Any, prior: Posterior) -> None:
+    """Set the attributes of a Bayesian mixture that say its prior, the same for all components."""
+    scale = prior.scales if prior.structure.shared else prior.scales[0]
+    model.weight_concentration_prior_ = float(prior.concentration.flat[-1])
+    model.mean_precision_prior_ = float(prior.mean_precision[0])
+    model.mean_prior_ = prior.means[0]
+    model.degrees_of_freedom_prior_ = float(prior.degrees_of_freedom.flat[0])
+    model.covariance_prior_ = scale if np.ndim(scale) else float(scale)
+
+
+def posterior_of(model: Any) -> Posterior:
+    """Return the posterior in the attributes of a Bayesian mixture.
+
+    A user may have set them. `weights_` follow from `weight_concentration_`, as in scikit-learn.
+
+    Raises
+    ------
+    NotFittedError
+        If there is none.
+    ValueError
+        If they are no posterior, or contradict each other.
+    """
+    mixture = parameters_of(model)
+    if not all(hasattr(model, name) for name in POSTERIOR):
+        raise not_fitted(model)
+    process = model.weight_concentration_prior_type == PROCESS
+    shapes = shapes_of(mixture.structure, mixture.n_components, process).items()
+    arrays = {
+        part: check_shape(name, np.asarray(getattr(model, name), np.float64), shape).reshape(shape)
+        for name, (part, shape) in zip(POSTERIOR, shapes, strict=True)
+    }
+    return completed(mixture, arrays, POSTERIOR)
+
+
 def set_outcome(model: Any, run: Run) -> None:
     """Set what a fit leaves in a mixture: its parameters, and how the run that was kept went."""
     result = run.result
-    set_parameters(model, result.parameters)
+    if isinstance(result.parameters, Posterior):
+        set_posterior(model, result.parameters)
+    else:
+        set_parameters(model, result.parameters)
     model.converged_ = result.converged
     model.n_iter_ = result.n_iter
     model.lower_bound_ = run.lower_bound
@@ -148,7 +203,15 @@ def _factors(
 
 def parameters_to_continue(model: Any, n_features: int, name: str) -> Parameters:
     """Return the present parameters, if what has this name can continue from them."""
-    parameters = parameters_of(model)
+    return _to_continue(model, parameters_of(model), n_features, name)
+
+
+def posterior_to_continue(model: Any, n_features: int, name: str) -> Posterior:
+    """Return the present posterior, if what has this name can continue from it."""
+    return _to_continue(model, posterior_of(model), n_features, name)
+
+
+def _to_continue(model: Any, parameters: P, n_features: int, name: str) -> P:
     wanted = (int(model.n_components), n_features)
     if parameters.means.shape != wanted:
         raise ValueError(

@@ -1,6 +1,6 @@
 """How a mixture is fitted: its settings, checked once, and the runs that they ask for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -9,13 +9,13 @@ import numpy as np
 from gaussmix._core.types import PathLike
 from gaussmix.data.base import Data
 from gaussmix.em.acceleration import METHODS, strategy_of
-from gaussmix.em.checkpoint import Checkpoint, Identity, origin
+from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
 from gaussmix.em.fingerprint import DigestPass, options_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
-from gaussmix.em.loop import Callback, EMState
+from gaussmix.em.loop import Callback, EMState, Objective, Strategy
 from gaussmix.em.objective import MaximumLikelihood
-from gaussmix.em.online import Pace, check_pace
-from gaussmix.em.runs import Run, Runs, Search
+from gaussmix.em.online import check_pace
+from gaussmix.em.runs import Opening, Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
@@ -56,31 +56,55 @@ class Settings(NamedTuple):
     reg_covar: float
     max_iter: int
     accelerate: str | None
-    algorithm: str
     n_init: int
     init_params: str
-    weights_init: object
-    means_init: object
-    precisions_init: object
     random_state: object
     warm_start: bool
     verbose: int
     verbose_interval: int
     n_threads: int | None
-    pace: Pace
     checkpoint: PathLike | None
     checkpoint_interval: float
+    algorithm: str = "em"
+    weights_init: object = None
+    means_init: object = None
+    precisions_init: object = None
 
 
 class Origin(NamedTuple):
-    """Where a warm start begins, and the mean log-likelihood before."""
+    """Where a warm start begins, and the objective before."""
 
     parameters: Parameters
     previous: float
 
 
+class Problem(NamedTuple):
+    """What a fit climbs, and what its runs are: how one model differs from another."""
+
+    objective: Objective
+    begin: Callable[[Parameters], Parameters]
+    """Turns the mixture that a start finds into the point where a run begins."""
+    strategy: Callable[[], Strategy]
+    opening: Opening
+    restore: Restore
+    """Turns a mixture from a checkpoint into a point of a run."""
+    value: str
+    """What the objective is called."""
+
+
 def settings_of(model: Any) -> Settings:
     """Return the parameters of a mixture's constructor, as they are now; raises ParameterError."""
+    check_pace(model.learning_decay, model.half_life)
+    return shared_settings(model)._replace(
+        algorithm=check_choice("algorithm", model.algorithm, ALGORITHMS),
+        weights_init=model.weights_init,
+        means_init=model.means_init,
+        precisions_init=model.precisions_init,
+    )
+
+
+def shared_settings(model: Any) -> Settings:
+    """Return the parameters that every class of mixtures has; raises ParameterError."""
     accelerate, checkpoint = model.accelerate, model.checkpoint
     return Settings(
         n_components=check_integer("n_components", model.n_components, 1),
@@ -89,25 +113,44 @@ def settings_of(model: Any) -> Settings:
         reg_covar=check_real("reg_covar", model.reg_covar, 0),
         max_iter=check_integer("max_iter", model.max_iter, 0),
         accelerate=accelerate and check_choice("accelerate", accelerate, tuple(METHODS)),
-        algorithm=check_choice("algorithm", model.algorithm, ALGORITHMS),
         n_init=check_integer("n_init", model.n_init, 1),
         init_params=check_choice("init_params", model.init_params, METHOD_NAMES),
-        weights_init=model.weights_init,
-        means_init=model.means_init,
-        precisions_init=model.precisions_init,
         random_state=model.random_state,
         warm_start=check_boolean("warm_start", model.warm_start),
         verbose=check_verbose(model.verbose),
         verbose_interval=check_integer("verbose_interval", model.verbose_interval, 1),
         n_threads=check_n_threads(model.n_threads),
-        pace=check_pace(model.learning_decay, model.half_life),
         checkpoint=None if checkpoint is None else check_path("checkpoint", checkpoint),
         checkpoint_interval=check_real("checkpoint_interval", model.checkpoint_interval, 0),
     )
 
 
+def likelihood(data: Data, settings: Settings) -> Problem:
+    """Return the problem of the largest likelihood."""
+    objective = MaximumLikelihood(data, settings.reg_covar)
+
+    def opening(state: EMState, callback: Callback) -> None:
+        if settings.algorithm == "incremental":
+            most = settings.max_iter
+            most = most if settings.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
+            sweep(state, objective, max_iter=most, callback=callback)
+
+    return Problem(
+        objective,
+        begin=lambda start: start,
+        strategy=lambda: strategy_of(settings.accelerate, settings.reg_covar, settings.tol),
+        opening=opening,
+        restore=lambda mixture, _: mixture,
+        value="mean log-likelihood",
+    )
+
+
 def best_run(
-    data: Data, settings: Settings, options: Mapping[str, Any], origin_: Origin | None = None
+    data: Data,
+    settings: Settings,
+    options: Mapping[str, Any],
+    origin_: Origin | None = None,
+    problem: Problem | None = None,
 ) -> Run:
     """Return the run that ends best, of `n_init` starts or from where a warm start begins.
 
@@ -119,22 +162,24 @@ def best_run(
         The constructor's parameters by name, which tell a checkpoint whose fit it belongs to.
     origin_ : Origin, optional
         Where a warm start begins.
+    problem : Problem, optional
+        By default that of the largest likelihood.
     """
     previous = -np.inf if origin_ is None else origin_.previous
+    climbed = likelihood(data, settings) if problem is None else problem
 
-    def begin(start: Parameters) -> EMState:
-        _, _, tol, reg_covar, _, accelerate, *_ = settings
-        return EMState(start, tol, previous, strategy_of(accelerate, reg_covar, tol))
+    def state_at(point: Parameters) -> EMState:
+        return EMState(point, settings.tol, previous, climbed.strategy())
 
     def runs() -> Runs:
         if origin_ is None:
             with search.printer.starting(settings.init_params):
-                found = starts(data, settings)
+                found = [climbed.begin(start) for start in starts(data, settings)]
         else:
             found = [origin_.parameters]
-        return tuple(Run(number, begin(start)) for number, start in enumerate(found))
+        return tuple(Run(number, state_at(point)) for number, point in enumerate(found))
 
-    search = _search(data, settings)
+    search = _search(data, settings, climbed)
     if settings.checkpoint is None:
         return search.best(runs())
     fixed = options_of(options, WITHOUT_EFFECT)
@@ -143,7 +188,8 @@ def best_run(
         fixed,
         max_iter_may_grow=settings.algorithm == "em",  # sweeps that it ended would have gone on
         digest=lambda: data.total(DigestPass),
-        blank=begin,
+        blank=state_at,
+        restore=climbed.restore,
         random_state=settings.random_state,
     )
     with Checkpoint(settings.checkpoint, settings.checkpoint_interval, identity) as checkpoint:
@@ -204,19 +250,7 @@ def _naming(argument: str) -> Iterator[None]:
         raise type(error)(f"{error}: see {argument}") from None
 
 
-def _search(data: Data, settings: Settings) -> Search:
-    objective = MaximumLikelihood(data, settings.reg_covar)
+def _search(data: Data, settings: Settings, problem: Problem) -> Search:
     extent = Extent(data.n_samples, settings.max_iter, settings.tol)
-
-    def opening(state: EMState, callback: Callback) -> None:
-        if settings.algorithm == "incremental":
-            most = settings.max_iter
-            most = most if settings.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
-            sweep(state, objective, max_iter=most, callback=callback)
-
-    return Search(
-        objective,
-        settings.max_iter,
-        Printer(settings.verbose, settings.verbose_interval, extent),
-        opening,
-    )
+    printer = Printer(settings.verbose, settings.verbose_interval, extent, problem.value)
+    return Search(problem.objective, settings.max_iter, printer, problem.opening)

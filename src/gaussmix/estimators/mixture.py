@@ -1,89 +1,45 @@
 """The Gaussian mixture estimator."""
 
-from collections.abc import Callable, Sequence
-from copy import copy
 from functools import partial
-from numbers import Integral
-from pathlib import Path
-from typing import Any, Self, cast, overload
+from typing import Any, Self, cast
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from gaussmix._core import threads
 from gaussmix._core.types import (
     Acceleration,
     Algorithm,
     CovarianceType,
-    DaskLike,
-    FloatArray,
     InitMethod,
-    Labels,
-    MergeCriterion,
     PathLike,
-    Rows,
     RowsLike,
     Seed,
     WeightLike,
 )
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
-from gaussmix.em.loop import EMResult
-from gaussmix.em.online import Seen, online_step
-from gaussmix.errors import (
-    CollapseWarning,
-    ParameterError,
-    PrecisionWarning,
-    warn,
-    warn_convergence,
-)
+from gaussmix.em.online import Seen, check_pace, online_step
 from gaussmix.estimators.attributes import (
     parameters_of,
     parameters_to_continue,
-    set_outcome,
     set_parameters,
     table_shape,
 )
-from gaussmix.estimators.base import Estimator, Names, remember_features
+from gaussmix.estimators.base import remember_features
+from gaussmix.estimators.base_mixture import BaseMixture, total_score
 from gaussmix.estimators.counterparts import Name
-from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
+from gaussmix.estimators.fitting import Problem, Settings, likelihood, settings_of, start
 from gaussmix.estimators.hooks import Hooks
-from gaussmix.estimators.queries import Queries
-from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
-from gaussmix.model.covariance import CovarianceStructure, structure_named
+from gaussmix.model.covariance import structure_named
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.reach import (
-    TOLERATED_ERROR,
-    may_be_rounded,
-    require_means_within_reach,
-    rounding_errors,
-)
-from gaussmix.model.scoring import (
-    LikelihoodPass,
-    Score,
-    UncertaintyPass,
-    assign,
-    log_likelihoods,
-    responsibilities,
-)
+from gaussmix.model.reach import require_means_within_reach
+from gaussmix.model.scoring import LikelihoodPass, UncertaintyPass
 from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.features import Indices
-from gaussmix.queries.hierarchy import CRITERIA, Hierarchy, nest
-from gaussmix.queries.sampling import draw
-from gaussmix.validation import (
-    check_boolean,
-    check_choice,
-    check_integer,
-    check_n_threads,
-    check_random_state,
-    check_real,
-)
-
-NAMED_COMPONENTS = 10  # collapsed components that a warning lists
+from gaussmix.validation import check_boolean, check_integer, check_random_state, check_real
 
 
-class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
+class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
     """Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is p(x) = sum_k weights[k] N(x | means[k], covariances[k]) (Bishop, PRML, chapter 9;
@@ -219,16 +175,7 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
            [10.,  2.]])
     """
 
-    _estimator_type = "density_estimator"
     _stands_for = Name("sklearn.mixture", "GaussianMixture")
-    _weighted = ("fit", "partial_fit", "score")
-
-    weights_: FloatArray
-    means_: FloatArray
-    covariances_: FloatArray
-    precisions_: FloatArray
-    precisions_cholesky_: FloatArray
-    _fitted_structure: CovarianceStructure
 
     def __init__(
         self,
@@ -330,62 +277,6 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
         set_parameters(model, Parameters.from_covariances(structure, shares, centers, spread))
         return model
 
-    def fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
-        """Fit the mixture to X by EM from `n_init` starts.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            C-contiguous float32 and float64 arrays are used in place.
-        y : ignored
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows, as if each were there so many times.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X or the weights are not acceptable, there are fewer rows than
-            components, or squared distances leave the range of X's dtype.
-        CheckpointError
-            If `checkpoint` is damaged, or was written by a fit with other parameters or data.
-        OSError
-            If `checkpoint` cannot be read, or there can be no file there.
-
-        Warns
-        -----
-        CheckpointWarning
-            If `checkpoint` could not be written.
-        ConvergenceWarning
-            If `max_iter` iterations were not enough.
-        CollapseWarning
-            If components shrank onto too few distinct rows and had to be regularised.
-        PrecisionWarning
-            If components are so small, beside their distance from the mixture's mean, that
-            rounding of X's dtype shows.
-        """
-        self._fit(X, sample_weight)
-        return self
-
-    @overload
-    def fit_predict(
-        self, X: DaskLike, y: object = None, sample_weight: WeightLike = None
-    ) -> Any: ...
-    @overload
-    def fit_predict(
-        self, X: RowsLike, y: object = None, sample_weight: WeightLike = None
-    ) -> Labels: ...
-    def fit_predict(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Any:
-        """Fit the mixture to X and return the most probable component of each row, as `predict`.
-
-        The parameters are those of `fit`.
-        """
-        data = self._fit(X, sample_weight)
-        return data.by_row(partial(assign, parameters_of(self)))
-
     def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Move the parameters by one step of online EM towards a batch of rows.
 
@@ -463,182 +354,6 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
             remember_features(self, data.n_features, names)
         return self
 
-    @overload
-    def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
-    @overload
-    def predict(self, X: RowsLike, *, out: None = None) -> Labels: ...
-    @overload
-    def predict(self, X: RowsLike, *, out: PathLike) -> Path: ...
-    def predict(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
-        """Return the most probable component of each row of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        out : path, optional
-            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), int32
-            Of a Dask collection a lazy dask array; with `out` its path.
-        """
-        return self._by_row(assign, X, out, ["component"])
-
-    @overload
-    def predict_proba(self, X: DaskLike, *, out: None = None) -> Any: ...
-    @overload
-    def predict_proba(self, X: RowsLike, *, out: None = None) -> Rows: ...
-    @overload
-    def predict_proba(self, X: RowsLike, *, out: PathLike) -> Path: ...
-    def predict_proba(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
-        """Return the posterior probability of each component given each row of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        out : path, optional
-            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
-            `out` its path.
-        """
-        names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
-        return self._by_row(responsibilities, X, out, names)
-
-    def hierarchy(
-        self,
-        X: RowsLike | None = None,
-        sample_weight: WeightLike = None,
-        criterion: MergeCriterion = "entropy",
-    ) -> Hierarchy:
-        """Merge the components two at a time, into soft clusters that nest.
-
-        A cluster that is not Gaussian takes several components. Merging those that share rows
-        gives the clusters back, without a new fit: the membership of a row in a cluster is the
-        sum of its responsibilities for the cluster's components.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take, optional
-            The rows to cluster, most often those of `fit`. The entropy criterion needs them.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows, as if each were there so many times.
-        criterion : {'entropy', 'bhattacharyya'}, default='entropy'
-            What to merge next: the two clusters whose union lowers the entropy of the clustering
-            most (Baudry, Raftery, Celeux, Lo & Gottardo, 2010), or the two whose Gaussians, of the
-            clusters' means and covariances, have the smallest Bhattacharyya distance (Hennig,
-            2010), for which X only adds the entropies.
-
-        Returns
-        -------
-        Hierarchy
-            Of the present parameters, which a later `fit` does not change.
-
-        Notes
-        -----
-        By entropy, one or two passes over X do, as a rule: the merges are rehearsed on at most
-        16384 of the rows, and the first pass carries the sums that the rehearsal needed. Where
-        the rehearsal went wrong, as among many components that overlap alike, another pass
-        follows, up to n_components - 1 in all. The result is exact in any case, and the same for
-        any number of threads. By distance, X is read once, if given.
-
-        The first pass takes the time of about n_components**2 / 2 logarithms a row. No memory
-        grows with the rows.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from gaussmix import GaussianMixture
-        >>> X = np.array([[0.0], [1], [2], [3], [4], [10], [11], [12]])
-        >>> mixture = GaussianMixture.from_parameters(
-        ...     [0.3, 0.3, 0.4], [[1], [3], [11]], [1, 1, 1], covariance_type="spherical"
-        ... )
-        >>> hierarchy = mixture.hierarchy(X)
-        >>> hierarchy.predict_proba([[2.5], [7.0]], n_clusters=2).round(2)
-        array([[1.  , 0.  ],
-               [0.43, 0.57]])
-        >>> hierarchy.labels(2)
-        array([0, 0, 1], dtype=int32)
-        """
-        check_choice("criterion", criterion, CRITERIA)
-        if X is None and sample_weight is not None:
-            raise ParameterError("sample_weight needs the rows that it weights, but X is None")
-        frozen = copy(self)
-        parameters = parameters_of(frozen)
-        data = None if X is None else frozen._data(X, sample_weight, self.n_threads)
-        return nest(parameters, data, frozen._each_row, criterion)
-
-    @overload
-    def score_samples(self, X: DaskLike, *, out: None = None) -> Any: ...
-    @overload
-    def score_samples(self, X: RowsLike, *, out: None = None) -> Rows: ...
-    @overload
-    def score_samples(self, X: RowsLike, *, out: PathLike) -> Path: ...
-    def score_samples(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
-        """Return the log-likelihood of each row of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        out : path, optional
-            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
-            `out` its path.
-        """
-        return self._by_row(log_likelihoods, X, out, ["log-likelihood"])
-
-    def score(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> float:
-        """Return the mean log-likelihood of the rows of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : ignored
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows in the mean.
-        """
-        return total_score(self, X, sample_weight).mean
-
-    def sample(
-        self, n_samples: int = 1, random_state: Seed = None
-    ) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Draw rows from the mixture.
-
-        Every call draws anew: the first after a fit from the constructor's `random_state`, later
-        ones from where it ended. (scikit-learn repeats itself.) A `random_state` given here is
-        used instead and repeats the same rows, whatever the number of threads.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        random_state : int, RandomState, Generator or None, default=None
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features), float64
-            Grouped by component.
-        y : ndarray of shape (n_samples,), int64
-            Component of each row.
-        """
-        self._check_fitted()
-        if isinstance(n_samples, Integral) and n_samples < 1:
-            raise ParameterError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
-                "sample."
-            )
-        n_samples = check_integer("n_samples", n_samples, 1)
-        source = self._sampling_state() if random_state is None else random_state
-        count = threads.resolve(check_n_threads(self.n_threads)).number
-        return draw(parameters_of(self), n_samples, check_random_state(source), count)
-
     def aic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         """Return Akaike's information criterion on X, lower being better.
 
@@ -684,60 +399,20 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
         uncertainty = data.total(partial(UncertaintyPass, parameters)).total
         return score.bic(parameters.n_free()) + 2 * uncertainty
 
-    def set_partial_fit_request(self, *, sample_weight: Request = UNCHANGED) -> Self:
-        """Say whether a meta-estimator of scikit-learn is to pass `sample_weight` to `partial_fit`.
-
-        The parameter is that of `set_fit_request`.
-        """
-        return self._set_request("partial_fit", sample_weight)
-
     def _plain(self, parameters: Parameters, features: Indices) -> "GaussianMixture":
-        """Return a mixture of these features of the present ones.
+        return plain_mixture(self, parameters, features)
 
-        It is no subclass, whose constructor may want other arguments.
-        """
-        model = GaussianMixture(
-            parameters.n_components,
-            covariance_type=cast(CovarianceType, parameters.structure.name),
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-        )
-        model.n_features_in_ = parameters.n_features
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_[features]
-        set_parameters(model, parameters)
-        return model
+    def _settings(self) -> Settings:
+        return settings_of(self)
 
-    def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
-        data, names = self._data_for_fit(X, sample_weight, self.n_threads)
-        if data.n_samples < self.n_components:
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
-                f"n_samples = {data.n_samples}"
-            )
-        return data, names
+    def _problem(self, data: Data, settings: Settings) -> Problem:
+        return likelihood(data, settings)
 
-    def _fit(self, X: object, sample_weight: object) -> Data:
-        """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
-        settings = settings_of(self)
-        data, names = self._training_data(X, sample_weight)
-        require_features_to_scale(data, settings.reg_covar)
-        options = {} if settings.checkpoint is None else self.get_params(deep=False)
-        best = best_run(data, settings, options, self._origin(data))
-        require_means_within_reach(best.result.parameters, data.dtype)
-        seen = data.n_samples, data.weight
-        set_outcome(self, best)
-        self.n_samples_seen_, self.weight_seen_ = seen
-        remember_features(self, data.n_features, names)
-        self._warn(best.result, data.dtype)
-        return data
+    def _present(self) -> Parameters:
+        return parameters_of(self)
 
-    def _origin(self, data: Data) -> Origin | None:
-        """Return where a warm start begins, None if there is nothing to continue."""
-        if not (self.warm_start and hasattr(self, "means_")):
-            return None
-        parameters = parameters_to_continue(self, data.n_features, "warm_start")
-        return Origin(parameters, (getattr(self, "lower_bounds_", None) or [-np.inf])[-1])
+    def _continued(self, n_features: int, name: str) -> Parameters:
+        return parameters_to_continue(self, n_features, name)
 
     def _step(self, data: Data, parameters: Parameters, settings: Settings) -> None:
         """Take a step of online EM from the parameters."""
@@ -747,9 +422,8 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
         )
         require_features_to_scale(data, settings.reg_covar)
         batch = data.total(partial(StatisticsPass, parameters))
-        parameters, collapsed = online_step(
-            parameters, batch, seen, settings.pace, settings.reg_covar
-        )
+        pace = check_pace(self.learning_decay, self.half_life)
+        parameters, collapsed = online_step(parameters, batch, seen, pace, settings.reg_covar)
         require_means_within_reach(parameters, data.dtype)
         set_parameters(self, parameters)
         self.n_samples_seen_ = seen.n_samples + data.n_samples
@@ -761,78 +435,22 @@ class GaussianMixture(Queries["GaussianMixture"], Hooks, Estimator):
         warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
 
-    def _warn(self, result: EMResult, dtype: np.dtype[np.floating]) -> None:
-        if not result.converged and self.max_iter > 0:
-            warn_convergence(
-                "Best performing initialization did not converge. Try different init parameters, "
-                "or increase max_iter, tol, or check for degenerate data. "
-                f"max_iter={self.max_iter} iterations did not bring the change of the mean "
-                f"log-likelihood below tol={float(self.tol):g}."
-            )
-        self._warn_collapsed(result.collapsed)
-        self._warn_rounded(result.parameters, dtype)
 
-    def _warn_collapsed(self, collapsed: tuple[int, ...]) -> None:
-        if collapsed:
-            self._warned = getattr(self, "_warned", frozenset[int]()).union(collapsed)
-            warn(
-                f"{_listed(collapsed)} collapsed: too few distinct rows, or features that "
-                "are constant or combinations of others, so that covariances had to be "
-                f"regularised. Reduce n_components={self.n_components}, increase "
-                f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
-                f"{self.covariance_type!r}.",
-                CollapseWarning,
-            )
+def plain_mixture(
+    model: BaseMixture[Any], parameters: Parameters, features: Indices
+) -> GaussianMixture:
+    """Return a mixture of these features of a fitted one.
 
-    def _warn_rounded(self, parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
-        if not may_be_rounded(parameters, dtype):
-            return
-        errors = rounding_errors(parameters, dtype)
-        rounded = np.flatnonzero(errors > TOLERATED_ERROR)
-        if len(rounded):
-            convert = "Convert X to float64, leave" if dtype == np.float32 else "Leave"
-            warn(
-                f"{_listed(tuple(rounded.tolist()))} lost digits: standard deviations are so small "
-                f"beside distances from the mixture's mean that {dtype} rounds log-likelihoods of "
-                f"rows by up to about {errors.max():.2g}. {convert} out rows far from all others, "
-                f"or increase reg_covar={float(self.reg_covar):g}.",
-                PrecisionWarning,
-            )
-
-    def _check_fitted(self) -> None:
-        super()._check_fitted()
-        if not hasattr(self, "n_features_in_"):  # set by hand
-            self.n_features_in_ = parameters_of(self).n_features
-
-    def _by_row(
-        self,
-        function: Callable[[Parameters, Rows, int | None], NDArray[Any]],
-        X: object,
-        out: PathLike | None,
-        names: Sequence[str],
-    ) -> Any:
-        """Return or write what the present parameters say of each row."""
-        return self._each_row(partial(function, parameters_of(self)), X, out, names)
-
-    def _sampling_state(self) -> Seed:
-        """Return what `sample` draws from: the state of an integer seed is kept between calls."""
-        seed = self.random_state
-        if not isinstance(seed, Integral):
-            return seed
-        if not hasattr(self, "_sampler") or self._sampler[0] != seed:
-            self._sampler = seed, check_random_state(seed)
-        return self._sampler[1]
-
-
-def total_score(model: GaussianMixture, X: object, sample_weight: object = None) -> Score:
-    """Return the log-likelihood of all rows of X under a fitted mixture, and their weight."""
-    data = model._data(X, sample_weight, model.n_threads)
-    return data.total(partial(LikelihoodPass, parameters_of(model)))
-
-
-def _listed(components: tuple[int, ...]) -> str:
-    if len(components) == 1:
-        return f"Component {components[0]}"
-    named = ", ".join(str(k) for k in components[:NAMED_COMPONENTS])
-    rest = len(components) - NAMED_COMPONENTS
-    return f"Components {named}{f' and {rest} more' if rest > 0 else ''}"
+    It is no subclass, whose constructor may want other arguments.
+    """
+    plain = GaussianMixture(
+        parameters.n_components,
+        covariance_type=cast(CovarianceType, parameters.structure.name),
+        random_state=model.random_state,
+        n_threads=model.n_threads,
+    )
+    plain.n_features_in_ = parameters.n_features
+    if hasattr(model, "feature_names_in_"):
+        plain.feature_names_in_ = model.feature_names_in_[features]
+    set_parameters(plain, parameters)
+    return plain

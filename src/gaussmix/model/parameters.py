@@ -68,6 +68,15 @@ class Parameters:
         covariances = structure.covariances_of_factors(factors)
         return cls(structure, weights, means, covariances, factors)
 
+    def arrays(self) -> dict[str, FloatArray]:
+        """All arrays, by the names that files have for them."""
+        return {
+            "weights": self.weights,
+            "means": self.means,
+            "covariances": self.covariances,
+            "factors": self.precisions_cholesky,
+        }
+
     @property
     def n_components(self) -> int:
         """K."""

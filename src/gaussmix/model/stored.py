@@ -1,11 +1,17 @@
 """Checks of parameters from a file, whose checksums say nothing of what they mean."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.model.checks import check_floats, check_means, check_weights
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
+
+Read: TypeAlias = Callable[[str, tuple[int, ...]], FloatArray]
+"""Returns an array of a name and a shape, from wherever it is kept."""
 
 CONTRADICTION = 1e-3
 """By how much covariances and those of their factors may differ, in standard deviations of the two

@@ -3,11 +3,12 @@
 from importlib import import_module
 from typing import Self
 
+from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.counterparts import REPLACED, Name, StandIn, register
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 
-CLASSES: tuple[type[StandIn], ...] = (GaussianMixture, KMeans)
+CLASSES: tuple[type[StandIn], ...] = (BayesianGaussianMixture, GaussianMixture, KMeans)
 """Our classes, each of which names the one of scikit-learn's whose place it takes."""
 
 
@@ -25,7 +26,7 @@ class Patch:
 
 
 def patch_sklearn() -> Patch:
-    """Put `GaussianMixture` and `KMeans` in the places of scikit-learn's classes of these names.
+    """Put our mixtures and `KMeans` in the places of scikit-learn's classes of these names.
 
     ``from sklearn.mixture import GaussianMixture`` and ``sklearn.mixture.GaussianMixture`` are
     gaussmix's from then on, in all modules of the process. A module that had imported the class by

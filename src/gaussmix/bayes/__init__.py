@@ -1,0 +1,1 @@
+"""Distributions over mixtures: conjugate priors, their variational M-step, bound and predictive."""

@@ -1,0 +1,110 @@
+"""What variational Bayes climbs: the evidence lower bound."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
+
+import numpy as np
+
+from gaussmix._core.types import FloatArray
+from gaussmix.bayes.bound import divergence
+from gaussmix.bayes.m_step import variational_m_step
+from gaussmix.bayes.posterior import Posterior
+from gaussmix.data.base import Data
+from gaussmix.em.coordinates import Chart
+from gaussmix.em.loop import EMState
+from gaussmix.em.online import remembered
+from gaussmix.model.parameters import Parameters
+from gaussmix.model.scoring import LikelihoodPass
+from gaussmix.model.statistics import Statistics, StatisticsPass
+
+HALF_A_ROW = 0.5
+"""A component that holds no more is empty. Coordinates count so much more for each, so that one
+that empties does not run away to minus infinity."""
+
+
+@dataclass(frozen=True)
+class EvidenceBound:
+    r"""The evidence lower bound of all rows, in nats: an `Objective` whose points are posteriors.
+
+    With q the posterior of the parameters, p their prior, and the responsibilities that are best
+    under q, it is (Bishop, PRML, 10.70)
+
+        log p(X) >= sum_n log sum_k exp(E_q[log weight_k] + E_q[log N(x_n | k)]) - KL(q | p)
+
+    No iteration lowers it where `reg_covar` is 0. Otherwise the M-step maximises it less
+    reg_covar / 2 sum_k n_k tr(nu_k W_k), as in `gaussmix.em.loop.em`.
+
+    Parameters
+    ----------
+    data : Data
+        The rows, and their weights.
+    prior : Posterior
+    reg_covar : float
+        Non-negative variance that the M-step adds to every feature.
+    sort : bool
+        Whether the M-step orders components by their rows.
+    """
+
+    data: Data
+    prior: Posterior
+    reg_covar: float = 0.0
+    sort: bool = False
+
+    def begin(self, start: Parameters) -> Posterior:
+        """Return the posterior of all rows, if they belonged to components as a start says."""
+        weight = self.data.weight
+        rows = replace(remembered(start, weight, self.reg_covar), n_samples=self.data.n_samples)
+        return self.m_step(rows, start)[0]
+
+    def e_step(self, parameters: Parameters) -> Statistics:
+        """Go over the rows once."""
+        return self.data.total(partial(StatisticsPass, parameters))
+
+    def m_step(
+        self, statistics: Statistics, _previous: Parameters
+    ) -> tuple[Posterior, tuple[int, ...]]:
+        """Return the posterior of largest bound: see `variational_m_step`. None collapses."""
+        return variational_m_step(statistics, self.prior, self.reg_covar, sort=self.sort), ()
+
+    def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
+        """Return the evidence lower bound."""
+        return statistics.log_likelihood - divergence(cast(Posterior, parameters), self.prior)
+
+    def score(self, parameters: Parameters) -> float:
+        """Return the evidence lower bound, which takes a pass."""
+        found = self.data.total(partial(LikelihoodPass, parameters)).total
+        return found - divergence(cast(Posterior, parameters), self.prior)
+
+    def fast_forward(self, state: EMState, max_iter: int) -> None:
+        """Do nothing: iterations in compiled code are for the likelihood."""
+
+
+class PosteriorChart(Chart):
+    """Coordinates of posteriors: those of a mixture whose weights are parts of the rows.
+
+    Counts of rows, means and covariances say all of a posterior, once the prior is known. The
+    weights are (n_k + 1/2) / sum_j (n_j + 1/2).
+
+    Parameters
+    ----------
+    prior : Posterior
+    reference : Posterior
+    """
+
+    def __init__(self, prior: Posterior, reference: Parameters) -> None:
+        self._prior = prior
+        self._counted = float(self._counts(reference).sum())
+        super().__init__(reference)
+
+    def _counts(self, parameters: Parameters) -> FloatArray:
+        counts = cast(Posterior, parameters).counts_beyond(self._prior)
+        return np.asarray(np.maximum(counts, 0.0) + HALF_A_ROW)
+
+    def _shares(self, parameters: Parameters) -> FloatArray:
+        counts = self._counts(parameters)
+        return np.asarray(counts / counts.sum())
+
+    def _completed(self, mixture: Parameters) -> Parameters:
+        counts = np.maximum(mixture.weights * self._counted - HALF_A_ROW, 0.0)
+        return self._prior.after(counts, mixture.means, mixture.covariances)

@@ -1,0 +1,68 @@
+"""How a Bayesian mixture is fitted: its settings and its prior, checked, and what it climbs."""
+
+from functools import partial
+from typing import Any
+
+from gaussmix.bayes.posterior import Posterior
+from gaussmix.bayes.prior import PRIOR_TYPES, Beliefs
+from gaussmix.bayes.stored import restored
+from gaussmix.data.base import Data
+from gaussmix.em.acceleration import strategy_of
+from gaussmix.em.loop import Callback, EMState
+from gaussmix.em.variational import EvidenceBound, PosteriorChart
+from gaussmix.estimators.fitting import Problem, Settings, shared_settings
+from gaussmix.validation import check_boolean, check_choice, check_real
+
+FORMS = ("full", "tied", "diag", "spherical")
+
+
+def bayesian_settings_of(model: Any) -> Settings:
+    """Return the parameters of a Bayesian mixture's constructor; raises ParameterError."""
+    check_choice("covariance_type", model.covariance_type, FORMS)
+    check_boolean("sort_components", model.sort_components)
+    beliefs_of(model)
+    return shared_settings(model)
+
+
+def beliefs_of(model: Any) -> Beliefs:
+    """Return what a Bayesian mixture's constructor says of the prior; raises ParameterError."""
+    kind = "weight_concentration_prior_type"
+    return Beliefs(
+        check_choice(kind, getattr(model, kind), PRIOR_TYPES),
+        _positive(model, "weight_concentration_prior"),
+        _positive(model, "mean_precision_prior"),
+        model.mean_prior,
+        _positive(model, "degrees_of_freedom_prior"),
+        model.covariance_prior,
+    )
+
+
+def evidence(data: Data, settings: Settings, prior: Posterior, sort: bool) -> Problem:
+    """Return the problem of the largest evidence lower bound.
+
+    `accelerate` works on what the bound is for a row: jumps are judged there.
+    """
+    objective = EvidenceBound(data, prior, settings.reg_covar, sort)
+    process = prior.concentration.ndim == 2
+
+    def opening(state: EMState, callback: Callback) -> None:
+        """Begin at once."""
+
+    return Problem(
+        objective,
+        begin=objective.begin,
+        strategy=lambda: strategy_of(
+            settings.accelerate,
+            settings.reg_covar * data.weight,
+            settings.tol / data.weight,
+            partial(PosteriorChart, prior),
+        ),
+        opening=opening,
+        restore=lambda mixture, read: restored(mixture, process, read),
+        value="evidence lower bound",
+    )
+
+
+def _positive(model: Any, name: str) -> float | None:
+    value = getattr(model, name)
+    return None if value is None else check_real(name, value, 0, strict=True)
