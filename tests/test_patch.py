@@ -306,7 +306,8 @@ def test_kmeans_says_what_scikit_learns_says_first(parameters: dict[str, Any]) -
 @pytest.mark.parametrize("ours", CLASSES)
 @pytest.mark.parametrize("rows", [X[:, :2], X[0], X[:0]], ids=["features", "one row", "no rows"])
 def test_fitted_models_say_what_scikit_learns_say_first(ours: Any, rows: Any) -> None:
-    models = [kind(2, random_state=0, tol=1).fit(X) for kind in (ours, THEIRS[ours.__name__])]
+    kinds = ours, THEIRS[ours.__name__]
+    models = [kind(random_state=0, tol=10).fit(X) for kind in kinds]
     said, expected = (told(partial(model.predict, rows)) for model in models)
     assert said.split(":")[0] == expected.split(":")[0]
 

@@ -35,6 +35,7 @@ MAX_POINTS = 20_000
 class Pictures(Estimator):
     """Pictures of mixtures, a mixin: the estimator has the parameters of one."""
 
+    _climbs: str  # what a fit climbs
     converged_: bool
     n_iter_: int
     lower_bound_: float
@@ -152,7 +153,7 @@ class Pictures(Estimator):
         return mixture_summary(self, parameters, names)
 
     def plot_convergence(self, *, ax: Any = None) -> Any:
-        """Draw the mean log-likelihood of a row against the iterations of the fit.
+        """Draw what the fit climbed, such as the mean log-likelihood, against its iterations.
 
         Parameters
         ----------
@@ -179,7 +180,7 @@ class Pictures(Estimator):
                 f"plot_convergence needs the iterations of a fit, but this {type(self).__name__} "
                 "has no lower_bounds_"
             )
-        return draw_convergence([*bounds, self.lower_bound_], self.converged_, ax)
+        return draw_convergence([*bounds, self.lower_bound_], self.converged_, self._climbs, ax)
 
 
 def names_of(

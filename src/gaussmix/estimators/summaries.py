@@ -89,7 +89,7 @@ def _facts(model: Any) -> Iterator[str]:
     number = f"{n_iter} iteration{'' if n_iter == 1 else 's'}"
     outcome = ended[getattr(model, "converged_", None)] + number
     if hasattr(model, "lower_bound_"):
-        yield f"{outcome}, mean log-likelihood {model.lower_bound_:.6g}"
+        yield f"{outcome}, {model._climbs} {model.lower_bound_:.6g}"
     elif hasattr(model, "inertia_"):
         yield f"{outcome}, inertia {model.inertia_:.6g}"
 

@@ -67,8 +67,8 @@ def save_curves(path: Path, curves: Curves) -> None:
         draw_curves(curves, figure.add_subplot())
 
 
-def draw_convergence(bounds: Sequence[float], converged: bool, ax: Any = None) -> Any:
-    """Draw the mean log-likelihoods of a row before and after the iterations of a fit."""
+def draw_convergence(bounds: Sequence[float], converged: bool, value: str, ax: Any = None) -> Any:
+    """Draw what a fit climbed, of this name, before and after its iterations."""
     axes = backend.axes_on(ax, SIZE)
     n_iter = len(bounds) - 1
     iterations = np.arange(len(bounds))
@@ -78,7 +78,7 @@ def draw_convergence(bounds: Sequence[float], converged: bool, ax: Any = None) -
     ring = {"markersize": 12, "fillstyle": "none", "color": backend.ink(axes), "ls": ""}
     number = f"{n_iter} iteration{'' if n_iter == 1 else 's'}"
     axes.plot(n_iter, bounds[-1], "o", label=f"{outcome} after {number}", **ring)
-    axes.set(xlabel="iteration", ylabel="mean log-likelihood of a row")
+    axes.set(xlabel="iteration", ylabel=value)
     axes.locator_params(axis="x", integer=True)
     axes.legend(loc="lower right", fontsize="small")
     return axes
