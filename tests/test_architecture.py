@@ -23,14 +23,14 @@ ROOMS: dict[str, str] = {
     "validation": "",
     "config": "",
     "progress": "",
-    "model": "covariance structures stacks volumes orientations families checks parameters stored "
-    "reach statistics scoring m_step",
+    "model": "covariance structures stacks volumes orientations families checks parameters "
+    "eigenvalues stored reach statistics moments prior scoring m_step",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
     "data": "parallel subsample base scale sparse streamed partitions dask dask_files inputs",
     "kmeans": "sparse nearest lloyd seeding",
-    "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
-    "trials checkpoint",
+    "em": "verbose fingerprint coordinates loop objective penalised acceleration "
+    "incremental online runs trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto methods",
     "queries": "features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",

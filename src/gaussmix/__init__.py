@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gaussmix.estimators.mixture import GaussianMixture
     from gaussmix.io.readers import DataError
     from gaussmix.io.sources import scan
+    from gaussmix.model.prior import Prior
     from gaussmix.queries.hierarchy import Hierarchy
     from gaussmix.selection.candidates import Candidate, Selection
     from gaussmix.selection.search import select
@@ -42,6 +43,7 @@ _HOMES = {
     "NotFittedError": "errors",
     "ParameterError": "errors",
     "PrecisionWarning": "errors",
+    "Prior": "model.prior",
     "Selection": "selection.candidates",
     "load": "storage",
     "save": "storage",
@@ -64,6 +66,7 @@ __all__ = [
     "NotFittedError",
     "ParameterError",
     "PrecisionWarning",
+    "Prior",
     "Selection",
     "__version__",
     "load",

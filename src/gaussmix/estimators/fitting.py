@@ -14,11 +14,15 @@ from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
 from gaussmix.em.loop import Callback, EMState
 from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import Pace, check_pace
+from gaussmix.em.penalised import objective_for
 from gaussmix.em.runs import Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
+from gaussmix.errors import ParameterError
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
+from gaussmix.model.eigenvalues import Bounded, bounded
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.prior import Prior, check_prior
 from gaussmix.starts.methods import (
     METHOD_NAMES,
     Given,
@@ -53,6 +57,7 @@ class Settings(NamedTuple):
     structure: CovarianceStructure
     tol: float
     reg_covar: float
+    """0 if it is relative."""
     max_iter: int
     accelerate: str | None
     algorithm: str
@@ -69,6 +74,18 @@ class Settings(NamedTuple):
     pace: Pace
     checkpoint: PathLike | None
     checkpoint_interval: float
+    relative: bool
+    prior: Prior | None
+
+    @property
+    def regularised(self) -> bool:
+        """Whether no component can be singular, but for rounding."""
+        return bool(
+            self.reg_covar > 0
+            or self.relative
+            or self.prior is not None
+            or isinstance(self.structure, Bounded)
+        )
 
 
 class Origin(NamedTuple):
@@ -81,11 +98,13 @@ class Origin(NamedTuple):
 def settings_of(model: Any) -> Settings:
     """Return the parameters of a mixture's constructor, as they are now; raises ParameterError."""
     accelerate, checkpoint = model.accelerate, model.checkpoint
+    structure = bounded(structure_named(model.covariance_type), model.eigenvalue_ratio)
+    relative = isinstance(model.reg_covar, str)
     return Settings(
         n_components=check_integer("n_components", model.n_components, 1),
-        structure=structure_named(model.covariance_type),
+        structure=structure,
         tol=check_real("tol", model.tol, 0),
-        reg_covar=check_real("reg_covar", model.reg_covar, 0),
+        reg_covar=_reg_covar(model.reg_covar),
         max_iter=check_integer("max_iter", model.max_iter, 0),
         accelerate=accelerate and check_choice("accelerate", accelerate, tuple(METHODS)),
         algorithm=check_choice("algorithm", model.algorithm, ALGORITHMS),
@@ -102,7 +121,30 @@ def settings_of(model: Any) -> Settings:
         pace=check_pace(model.learning_decay, model.half_life),
         checkpoint=None if checkpoint is None else check_path("checkpoint", checkpoint),
         checkpoint_interval=check_real("checkpoint_interval", model.checkpoint_interval, 0),
+        relative=relative,
+        prior=check_prior(model.prior, structure),
     )
+
+
+def _reg_covar(value: object) -> float:
+    """Return a number that is no less than 0, and 0 for 'relative'."""
+    if isinstance(value, str):
+        check_choice("reg_covar", value, ("relative",))
+        return 0.0
+    return check_real("reg_covar", value, 0)
+
+
+def require_online(settings: Settings) -> None:
+    """Raise ParameterError where batches cannot be followed one by one."""
+    for name, given, wanted in (
+        ("prior", settings.prior is not None, "None"),
+        ("reg_covar='relative'", settings.relative, "a number"),
+    ):
+        if given:
+            raise ParameterError(
+                f"partial_fit does not go with {name}, which looks at all rows at once: set it to "
+                f"{wanted}, or call fit"
+            )
 
 
 def best_run(
@@ -120,10 +162,18 @@ def best_run(
         Where a warm start begins.
     """
     previous = -np.inf if origin_ is None else origin_.previous
+    objective = objective_for(
+        data,
+        settings.structure,
+        settings.n_components,
+        reg_covar=settings.reg_covar,
+        relative=settings.relative,
+        prior=settings.prior,
+    )
 
     def begin(start: Parameters) -> EMState:
-        _, _, tol, reg_covar, _, accelerate, *_ = settings
-        return EMState(start, tol, previous, strategy_of(accelerate, reg_covar, tol))
+        strategy = strategy_of(settings.accelerate, objective.ridge, settings.tol)
+        return EMState(start, settings.tol, previous, strategy)
 
     def runs() -> Runs:
         if origin_ is None:
@@ -133,7 +183,7 @@ def best_run(
             found = [origin_.parameters]
         return tuple(Run(number, begin(start)) for number, start in enumerate(found))
 
-    search = _search(data, settings)
+    search = _search(objective, settings)
     if settings.checkpoint is None:
         return search.best(runs())
     fixed = options_of(options, WITHOUT_EFFECT)
@@ -192,9 +242,8 @@ def _given(settings: Settings, n_features: int) -> Given:
     )
 
 
-def _search(data: Data, settings: Settings) -> Search:
-    objective = MaximumLikelihood(data, settings.reg_covar)
-    extent = Extent(data.n_samples, settings.max_iter, settings.tol)
+def _search(objective: MaximumLikelihood, settings: Settings) -> Search:
+    extent = Extent(objective.data.n_samples, settings.max_iter, settings.tol)
 
     def opening(state: EMState, callback: Callback) -> None:
         if settings.algorithm == "incremental":

@@ -5,7 +5,7 @@ from copy import copy
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self, cast, overload
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,12 +45,21 @@ from gaussmix.estimators.attributes import (
     table_shape,
 )
 from gaussmix.estimators.base import Estimator, Names, remember_features
-from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
+from gaussmix.estimators.fitting import (
+    Origin,
+    Settings,
+    best_run,
+    require_online,
+    settings_of,
+    start,
+)
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
+from gaussmix.model.eigenvalues import adopted
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.prior import Prior
 from gaussmix.model.reach import (
     TOLERATED_ERROR,
     may_be_rounded,
@@ -101,9 +110,10 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         1995).
     tol : float, default=1e-3
         EM ends when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
-    reg_covar : float, default=1e-6
+    reg_covar : float or 'relative', default=1e-6
         Non-negative variance added to every feature of every covariance. With a family it is added
         to the components' scatter before the M-step, so that covariances stay in the family.
+        'relative' adds 1e-6 of each feature's variance, whatever its unit.
     max_iter : int, default=100
         Number of EM iterations, that is of passes over the data, at most. 0 keeps the start.
     accelerate : {'squarem', 'anderson'} or None, default=None
@@ -170,6 +180,12 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         the file to begin anew.
     checkpoint_interval : float, default=30.0
         Seconds between writings, at least; 0 writes after every iteration.
+    prior : Prior or None, default=None
+        Conjugate prior of the parameters. EM then climbs to the maximum a posteriori.
+    eigenvalue_ratio : float or None, default=None
+        All eigenvalues of all covariances lie within this factor, at least 1 (Garcia-Escudero et
+        al., 2008), so that no component collapses, even with reg_covar=0. For 'full', 'tied',
+        'diag', 'spherical', 'EEI' and 'EII'. Lengths of features are compared: scale them.
 
     Attributes
     ----------
@@ -189,9 +205,11 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         Its number of iterations: of passes over the data, also where it was accelerated.
     lower_bound_ : float
         Mean log-likelihood of a row of the training data under these very parameters.
-        (scikit-learn's is that before the last M-step, ``lower_bounds_[-1]``.)
+        (scikit-learn's is that before the last M-step, ``lower_bounds_[-1]``.) With a prior it is
+        the penalised one: the logarithm of the prior's density, but for a constant, over the summed
+        weight of the rows is added. `score`, `bic` and `aic` are of the likelihood alone.
     lower_bounds_ : list of float
-        Mean log-likelihood before each M-step. With `accelerate` it has a dip wherever a jump
+        The same before each M-step. With `accelerate` it has a dip wherever a jump
         was not worth it and was undone.
     n_samples_seen_ : int
         Number of rows that the parameters come from.
@@ -233,7 +251,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         *,
         covariance_type: CovarianceType = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | Literal["relative"] = 1e-6,
         max_iter: int = 100,
         accelerate: Acceleration | None = None,
         algorithm: Algorithm = "em",
@@ -251,6 +269,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         half_life: float | None = None,
         checkpoint: PathLike | None = None,
         checkpoint_interval: float = 30.0,
+        prior: Prior | None = None,
+        eigenvalue_ratio: float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -273,6 +293,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         self.half_life = half_life
         self.checkpoint = checkpoint
         self.checkpoint_interval = checkpoint_interval
+        self.prior = prior
+        self.eigenvalue_ratio = eigenvalue_ratio
 
     @classmethod
     def from_parameters(
@@ -449,10 +471,11 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
                [9.]])
         """
         settings = settings_of(self)
+        require_online(settings)
         if hasattr(self, "means_"):
             data = self._data(X, sample_weight, self.n_threads)
             present = parameters_to_continue(self, data.n_features, "partial_fit")
-            self._step(data, present, settings)
+            self._step(data, adopted(present, settings.structure), settings)
         else:
             data, names = self._training_data(X, sample_weight)
             first = start(data, settings, check_random_state(self.random_state))
@@ -729,6 +752,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         if not (self.warm_start and hasattr(self, "means_")):
             return None
         parameters = parameters_to_continue(self, data.n_features, "warm_start")
+        parameters = adopted(parameters, settings_of(self).structure)
         return Origin(parameters, (getattr(self, "lower_bounds_", None) or [-np.inf])[-1])
 
     def _step(self, data: Data, parameters: Parameters, settings: Settings) -> None:
@@ -770,7 +794,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
                 f"{_listed(collapsed)} collapsed: too few distinct rows, or features that "
                 "are constant or combinations of others, so that covariances had to be "
                 f"regularised. Reduce n_components={self.n_components}, increase "
-                f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
+                f"reg_covar={_shown(self.reg_covar)}, or use a simpler covariance_type than "
                 f"{self.covariance_type!r}.",
                 CollapseWarning,
             )
@@ -786,7 +810,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
                 f"{_listed(tuple(rounded.tolist()))} lost digits: standard deviations are so small "
                 f"beside distances from the mixture's mean that {dtype} rounds log-likelihoods of "
                 f"rows by up to about {errors.max():.2g}. {convert} out rows far from all others, "
-                f"or increase reg_covar={float(self.reg_covar):g}.",
+                f"or increase reg_covar={_shown(self.reg_covar)}.",
                 PrecisionWarning,
             )
 
@@ -819,6 +843,10 @@ def total_score(model: GaussianMixture, X: object, sample_weight: object = None)
     """Return the log-likelihood of all rows of X under a fitted mixture, and their weight."""
     data = model._data(X, sample_weight, model.n_threads)
     return data.total(partial(LikelihoodPass, parameters_of(model)))
+
+
+def _shown(reg_covar: float | str) -> str:
+    return repr(reg_covar) if isinstance(reg_covar, str) else f"{float(reg_covar):g}"
 
 
 def _listed(components: tuple[int, ...]) -> str:

@@ -70,7 +70,7 @@ class CovarianceStructure(ABC):
     def __repr__(self) -> str:
         return self.name
 
-    def __reduce__(self) -> "tuple[Callable[[str], CovarianceStructure], tuple[str]]":
+    def __reduce__(self) -> "tuple[Callable[..., CovarianceStructure], tuple[object, ...]]":
         return structure_named, (self.name,)
 
     def goes_by(self, name: object) -> bool:
@@ -159,6 +159,10 @@ class CovarianceStructure(ABC):
     @abstractmethod
     def alike(self, matrix: FloatArray, n_components: int) -> FloatArray:
         """Return equal covariances: those of the form that come closest to a matrix (D, D)."""
+
+    @abstractmethod
+    def of_variances(self, variances: FloatArray, n_components: int) -> FloatArray:
+        """Return equal covariances without correlations, of these variances (D,)."""
 
     @abstractmethod
     def diagonals(self, arrays: FloatArray) -> FloatArray:
