@@ -24,7 +24,7 @@ ROOMS: dict[str, str] = {
     "config": "",
     "progress": "",
     "model": "covariance structures stacks volumes orientations families checks parameters "
-    "eigenvalues stored reach statistics moments prior scoring m_step",
+    "eigenvalues stored reach statistics moments prior scoring m_step adaptation",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
     "data": "parallel subsample base scale sparse streamed partitions dask dask_files inputs",
@@ -32,9 +32,9 @@ ROOMS: dict[str, str] = {
     "em": "verbose fingerprint coordinates loop objective penalised acceleration "
     "incremental online runs trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto methods",
-    "queries": "features conditioning imputation univariate sampling hdr divergences "
+    "queries": "features grouped conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
-    "estimators": "attributes routing base queries kmeans fitting mixture",
+    "estimators": "attributes routing base adaptation queries kmeans fitting mixture",
     "plotting": "",
     "storage": "",
     "selection": "candidates degenerate search",

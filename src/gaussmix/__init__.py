@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gaussmix.io.readers import DataError
     from gaussmix.io.sources import scan
     from gaussmix.model.prior import Prior
+    from gaussmix.queries.grouped import SufficientStatistics
     from gaussmix.queries.hierarchy import Hierarchy
     from gaussmix.selection.candidates import Candidate, Selection
     from gaussmix.selection.search import select
@@ -45,6 +46,7 @@ _HOMES = {
     "PrecisionWarning": "errors",
     "Prior": "model.prior",
     "Selection": "selection.candidates",
+    "SufficientStatistics": "queries.grouped",
     "load": "storage",
     "save": "storage",
     "scan": "io.sources",
@@ -68,6 +70,7 @@ __all__ = [
     "PrecisionWarning",
     "Prior",
     "Selection",
+    "SufficientStatistics",
     "__version__",
     "load",
     "save",

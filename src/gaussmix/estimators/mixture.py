@@ -37,6 +37,7 @@ from gaussmix.errors import (
     warn,
     warn_convergence,
 )
+from gaussmix.estimators.adaptation import Adaptation
 from gaussmix.estimators.attributes import (
     parameters_of,
     parameters_to_continue,
@@ -90,7 +91,7 @@ from gaussmix.validation import (
 NAMED_COMPONENTS = 10  # collapsed components that a warning lists
 
 
-class GaussianMixture(Queries["GaussianMixture"], Estimator):
+class GaussianMixture(Queries["GaussianMixture"], Adaptation, Estimator):
     """Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is p(x) = sum_k weights[k] N(x | means[k], covariances[k]) (Bishop, PRML, chapter 9;

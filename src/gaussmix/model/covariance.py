@@ -77,6 +77,11 @@ class CovarianceStructure(ABC):
         """Whether this is its name or a synonym of it."""
         return isinstance(name, str) and SYNONYMS.get(name, name) == self.name
 
+    @property
+    def described(self) -> str:
+        """What a user has to write to get it."""
+        return f"covariance_type={self.name!r}"
+
     # --- What a new structure says of itself ------------------------------------------------------
 
     @abstractmethod

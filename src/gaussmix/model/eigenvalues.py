@@ -118,6 +118,11 @@ class Bounded(CovarianceStructure):
         return _known, (self.name, self.ratio)
 
     @property
+    def described(self) -> str:
+        """What a user has to write to get it."""
+        return f"{super().described}, eigenvalue_ratio={self.ratio:g}"
+
+    @property
     def is_general(self) -> bool:
         """Whether it is the most general structure of its form."""
         return False
