@@ -84,7 +84,7 @@ def test_truncation_is_the_best_of_all(seed: int) -> None:
         floor = np.exp(log_floor)
         return loss(np.clip(values, floor, factor * floor), values, counts)
 
-    grid = np.linspace(np.log(1e-8), np.log(values.max() * 2), 20_001)
+    grid = np.linspace(np.log(1e-8), np.log(values.max() * 2), 2_001)
     start = int(np.argmin([at(place) for place in grid]))
     around = grid[max(start - 1, 0)], grid[min(start + 1, len(grid) - 1)]
     best = minimize_scalar(at, bounds=around, method="bounded", options={"xatol": 1e-12}).fun

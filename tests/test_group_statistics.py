@@ -183,7 +183,7 @@ def fisher_vectors(model: GaussianMixture, X: FloatArray, groups: NDArray[Any]) 
     )
     of_weights = (n - model.weights_) / root
     of_means = first / (root[:, None] * sigma)
-    of_spreads = (n[:, :, None] - second / sigma**2) / root[:, None]
+    of_spreads = (n[:, :, None] - second / sigma**2) / (np.sqrt(2) * root[:, None])
     parts = of_weights, of_means, of_spreads
     return np.concatenate([part.reshape(len(n), -1) for part in parts], axis=1)
 
@@ -210,7 +210,7 @@ def test_fisher_vectors_are_gradients_of_the_log_likelihood() -> None:
         sigmas = np.sqrt(model.covariances_)
         of_sigma = score(model.means_, (sigmas + move) ** 2)
         of_sigma -= score(model.means_, (sigmas - move) ** 2)
-        wanted = -of_sigma / (2 * step) * sigma / np.sqrt(model.weights_[k])
+        wanted = -of_sigma / (2 * step) * sigma / np.sqrt(2 * model.weights_[k])
         assert_allclose(vectors[2, K + K * D + place], wanted, atol=1e-6)
 
 

@@ -26,6 +26,9 @@ PIECE_ROWS = 16 * GROUP_ROWS
 all threads by itself."""
 GROUPS_AT_ONCE = 64
 """Smaller groups that a thread takes at a time. A call of the kernel for one costs some 25 us."""
+LEAST_FLOPS = 5e5
+"""Work of a group from which on threads take groups side by side: with 1e5 two of them took 1.4
+times as long as one, since calls of Python waited for each other; with 1e6, 0.7 times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +86,20 @@ class SufficientStatistics:
         if not np.isfinite(wanted).all():
             raise ParameterError(f"shift must be finite, got {shift!r}")
         step = self.shift - wanted
-        change = structure_named(self.covariance_type).change_of_shift
-        second = self.second.copy()
-        for moved, n_k, first in zip(second, self.n, self.first, strict=True):
-            moved += change(n_k, first, step)
+        second = self.second + self._change(step)
         first = self.first + self.n[:, :, None] * step
         return replace(self, first=first, second=second, shift=wanted)
+
+    def _change(self, step: FloatArray) -> FloatArray:
+        """Return by how much second moments change if every deviation changes by step (K, D)."""
+        structure = structure_named(self.covariance_type)
+        if structure.shared:  # it adds up the components of each group
+            groups = zip(self.n, self.first, strict=True)
+            return np.array([structure.change_of_shift(n, first, step) for n, first in groups])
+        first = self.first.reshape(-1, step.shape[1])  # all components of all groups
+        steps = np.tile(step, (len(self.n), 1))
+        change = structure.change_of_shift(self.n.ravel(), first, steps)
+        return change.reshape(self.second.shape)
 
 
 def grouped_statistics(
@@ -163,7 +174,9 @@ class _Sums:
         order = np.argsort(codes, kind="stable") if apart else None
         runs = _runs(codes if order is None else codes[order])
         small = [run for run in runs if run.stop - run.start < PIECE_ROWS]
-        count = threads.for_work(self._n_threads, pass_flops(block.rows, self._parameters))
+        flops = pass_flops(block.rows, self._parameters)
+        count = threads.for_work(self._n_threads, flops)
+        side_by_side = count if flops >= LEAST_FLOPS * len(runs) else 1
 
         def add_small(part: slice) -> None:
             for run in small[part]:
@@ -172,7 +185,7 @@ class _Sums:
         for run in runs:
             if run.stop - run.start >= PIECE_ROWS:
                 self._add_run(block, order, run, density, count)
-        for_blocks(add_small, len(small), GROUPS_AT_ONCE, count)
+        for_blocks(add_small, len(small), GROUPS_AT_ONCE, side_by_side)
         self._require_reach(block, [run.group for run in runs], density)
 
     def result(self) -> SufficientStatistics:
