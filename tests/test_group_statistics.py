@@ -165,6 +165,14 @@ def test_groups_are_checked(groups: Any, message: str) -> None:
         world().statistics(X, groups)
 
 
+def test_groups_need_rows_in_order() -> None:
+    dask_array = pytest.importorskip("dask.array")
+    lazy, model = dask_array.from_array(X, chunks=(100, 3)), world()
+    assert_allclose(model.statistics(lazy).first, model.statistics(X).first, atol=1e-9)
+    with pytest.raises(ParameterError, match=r"groups do not go with .* Dask"):
+        model.statistics(lazy, GROUPS)
+
+
 @pytest.mark.parametrize("shift", [[1.0, 2.0], np.nan])
 def test_shifts_are_checked(shift: Any) -> None:
     with pytest.raises(ParameterError, match="shift"):

@@ -106,7 +106,7 @@ class Adaptation(Estimator):
         groups : array-like of int, shape (n_samples,), optional
             Number of each row's group, such as its utterance, image or patient, from 0. Numbers may
             be in any order; rows of a group that lie together are quicker. By default all rows are
-            one group.
+            one group. Not for an X that is a Dask collection.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
 

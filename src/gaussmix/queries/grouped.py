@@ -1,6 +1,7 @@
 """Sufficient statistics of groups of rows: what supervectors and Fisher vectors are made from."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +11,14 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.density import GROUP_ROWS, Density
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
+from gaussmix.data.dask import DaskData
 from gaussmix.data.parallel import for_blocks
 from gaussmix.errors import ParameterError
 from gaussmix.io.blocks import Block
 from gaussmix.model.covariance import structure_named
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_mean_within_reach
-from gaussmix.model.statistics import pass_flops
+from gaussmix.model.statistics import StatisticsPass, pass_flops
 from gaussmix.validation import check_numbers
 
 Codes = NDArray[np.intp]
@@ -117,14 +119,28 @@ def grouped_statistics(
     data : Data
     groups : ndarray of shape (N,), or None
         Numbers of the groups, not negative. None puts all rows into one group.
+
+    Raises
+    ------
+    ParameterError
+        If there are groups of a Dask collection, whose rows have no order.
     """
-    n_groups = 1 if groups is None else int(groups.max()) + 1
-    sums = _Sums(parameters, n_groups, data.n_threads)
+    name, means = parameters.structure.name, parameters.means
+    if groups is None:
+        found = data.total(partial(StatisticsPass, parameters)).about(means)
+        total = np.array([found.log_likelihood])
+        moments = found.n_k[None], found.first[None], found.second[None]
+        return SufficientStatistics(*moments, total, means, name)
+    if isinstance(data, DaskData):
+        raise ParameterError(
+            "groups do not go with an X that is a Dask collection, whose rows stay with the "
+            "workers: call statistics for each partition"
+        )
+    sums = _Sums(parameters, int(groups.max()) + 1, data.n_threads)
     start = 0
     for block in data.blocks():
         stop = start + len(block.rows)
-        codes = np.zeros(stop - start, np.intp) if groups is None else groups[start:stop]
-        sums.add(block, codes)
+        sums.add(block, groups[start:stop])
         start = stop
     return sums.result()
 
