@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from sklearn.base import clone
 import gaussmix
 from gaussmix import CollapseWarning, ConvergenceWarning, GaussianMixture, ParameterError, Prior
 from gaussmix._core.types import CovarianceType, FloatArray
+from gaussmix.data.base import InMemory
+from gaussmix.em.penalised import MaximumAPosteriori, objective_for
+from gaussmix.estimators.attributes import parameters_of
+from gaussmix.model.covariance import structure_named
 from gaussmix.model.prior import CONJUGATE
 
 DATA = Path(__file__).parent / "data"
@@ -221,6 +226,28 @@ def test_a_ridge_and_a_prior_add_up(structure: CovarianceType) -> None:
     bare = mixture(covariance_type=structure).fit(X)
     assert model.lower_bound_ < bare.lower_bound_
     assert model.covariances_.sum() > bare.covariances_.sum()
+
+
+@each_structure
+def test_what_no_iteration_lowers_under_a_large_ridge(structure: CovarianceType) -> None:
+    ridge = np.array([2.0, 0.3])
+    model = fitted(mixture(covariance_type=structure, max_iter=0), X)
+    objective = objective_for(InMemory(X, None), structure_named(structure), 3, prior=Prior())
+    assert isinstance(objective, MaximumAPosteriori)
+    objective = replace(objective, by_feature=ridge)
+    point = parameters_of(model)
+    for _ in range(10):
+        statistics = objective.e_step(point)
+        image, _ = objective.m_step(statistics, point)
+        penalties = [
+            0.5
+            * image.weights
+            @ (np.diagonal(np.linalg.inv(p.full_covariances()), 0, 1, 2) @ ridge)
+            for p in (image, point)
+        ]
+        gain = objective.score(image) - objective.lower_bound(point, statistics)
+        assert gain - penalties[0] + penalties[1] > -1e-12
+        point = image
 
 
 @each_structure
