@@ -24,22 +24,22 @@ ROOMS: dict[str, str] = {
     "config": "",
     "progress": "",
     "tables": "",
-    "model": "covariance structures stacks volumes orientations families checks parameters stored "
-    "reach statistics scoring m_step",
+    "model": "covariance structures stacks volumes orientations families checks parameters "
+    "eigenvalues stored reach statistics moments prior scoring m_step adaptation",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
     "data": "parallel subsample base scale sparse streamed partitions dask dask_files inputs",
     "bayes": "posterior prior m_step bound stored",
     "kmeans": "sparse nearest lloyd seeding",
-    "em": "verbose fingerprint coordinates loop objective acceleration incremental online "
-    "variational runs trials checkpoint",
+    "em": "verbose fingerprint coordinates loop objective penalised acceleration incremental "
+    "online variational runs trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto methods",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
-    "queries": "features conditioning imputation univariate sampling predictive hdr "
+    "queries": "features grouped conditioning imputation univariate sampling predictive hdr "
     "divergences merging hierarchy",
-    "estimators": "attributes routing counterparts summaries base pictures hooks queries kmeans "
-    "fitting base_mixture mixture evidence bayesian",
+    "estimators": "attributes routing counterparts summaries base adaptation pictures hooks "
+    "queries kmeans fitting base_mixture mixture evidence bayesian",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import GaussianMixture, KMeans, load, progress, save
+from gaussmix import GaussianMixture, KMeans, Prior, load, progress, save
 from gaussmix._core.types import FloatArray
 from gaussmix.cli import demo
 from gaussmix.cli.main import main
@@ -295,6 +295,20 @@ def test_fit_passes_every_setting(data: Path, X: FloatArray, tmp_path: Path) -> 
     assert model.get_params() == GaussianMixture(3, **settings).get_params()
     expected = GaussianMixture(3, **settings).fit(X, sample_weight=np.arange(len(X)))
     np.testing.assert_array_equal(model.covariances_, expected.covariances_)
+
+
+def test_regularisation(data: Path, X: FloatArray, tmp_path: Path) -> None:
+    path = tmp_path / "m.npz"
+    options = ["--prior", "--eigenvalue-ratio", "4", "--reg-covar", "relative", "--seed", "0"]
+    assert main(["fit", str(data), "-k", "2", *options, "-o", str(path)]) == 0
+    model = load(path, GaussianMixture)
+    assert (model.reg_covar, model.eigenvalue_ratio) == ("relative", 4)
+    assert isinstance(model.prior, Prior)
+    expected = GaussianMixture(2, reg_covar="relative", eigenvalue_ratio=4, random_state=0)
+    expected.set_params(prior=Prior()).fit(X)
+    np.testing.assert_array_equal(model.covariances_, expected.covariances_)
+    assert main(["select", str(data), "-k", "1-2", *options, "-o", str(path)]) == 0
+    assert load(path, GaussianMixture).eigenvalue_ratio == 4
 
 
 def test_fit_that_does_not_converge_says_so_and_succeeds(

@@ -149,9 +149,11 @@ def test_arguments_are_those_of_scikit_learn() -> None:
         "algorithm": "em",
         "checkpoint": None,
         "checkpoint_interval": 30.0,
+        "eigenvalue_ratio": None,
         "half_life": None,
         "learning_decay": 0.75,
         "n_threads": None,
+        "prior": None,
     }
     assert GaussianMixture().get_params() == theirs | own | {"init_params": "auto"}
 

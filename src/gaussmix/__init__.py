@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from gaussmix.estimators.mixture import GaussianMixture
     from gaussmix.io.readers import DataError
     from gaussmix.io.sources import scan
+    from gaussmix.model.prior import Prior
     from gaussmix.patch.classes import patch_sklearn, unpatch_sklearn
+    from gaussmix.queries.grouped import SufficientStatistics
     from gaussmix.queries.hierarchy import Hierarchy
     from gaussmix.selection.candidates import Candidate, Selection
     from gaussmix.selection.search import select
@@ -45,7 +47,9 @@ _HOMES = {
     "NotFittedError": "errors",
     "ParameterError": "errors",
     "PrecisionWarning": "errors",
+    "Prior": "model.prior",
     "Selection": "selection.candidates",
+    "SufficientStatistics": "queries.grouped",
     "load": "storage",
     "patch_sklearn": "patch.classes",
     "save": "storage",
@@ -70,7 +74,9 @@ __all__ = [
     "NotFittedError",
     "ParameterError",
     "PrecisionWarning",
+    "Prior",
     "Selection",
+    "SufficientStatistics",
     "__version__",
     "load",
     "patch_sklearn",

@@ -24,6 +24,7 @@ from gaussmix.io.archive import Archive
 from gaussmix.io.atomic import replacing, shown_ending
 from gaussmix.model.checks import check_floats, check_matrices, check_means, check_weights
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.prior import Prior
 from gaussmix.model.stored import check_stored
 from gaussmix.validation import check_random_state
 
@@ -177,6 +178,7 @@ def _plain_params(model: Model) -> dict[str, Any]:
             continue
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        value = value.plain() if isinstance(value, Prior) else value
         try:
             json.dumps(value)
         except TypeError:
@@ -242,6 +244,8 @@ def _blank(name: str, params: object) -> Model:
         if param not in known:
             _refuse(f"{name} has no parameter {param!r}")
     kept = {param: value for param, value in params.items() if param not in NOT_KEPT}
+    if isinstance(kept.get("prior"), dict):
+        kept["prior"] = Prior(**kept["prior"])
     model = cast(Model, classes[name](**kept))
     _check_settings(model)
     return model

@@ -22,6 +22,7 @@ from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import atomic, sinks, sources
+from gaussmix.model.prior import Prior
 from gaussmix.selection import search
 
 OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
@@ -74,6 +75,8 @@ def fit(arguments: argparse.Namespace) -> int:
         max_iter=arguments.max_iter,
         accelerate=arguments.accelerate,
         reg_covar=arguments.reg_covar,
+        prior=Prior() if arguments.prior else None,
+        eigenvalue_ratio=arguments.eigenvalue_ratio,
         random_state=arguments.seed,
         n_threads=arguments.threads,
         verbose=3 * progress.on_terminal(),
@@ -160,6 +163,8 @@ def select(arguments: argparse.Namespace) -> int:
         tol=arguments.tol,
         max_iter=arguments.max_iter,
         reg_covar=arguments.reg_covar,
+        prior=Prior() if arguments.prior else None,
+        eigenvalue_ratio=arguments.eigenvalue_ratio,
         **start,
     )
     print(chosen)

@@ -12,6 +12,7 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.types import FloatArray
 from gaussmix.bench.machine import lifetime_peak
 from gaussmix.data.base import InMemory
+from gaussmix.estimators.fitting import settings_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.parameters import Parameters
@@ -246,7 +247,7 @@ def _timed_fit(
         structure="full",
         n_components=N_COMPONENTS,
         method=model.init_params,
-        reg_covar=model.reg_covar,
+        reg_covar=settings_of(model).reg_covar,
         random_state=check_random_state(seed),
     )
     started = perf_counter()

@@ -72,7 +72,7 @@ def _add_fit(subparsers: Any) -> None:
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
     add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
-    add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
+    _add_regularisation(parser, defaults)
     _add_seed(parser, "of the start; without one, every fit starts elsewhere")
     _add_rows(parser)
     online = "one step of online EM for each few MB of the file, which is read once"
@@ -86,6 +86,16 @@ def _add_fit(subparsers: Any) -> None:
     add("--checkpoint-interval", type=float, default=interval, metavar="SECONDS", help=seconds)
     _add_threads(parser)
     _add_output(parser, "model (.npz)")
+
+
+def _add_regularisation(parser: argparse.ArgumentParser, defaults: GaussianMixture) -> None:
+    add = parser.add_argument
+    ridge = "added to every variance: a number, or relative, for 1e-6 of each feature's"
+    add("--reg-covar", type=_reg_covar, default=defaults.reg_covar, metavar="X", help=ridge)
+    prior = "draw components to the covariance of all rows, by a conjugate prior"
+    add("--prior", action="store_true", help=prior)
+    ratio = "keep all eigenvalues of the covariances within this factor"
+    add("--eigenvalue-ratio", type=float, metavar="R", help=ratio)
 
 
 def _add_select(subparsers: Any) -> None:
@@ -103,7 +113,7 @@ def _add_select(subparsers: Any) -> None:
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
-    add("--reg-covar", type=float, default=defaults.reg_covar, help="added to every variance")
+    _add_regularisation(parser, defaults)
     _add_seed(parser, "of the starts; without one, every run starts elsewhere")
     _add_rows(parser)
     add("--plot", type=_file, metavar="PICTURE", help="curves of the criterion")
@@ -238,6 +248,10 @@ def _add_output(parser: argparse.ArgumentParser, text: str, default: str | None 
         default=default,
         help=text,
     )
+
+
+def _reg_covar(text: str) -> float | str:
+    return text if text == "relative" else float(text)
 
 
 def _integer(low: int, high: float = math.inf) -> Callable[[str], int]:

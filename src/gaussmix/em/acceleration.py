@@ -8,6 +8,7 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.em.coordinates import Chart
 from gaussmix.em.loop import PlainEM, Step, Strategy
+from gaussmix.em.objective import Ridge
 from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
 
@@ -137,7 +138,7 @@ METHODS = {
 
 
 def strategy_of(
-    accelerate: str | None, reg_covar: float, tol: float, chart: MakeChart = Chart
+    accelerate: str | None, reg_covar: Ridge, tol: float, chart: MakeChart = Chart
 ) -> Strategy:
     """Return the strategy for `em` that a name stands for; None is EM itself."""
     return PlainEM() if accelerate is None else Accelerator(accelerate, reg_covar, tol, chart=chart)
@@ -165,7 +166,7 @@ class Accelerator:
 
     A jump is taken if it does not lower what EM itself cannot lower,
 
-        L - reg_covar / 2 sum_k weight_k trace(precision_k)
+        L - 1/2 sum_k weight_k trace(diag(reg_covar) precision_k)
 
     L is the mean log-likelihood. The weights are those that EM has computed before the jump. A
     refused jump costs its pass: EM goes on from where it was. The next jump is shorter, and comes
@@ -176,8 +177,8 @@ class Accelerator:
     Parameters
     ----------
     method : {'squarem', 'anderson'}
-    reg_covar : float
-        That of the M-step.
+    reg_covar : float or ndarray of shape (D,)
+        That of the M-step, for every feature or for each.
     tol : float
         That of `em`.
     plan : Plan
@@ -189,7 +190,7 @@ class Accelerator:
     def __init__(
         self,
         method: str,
-        reg_covar: float,
+        reg_covar: Ridge,
         tol: float,
         plan: Plan | None = None,
         chart: MakeChart = Chart,
@@ -242,9 +243,8 @@ class Accelerator:
 
     def _gain(self, step: Step, last: Step) -> float:
         weights = last.image.weights
-        penalties = [_mean_trace(place.point, weights) for place in (step, last)]
-        gain = step.lower_bound - last.lower_bound
-        return gain - 0.5 * self._reg_covar * (penalties[0] - penalties[1])
+        traces = [_mean_trace(place.point, weights, self._reg_covar) for place in (step, last)]
+        return step.lower_bound - last.lower_bound - 0.5 * (traces[0] - traces[1])
 
     def _remember(self, step: Step) -> Chart:
         plan, most = self.plan, self._method.most
@@ -265,7 +265,11 @@ class Accelerator:
         self.plan = self.plan._replace(wait=self.plan.patience, reference=None, points=(), moves=())
 
 
-def _mean_trace(parameters: Parameters, weights: FloatArray) -> float:
-    """Mean of the traces of the precisions under weights (K,)."""
-    factors, n_features = parameters.precisions_cholesky, parameters.n_features
-    return parameters.structure.mean_trace(factors, weights, n_features)
+def _mean_trace(parameters: Parameters, weights: FloatArray, ridge: Ridge) -> float:
+    """Mean of the traces of the precisions under weights (K,), each variance times its ridge."""
+    structure, n_features = parameters.structure, parameters.n_features
+    if isinstance(ridge, float):
+        return ridge * structure.mean_trace(parameters.precisions_cholesky, weights, n_features)
+    spread = structure.of_variances(ridge, parameters.n_components)
+    weighted = structure.remembered(spread, weights, 1.0, n_features)
+    return float((weighted * parameters.precisions).sum())

@@ -21,6 +21,7 @@ from gaussmix.io import archive
 from gaussmix.io.archive import Archive
 from gaussmix.io.atomic import check_target, remove_leftovers, replacing
 from gaussmix.model.covariance import CovarianceStructure, structure_named
+from gaussmix.model.eigenvalues import bounded
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.stored import Read, check_stored
 
@@ -184,7 +185,7 @@ class Checkpoint:
         options, digest = self._identity.options, self._digest
         assert digest is not None, "the data are known to be those of this fit"
         return _Size(
-            structure_named(options["covariance_type"]),
+            bounded(structure_named(options["covariance_type"]), options.get("eigenvalue_ratio")),
             (_whole(options, "n_components"), digest.shape[1]),
             _whole(options, "n_init"),
             _whole(options, "max_iter"),

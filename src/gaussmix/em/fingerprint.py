@@ -3,7 +3,7 @@
 import hashlib
 import numbers
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -85,6 +85,9 @@ def _plain(value: object) -> Plain:
         return f"a RandomState of {value.get_state(legacy=False)['bit_generator']}"
     if isinstance(value, np.random.Generator):
         return f"a Generator of {value.bit_generator.state['bit_generator']}"
+    if is_dataclass(value):
+        parts = (f"{field.name}={_plain(getattr(value, field.name))}" for field in fields(value))
+        return f"{type(value).__name__}({', '.join(parts)})"
     array = np.asarray(value, np.float64)
     return f"an array of shape {array.shape} with digest {digest_of(array)}"
 

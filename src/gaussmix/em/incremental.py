@@ -115,7 +115,8 @@ class _Sweep:
     def step(self) -> Step:
         """Return what the sweep says: its end, and where the M-step of all blocks goes."""
         image, collapsed = self._objective.m_step(self._done, self.point)
-        return Step(self.point, image, collapsed, self._done.mean_log_likelihood)
+        lower_bound = self._objective.lower_bound(self.point, self._done)
+        return Step(self.point, image, collapsed, lower_bound)
 
     def _by_block(self) -> Iterator[Statistics]:
         """Statistics of every block, under what the point is when the block begins."""

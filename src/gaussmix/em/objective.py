@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from gaussmix._core import dispatch, threads
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data, InMemory
 from gaussmix.em.loop import EMState
 from gaussmix.model.m_step import m_step
@@ -15,6 +17,9 @@ from gaussmix.model.scoring import LikelihoodPass
 from gaussmix.model.statistics import Statistics, StatisticsPass, pass_flops
 
 MOST_AT_ONCE = 1000  # iterations in one call of a kernel: someone may ask for very many
+
+Ridge: TypeAlias = float | FloatArray
+"""What is added to the variance of every feature, or of each (D,)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class MaximumLikelihood:
 
     data: Data
     reg_covar: float = 0.0
+
+    @property
+    def ridge(self) -> Ridge:
+        """What is added to the variance of every feature."""
+        return self.reg_covar
 
     def e_step(self, parameters: Parameters) -> Statistics:
         """Go over the rows once."""

@@ -6,7 +6,7 @@ from copy import copy
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +69,11 @@ class BaseMixture(Queries[M], Estimator):
 
     _estimator_type = "density_estimator"
     _weighted = ("fit", "partial_fit", "score")
-    _climbs = "mean log-likelihood"
 
     n_components: int
     covariance_type: CovarianceType
     tol: float
-    reg_covar: float
+    reg_covar: float | Literal["relative"]
     max_iter: int
     warm_start: bool
     random_state: Seed
@@ -400,7 +399,7 @@ class BaseMixture(Queries[M], Estimator):
                 f"{_listed(collapsed)} collapsed: too few distinct rows, or features that "
                 "are constant or combinations of others, so that covariances had to be "
                 f"regularised. Reduce n_components={self.n_components}, increase "
-                f"reg_covar={float(self.reg_covar):g}, or use a simpler covariance_type than "
+                f"reg_covar={_shown(self.reg_covar)}, or use a simpler covariance_type than "
                 f"{self.covariance_type!r}.",
                 CollapseWarning,
             )
@@ -416,7 +415,7 @@ class BaseMixture(Queries[M], Estimator):
                 f"{_listed(tuple(rounded.tolist()))} lost digits: standard deviations are so small "
                 f"beside distances from the mixture's mean that {dtype} rounds log-likelihoods of "
                 f"rows by up to about {errors.max():.2g}. {convert} out rows far from all others, "
-                f"or increase reg_covar={float(self.reg_covar):g}.",
+                f"or increase reg_covar={_shown(self.reg_covar)}.",
                 PrecisionWarning,
             )
 
@@ -449,6 +448,10 @@ def total_score(model: BaseMixture[Any], X: object, sample_weight: object = None
     """Return the log-likelihood of all rows of X under a fitted mixture, and their weight."""
     data = model._data(X, sample_weight, model.n_threads)
     return data.total(partial(LikelihoodPass, model._present()))
+
+
+def _shown(reg_covar: float | str) -> str:
+    return repr(reg_covar) if isinstance(reg_covar, str) else f"{float(reg_covar):g}"
 
 
 def _listed(components: tuple[int, ...]) -> str:

@@ -203,7 +203,6 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
     n_effective_: int
 
     _stands_for = Name("sklearn.mixture", "BayesianGaussianMixture")
-    _climbs = "evidence lower bound"
 
     def __init__(
         self,
@@ -430,6 +429,10 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
 
     def _plain(self, parameters: Parameters, features: Indices) -> GaussianMixture:
         return plain_mixture(self, parameters, features)
+
+    @property
+    def _climbs(self) -> str:
+        return "evidence lower bound"
 
     def _settings(self) -> Settings:
         return bayesian_settings_of(self)

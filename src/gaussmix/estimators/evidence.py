@@ -21,7 +21,7 @@ def bayesian_settings_of(model: Any) -> Settings:
     check_choice("covariance_type", model.covariance_type, FORMS)
     check_boolean("sort_components", model.sort_components)
     beliefs_of(model)
-    return shared_settings(model)
+    return shared_settings(model, model.reg_covar)
 
 
 def beliefs_of(model: Any) -> Beliefs:

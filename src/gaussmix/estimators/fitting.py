@@ -13,13 +13,16 @@ from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
 from gaussmix.em.fingerprint import DigestPass, options_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
 from gaussmix.em.loop import Callback, EMState, Objective, Strategy
-from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import check_pace
+from gaussmix.em.penalised import objective_for
 from gaussmix.em.runs import Opening, Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
+from gaussmix.errors import ParameterError
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
+from gaussmix.model.eigenvalues import Bounded, bounded
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.prior import Prior, check_prior
 from gaussmix.starts.methods import (
     METHOD_NAMES,
     Given,
@@ -54,6 +57,7 @@ class Settings(NamedTuple):
     structure: CovarianceStructure
     tol: float
     reg_covar: float
+    """0 if it is relative."""
     max_iter: int
     accelerate: str | None
     n_init: int
@@ -69,6 +73,18 @@ class Settings(NamedTuple):
     weights_init: object = None
     means_init: object = None
     precisions_init: object = None
+    relative: bool = False
+    prior: Prior | None = None
+
+    @property
+    def regularised(self) -> bool:
+        """Whether no component can be singular, but for rounding."""
+        return bool(
+            self.reg_covar > 0
+            or self.relative
+            or self.prior is not None
+            or isinstance(self.structure, Bounded)
+        )
 
 
 class Origin(NamedTuple):
@@ -95,22 +111,30 @@ class Problem(NamedTuple):
 def settings_of(model: Any) -> Settings:
     """Return the parameters of a mixture's constructor, as they are now; raises ParameterError."""
     check_pace(model.learning_decay, model.half_life)
-    return shared_settings(model)._replace(
+    relative = isinstance(model.reg_covar, str)
+    if relative:
+        check_choice("reg_covar", model.reg_covar, ("relative",))
+    shared = shared_settings(model, 0.0 if relative else model.reg_covar)
+    structure = bounded(shared.structure, model.eigenvalue_ratio)
+    return shared._replace(
+        structure=structure,
         algorithm=check_choice("algorithm", model.algorithm, ALGORITHMS),
         weights_init=model.weights_init,
         means_init=model.means_init,
         precisions_init=model.precisions_init,
+        relative=relative,
+        prior=check_prior(model.prior, structure),
     )
 
 
-def shared_settings(model: Any) -> Settings:
+def shared_settings(model: Any, reg_covar: object) -> Settings:
     """Return the parameters that every class of mixtures has; raises ParameterError."""
     accelerate, checkpoint = model.accelerate, model.checkpoint
     return Settings(
         n_components=check_integer("n_components", model.n_components, 1),
         structure=structure_named(model.covariance_type),
         tol=check_real("tol", model.tol, 0),
-        reg_covar=check_real("reg_covar", model.reg_covar, 0),
+        reg_covar=check_real("reg_covar", reg_covar, 0),
         max_iter=check_integer("max_iter", model.max_iter, 0),
         accelerate=accelerate and check_choice("accelerate", accelerate, tuple(METHODS)),
         n_init=check_integer("n_init", model.n_init, 1),
@@ -126,8 +150,15 @@ def shared_settings(model: Any) -> Settings:
 
 
 def likelihood(data: Data, settings: Settings) -> Problem:
-    """Return the problem of the largest likelihood."""
-    objective = MaximumLikelihood(data, settings.reg_covar)
+    """Return the problem of the largest likelihood, penalised if there is a prior."""
+    objective = objective_for(
+        data,
+        settings.structure,
+        settings.n_components,
+        reg_covar=settings.reg_covar,
+        relative=settings.relative,
+        prior=settings.prior,
+    )
 
     def opening(state: EMState, callback: Callback) -> None:
         if settings.algorithm == "incremental":
@@ -138,11 +169,24 @@ def likelihood(data: Data, settings: Settings) -> Problem:
     return Problem(
         objective,
         begin=lambda start: start,
-        strategy=lambda: strategy_of(settings.accelerate, settings.reg_covar, settings.tol),
+        strategy=lambda: strategy_of(settings.accelerate, objective.ridge, settings.tol),
         opening=opening,
         restore=lambda mixture, _: mixture,
         value="mean log-likelihood",
     )
+
+
+def require_online(settings: Settings) -> None:
+    """Raise ParameterError where batches cannot be followed one by one."""
+    for name, given, wanted in (
+        ("prior", settings.prior is not None, "None"),
+        ("reg_covar='relative'", settings.relative, "a number"),
+    ):
+        if given:
+            raise ParameterError(
+                f"partial_fit does not go with {name}, which looks at all rows at once: set it to "
+                f"{wanted}, or call fit"
+            )
 
 
 def best_run(

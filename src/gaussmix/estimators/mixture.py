@@ -1,7 +1,7 @@
 """The Gaussian mixture estimator."""
 
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 from numpy.typing import ArrayLike
 
@@ -18,6 +18,7 @@ from gaussmix._core.types import (
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.em.online import Seen, check_pace, online_step
+from gaussmix.estimators.adaptation import Adaptation
 from gaussmix.estimators.attributes import (
     parameters_of,
     parameters_to_continue,
@@ -27,11 +28,20 @@ from gaussmix.estimators.attributes import (
 from gaussmix.estimators.base import remember_features
 from gaussmix.estimators.base_mixture import BaseMixture, total_score
 from gaussmix.estimators.counterparts import Name
-from gaussmix.estimators.fitting import Problem, Settings, likelihood, settings_of, start
+from gaussmix.estimators.fitting import (
+    Problem,
+    Settings,
+    likelihood,
+    require_online,
+    settings_of,
+    start,
+)
 from gaussmix.estimators.hooks import Hooks
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import structure_named
+from gaussmix.model.eigenvalues import adopted
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.prior import Prior
 from gaussmix.model.reach import require_means_within_reach
 from gaussmix.model.scoring import LikelihoodPass, UncertaintyPass
 from gaussmix.model.statistics import StatisticsPass
@@ -39,7 +49,7 @@ from gaussmix.queries.features import Indices
 from gaussmix.validation import check_boolean, check_integer, check_random_state, check_real
 
 
-class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
+class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     """Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is p(x) = sum_k weights[k] N(x | means[k], covariances[k]) (Bishop, PRML, chapter 9;
@@ -59,9 +69,10 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
         1995).
     tol : float, default=1e-3
         EM ends when the mean log-likelihood of a row changes by less. 0 runs all of `max_iter`.
-    reg_covar : float, default=1e-6
+    reg_covar : float or 'relative', default=1e-6
         Non-negative variance added to every feature of every covariance. With a family it is added
         to the components' scatter before the M-step, so that covariances stay in the family.
+        'relative' adds 1e-6 of each feature's variance, whatever its unit.
     max_iter : int, default=100
         Number of EM iterations, that is of passes over the data, at most. 0 keeps the start.
     accelerate : {'squarem', 'anderson'} or None, default=None
@@ -128,6 +139,12 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
         the file to begin anew.
     checkpoint_interval : float, default=30.0
         Seconds between writings, at least; 0 writes after every iteration.
+    prior : Prior or None, default=None
+        Conjugate prior of the parameters. EM then climbs to the maximum a posteriori.
+    eigenvalue_ratio : float or None, default=None
+        All eigenvalues of all covariances lie within this factor, at least 1 (Garcia-Escudero et
+        al., 2008), so that no component collapses, even with reg_covar=0. For 'full', 'tied',
+        'diag', 'spherical', 'EEI' and 'EII'. Lengths of features are compared: scale them.
 
     Attributes
     ----------
@@ -147,9 +164,11 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
         Its number of iterations: of passes over the data, also where it was accelerated.
     lower_bound_ : float
         Mean log-likelihood of a row of the training data under these very parameters.
-        (scikit-learn's is that before the last M-step, ``lower_bounds_[-1]``.)
+        (scikit-learn's is that before the last M-step, ``lower_bounds_[-1]``.) With a prior it is
+        the penalised one: the logarithm of the prior's density, but for a constant, over the summed
+        weight of the rows is added. `score`, `bic` and `aic` are of the likelihood alone.
     lower_bounds_ : list of float
-        Mean log-likelihood before each M-step. With `accelerate` it has a dip wherever a jump
+        The same before each M-step. With `accelerate` it has a dip wherever a jump
         was not worth it and was undone.
     n_samples_seen_ : int
         Number of rows that the parameters come from.
@@ -183,7 +202,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
         *,
         covariance_type: CovarianceType = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | Literal["relative"] = 1e-6,
         max_iter: int = 100,
         accelerate: Acceleration | None = None,
         algorithm: Algorithm = "em",
@@ -201,6 +220,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
         half_life: float | None = None,
         checkpoint: PathLike | None = None,
         checkpoint_interval: float = 30.0,
+        prior: Prior | None = None,
+        eigenvalue_ratio: float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -223,6 +244,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
         self.half_life = half_life
         self.checkpoint = checkpoint
         self.checkpoint_interval = checkpoint_interval
+        self.prior = prior
+        self.eigenvalue_ratio = eigenvalue_ratio
 
     @classmethod
     def from_parameters(
@@ -343,10 +366,11 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
                [9.]])
         """
         settings = settings_of(self)
+        require_online(settings)
         if hasattr(self, "means_"):
             data = self._data(X, sample_weight, self.n_threads)
             present = parameters_to_continue(self, data.n_features, "partial_fit")
-            self._step(data, present, settings)
+            self._step(data, adopted(present, settings.structure), settings)
         else:
             data, names = self._training_data(X, sample_weight)
             first = start(data, settings, check_random_state(self.random_state))
@@ -402,6 +426,10 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
     def _plain(self, parameters: Parameters, features: Indices) -> "GaussianMixture":
         return plain_mixture(self, parameters, features)
 
+    @property
+    def _climbs(self) -> str:
+        return super()._climbs if self.prior is None else "penalised mean log-likelihood"
+
     def _settings(self) -> Settings:
         return settings_of(self)
 
@@ -412,7 +440,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Hooks):
         return parameters_of(self)
 
     def _continued(self, n_features: int, name: str) -> Parameters:
-        return parameters_to_continue(self, n_features, name)
+        present = parameters_to_continue(self, n_features, name)
+        return adopted(present, settings_of(self).structure)
 
     def _step(self, data: Data, parameters: Parameters, settings: Settings) -> None:
         """Take a step of online EM from the parameters."""

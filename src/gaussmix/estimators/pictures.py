@@ -35,11 +35,15 @@ MAX_POINTS = 20_000
 class Pictures(Estimator):
     """Pictures of mixtures, a mixin: the estimator has the parameters of one."""
 
-    _climbs: str  # what a fit climbs
     converged_: bool
     n_iter_: int
     lower_bound_: float
     lower_bounds_: list[float]
+
+    @property
+    def _climbs(self) -> str:
+        """What a fit climbs."""
+        return "mean log-likelihood"
 
     def plot(
         self,

@@ -96,7 +96,8 @@ def _facts(model: Any) -> Iterator[str]:
 
 def _collapsed(model: Any, parameters: Parameters) -> Iterator[str]:
     """Name the components that were regularised, in the fit or to their last digit."""
-    floor = AT_THE_FLOOR * float(model.reg_covar)
+    absolute = not isinstance(model.reg_covar, str)
+    floor = AT_THE_FLOOR * float(model.reg_covar) if absolute else 0.0
     found = {*getattr(model, "_warned", ())}
     found |= {*np.flatnonzero((variances(parameters) <= floor).any(axis=1)).tolist()}
     if found:

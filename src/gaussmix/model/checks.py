@@ -74,7 +74,7 @@ def check_member(
     gap = float((np.abs(member - given) / (scales[:, :, None] * scales[:, None, :])).max())
     if not gap <= MEMBERSHIP:
         raise ValueError(
-            f"'{structure.name} {kind}' should be of covariance_type={structure.name!r}, but an "
+            f"'{structure.name} {kind}' should be of {structure.described}, but an "
             f"entry differs by {gap:.2g} of a variance from the nearest that are: {remedy}"
         )
 

@@ -70,12 +70,17 @@ class CovarianceStructure(ABC):
     def __repr__(self) -> str:
         return self.name
 
-    def __reduce__(self) -> "tuple[Callable[[str], CovarianceStructure], tuple[str]]":
+    def __reduce__(self) -> "tuple[Callable[..., CovarianceStructure], tuple[object, ...]]":
         return structure_named, (self.name,)
 
     def goes_by(self, name: object) -> bool:
         """Whether this is its name or a synonym of it."""
         return isinstance(name, str) and SYNONYMS.get(name, name) == self.name
+
+    @property
+    def described(self) -> str:
+        """What a user has to write to get it."""
+        return f"covariance_type={self.name!r}"
 
     # --- What a new structure says of itself ------------------------------------------------------
 
@@ -159,6 +164,10 @@ class CovarianceStructure(ABC):
     @abstractmethod
     def alike(self, matrix: FloatArray, n_components: int) -> FloatArray:
         """Return equal covariances: those of the form that come closest to a matrix (D, D)."""
+
+    @abstractmethod
+    def of_variances(self, variances: FloatArray, n_components: int) -> FloatArray:
+        """Return equal covariances without correlations, of these variances (D,)."""
 
     @abstractmethod
     def diagonals(self, arrays: FloatArray) -> FloatArray:

@@ -34,6 +34,9 @@ class Matrices(CovarianceStructure):
     def identity(self, n_features: int) -> FloatArray:
         return np.eye(n_features)
 
+    def of_variances(self, variances: FloatArray, n_components: int) -> FloatArray:
+        return self.alike(np.diag(variances), n_components)
+
     def diagonals(self, arrays: FloatArray) -> FloatArray:
         n_features = arrays.shape[-1]
         return arrays.reshape(-1, n_features**2)[:, :: n_features + 1]
@@ -305,7 +308,10 @@ class Diag(Variances):
         return n_components * n_features
 
     def alike(self, matrix: FloatArray, n_components: int) -> FloatArray:
-        return np.repeat(matrix.diagonal()[None], n_components, axis=0)
+        return self.of_variances(matrix.diagonal(), n_components)
+
+    def of_variances(self, variances: FloatArray, n_components: int) -> FloatArray:
+        return np.repeat(variances[None], n_components, axis=0)
 
     def of_features(self, arrays: FloatArray, features: NDArray[np.intp]) -> FloatArray:
         return np.ascontiguousarray(arrays[:, features])
@@ -339,7 +345,10 @@ class Spherical(Variances):
         return n_components
 
     def alike(self, matrix: FloatArray, n_components: int) -> FloatArray:
-        return np.repeat(matrix.diagonal().mean(keepdims=True), n_components)
+        return self.of_variances(matrix.diagonal(), n_components)
+
+    def of_variances(self, variances: FloatArray, n_components: int) -> FloatArray:
+        return np.repeat(variances.mean(keepdims=True), n_components)
 
     def of_features(self, arrays: FloatArray, features: NDArray[np.intp]) -> FloatArray:
         return arrays

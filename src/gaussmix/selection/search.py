@@ -240,8 +240,8 @@ def _models(keys: Sequence[Key], params: dict[str, Any]) -> list[GaussianMixture
     if params.get("checkpoint") is not None:
         raise ParameterError("checkpoint cannot be given: it holds one fit, and select makes many")
     models = [GaussianMixture(k, covariance_type=s, **params) for k, s in keys]
-    settings_of(models[0])
     for model in models:
+        settings_of(model)
         if model.n_components == 1:  # all starts lead to the one optimum
             model.set_params(n_init=1)
     return models
@@ -276,7 +276,7 @@ def _start(models: dict[Key, GaussianMixture], data: Data) -> str:
 
 def _degenerate(models: dict[Key, GaussianMixture], data: Data, names: Names | None) -> Degenerate:
     """Look once for what would make all fits of a structure singular."""
-    if any(model.reg_covar > 0 for model in models.values()):
+    if any(settings_of(model).regularised for model in models.values()):
         return Degenerate()
     structures = {structure_named(model.covariance_type) for model in models.values()}
     matrices = any(isinstance(structure, Matrices) for structure in structures)
@@ -397,7 +397,11 @@ def _too_few_rows(settings: Settings, data: Data) -> str:
     n_rows, n_features = _n_rows(data), data.n_features
     if n_rows < settings.n_components:
         return f"fewer rows ({n_rows}) than components"
-    if isinstance(settings.structure, Matrices) and not settings.reg_covar and n_rows <= n_features:
+    if (
+        isinstance(settings.structure, Matrices)
+        and not settings.regularised
+        and n_rows <= n_features
+    ):
         needed = f"a covariance of {n_features} features needs ({n_features + 1})"
         return f"singular: fewer rows ({n_rows}) than {needed}"
     return ""
@@ -405,7 +409,10 @@ def _too_few_rows(settings: Settings, data: Data) -> str:
 
 def _criteria(model: GaussianMixture, data: Data, parameters: Parameters) -> dict[str, Any]:
     uncertainty = data.total(partial(UncertaintyPass, parameters)).total
-    score = Score(data.weight * model.lower_bound_, data.weight)
+    if model.prior is None:
+        score = Score(data.weight * model.lower_bound_, data.weight)
+    else:  # the bound is penalised
+        score = data.total(partial(LikelihoodPass, parameters))
     n_free = parameters.n_free()
     return {
         "log_likelihood": score.total,
