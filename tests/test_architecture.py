@@ -27,11 +27,12 @@ ROOMS: dict[str, str] = {
     "reach statistics scoring m_step",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
-    "data": "parallel subsample base scale sparse streamed partitions dask dask_files inputs",
+    "data": "parallel subsample base scale box sparse streamed partitions dask dask_files told "
+    "inputs",
     "kmeans": "sparse nearest lloyd seeding",
-    "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
-    "trials checkpoint",
-    "starts": "ward emem budget race views candidates splits auto methods",
+    "em": "verbose fingerprint coordinates loop objective constrained acceleration incremental "
+    "online runs trials checkpoint",
+    "starts": "ward emem budget race views candidates splits auto methods seeded noisy",
     "queries": "features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
     "estimators": "attributes routing base queries kmeans fitting mixture",

@@ -514,7 +514,9 @@ def test_inputs_may_be_read_only_and_are_not_modified(structure: Structure, dtyp
     arrays = [array.copy() for array in originals]
     for array in arrays:
         array.flags.writeable = False
-    frozen = Problem(arrays[0], arrays[1], Density(structure, *arrays[2:6]))
+    frozen = Problem(
+        arrays[0], arrays[1], Density(structure, arrays[2], arrays[3], arrays[4], arrays[5])
+    )
     assert_same_bits(run_all(frozen), expected)
     for array, original in zip(arrays, originals, strict=True):
         assert np.array_equal(array, original)

@@ -1,14 +1,18 @@
 """How a mixture is fitted: its settings, checked once, and the runs that they ask for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gaussmix._core.types import PathLike
 from gaussmix.data.base import Data
+from gaussmix.data.box import log_volume
+from gaussmix.data.told import ToldData
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, origin
+from gaussmix.em.constrained import NAMES, Constrained, Rules, check_rules, with_equal_weights
 from gaussmix.em.fingerprint import DigestPass, options_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
 from gaussmix.em.loop import Callback, EMState
@@ -16,6 +20,7 @@ from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import Pace, check_pace
 from gaussmix.em.runs import Run, Runs, Search
 from gaussmix.em.verbose import Extent, Printer
+from gaussmix.errors import ParameterError
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
@@ -25,6 +30,8 @@ from gaussmix.starts.methods import (
     initial_parameters,
     promising,
 )
+from gaussmix.starts.noisy import noisy
+from gaussmix.starts.seeded import seeded
 from gaussmix.validation import (
     check_boolean,
     check_choice,
@@ -37,6 +44,7 @@ from gaussmix.validation import (
 )
 
 ALGORITHMS = ("em", "incremental")
+TOLD_METHODS = ("kmeans", "auto")
 WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
     "half_life",
     "learning_decay",
@@ -69,6 +77,11 @@ class Settings(NamedTuple):
     pace: Pace
     checkpoint: PathLike | None
     checkpoint_interval: float
+    rules: Rules
+    noise: float | None
+    """Volume of the noise, 0 for that of a box around X; None if there is none."""
+    log_noise: float | None = None
+    """Log-density of the noise, known once X is."""
 
 
 class Origin(NamedTuple):
@@ -81,7 +94,7 @@ class Origin(NamedTuple):
 def settings_of(model: Any) -> Settings:
     """Return the parameters of a mixture's constructor, as they are now; raises ParameterError."""
     accelerate, checkpoint = model.accelerate, model.checkpoint
-    return Settings(
+    settings = Settings(
         n_components=check_integer("n_components", model.n_components, 1),
         structure=structure_named(model.covariance_type),
         tol=check_real("tol", model.tol, 0),
@@ -102,17 +115,63 @@ def settings_of(model: Any) -> Settings:
         pace=check_pace(model.learning_decay, model.half_life),
         checkpoint=None if checkpoint is None else check_path("checkpoint", checkpoint),
         checkpoint_interval=check_real("checkpoint_interval", model.checkpoint_interval, 0),
+        rules=check_rules(
+            model.fixed,
+            model.weights,
+            check_integer("n_components", model.n_components, 1),
+            structure_named(model.covariance_type),
+        ),
+        noise=_check_noise(model.noise),
     )
+    _check_together(settings)
+    return settings
+
+
+def _check_noise(noise: object) -> float | None:
+    if noise is None or isinstance(noise, bool | np.bool_):
+        return 0.0 if noise else None
+    return check_real("noise", noise, 0, strict=True)
+
+
+def _check_together(settings: Settings) -> None:
+    """Raise ParameterError for options that do not go together."""
+    rules = settings.rules
+    plain = settings.algorithm == "em" and settings.accelerate is None
+    if not plain and (rules.any or settings.noise is not None):
+        ours = "noise" if settings.noise is not None else "fixed and weights='equal'"
+        raise ParameterError(
+            f"{ours} needs plain EM, got algorithm={settings.algorithm!r} and "
+            f"accelerate={settings.accelerate!r}"
+        )
+    inits = settings.weights_init, settings.means_init, settings.precisions_init
+    for name, flags, given in zip(NAMES, rules[:3], inits, strict=True):
+        if flags.any() and given is None and not settings.warm_start:
+            init = "precisions_init" if name == "covariances" else f"{name}_init"
+            raise ParameterError(
+                f"fixed[{name!r}] needs {init}, or warm_start=True and a fitted mixture, to say at "
+                "which values"
+            )
+
+
+def with_noise_of(settings: Settings, data: Data) -> Settings:
+    """Return settings that know the noise's log-density; it may take two passes."""
+    if settings.noise is None:
+        return settings
+    volume = settings.noise
+    return settings._replace(log_noise=-log_volume(data) if volume == 0 else -float(np.log(volume)))
 
 
 def best_run(
-    data: Data, settings: Settings, options: Mapping[str, Any], origin_: Origin | None = None
+    data: Data | ToldData,
+    settings: Settings,
+    options: Mapping[str, Any],
+    origin_: Origin | None = None,
 ) -> Run:
     """Return the run that ends best, of `n_init` starts or from where a warm start begins.
 
     Parameters
     ----------
-    data : Data
+    data : Data or ToldData
     settings : Settings
     options : mapping
         The constructor's parameters by name, which tell a checkpoint whose fit it belongs to.
@@ -130,7 +189,7 @@ def best_run(
             with search.printer.starting(settings.init_params):
                 found = starts(data, settings)
         else:
-            found = [origin_.parameters]
+            found = [_ruled(origin_.parameters, settings)]
         return tuple(Run(number, begin(start)) for number, start in enumerate(found))
 
     search = _search(data, settings)
@@ -152,17 +211,63 @@ def best_run(
         return search.best(found or runs(), checkpoint.note)
 
 
-def starts(data: Data, settings: Settings) -> Sequence[Parameters]:
+def starts(data: Data | ToldData, settings: Settings) -> Sequence[Parameters]:
     """Return the starts to run to the end. None is dropped of those that are not run at all."""
     random_state = check_random_state(settings.random_state)
     found = [start(data, settings, random_state) for _ in range(settings.n_init)]
-    if settings.max_iter == 0:
+    if settings.max_iter == 0 or isinstance(data, ToldData) or settings.noise is not None:
         return found
     return promising(found, data, reg_covar=settings.reg_covar, random_state=random_state)
 
 
-def start(data: Data, settings: Settings, random_state: np.random.RandomState) -> Parameters:
+def start(
+    data: Data | ToldData, settings: Settings, random_state: np.random.RandomState
+) -> Parameters:
     """Return where one run begins."""
+    found = _first(data, settings, random_state)
+    if settings.log_noise is not None:
+        given = _given(settings, data.n_features)
+        found = noisy(data, found, settings.log_noise, settings.reg_covar, random_state)
+        found = _with_given(found, given)
+    return _ruled(found, settings)
+
+
+def _ruled(found: Parameters, settings: Settings) -> Parameters:
+    """Return a start whose weights keep to the rules."""
+    return with_equal_weights(found) if settings.rules.equal else found
+
+
+def _with_given(found: Parameters, given: Given) -> Parameters:
+    """Return a start with noise that has the user's parameters, where there are any."""
+    weights, means, precisions = given
+    if means is not None:
+        found = replace(found, means=means)
+    if precisions is not None:
+        factors = found.structure.factors_of_precisions(precisions)
+        covariances = found.structure.covariances_of_factors(factors)
+        found = replace(found, covariances=covariances, precisions_cholesky=factors)
+    if weights is not None and found.noise is not None:
+        found = replace(found, weights=weights * (1 - found.noise.weight))
+    return found
+
+
+def _first(
+    data: Data | ToldData, settings: Settings, random_state: np.random.RandomState
+) -> Parameters:
+    """Return where one run begins, without noise."""
+    if isinstance(data, ToldData):
+        if settings.init_params not in TOLD_METHODS:
+            raise ParameterError(
+                f"init_params must be one of {', '.join(TOLD_METHODS)} with labels or row_priors, "
+                f"whose rows a start takes first, got {settings.init_params!r}"
+            )
+        found = seeded(
+            data, settings.structure, settings.n_components, settings.reg_covar, random_state
+        )
+        given = _given(settings, data.n_features)
+        if given.weights is not None:
+            found = replace(found, weights=given.weights)
+        return _with_given(found, given)
     return initial_parameters(
         data,
         structure=settings.structure,
@@ -192,8 +297,10 @@ def _given(settings: Settings, n_features: int) -> Given:
     )
 
 
-def _search(data: Data, settings: Settings) -> Search:
+def _search(data: Data | ToldData, settings: Settings) -> Search:
     objective = MaximumLikelihood(data, settings.reg_covar)
+    if settings.rules.any:
+        objective = Constrained(data, settings.reg_covar, rules=settings.rules)
     extent = Extent(data.n_samples, settings.max_iter, settings.tol)
 
     def opening(state: EMState, callback: Callback) -> None:

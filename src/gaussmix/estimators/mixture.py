@@ -1,11 +1,11 @@
 """The Gaussian mixture estimator."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self, cast, overload
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,7 @@ from gaussmix._core.types import (
 )
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
+from gaussmix.data.told import Classes, ToldData, classes_of, tell
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
 from gaussmix.errors import (
@@ -38,14 +39,22 @@ from gaussmix.errors import (
     warn_convergence,
 )
 from gaussmix.estimators.attributes import (
+    mixture_of,
     parameters_of,
     parameters_to_continue,
     set_outcome,
     set_parameters,
     table_shape,
 )
-from gaussmix.estimators.base import Estimator, Names, remember_features
-from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
+from gaussmix.estimators.base import Estimator, Names, check_output, remember_features
+from gaussmix.estimators.fitting import (
+    Origin,
+    Settings,
+    best_run,
+    settings_of,
+    start,
+    with_noise_of,
+)
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
@@ -62,6 +71,8 @@ from gaussmix.model.scoring import (
     Score,
     UncertaintyPass,
     assign,
+    assign_class,
+    class_probabilities,
     log_likelihoods,
     responsibilities,
 )
@@ -170,6 +181,18 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         the file to begin anew.
     checkpoint_interval : float, default=30.0
         Seconds between writings, at least; 0 writes after every iteration.
+    weights : {'equal'} or None, default=None
+        'equal' gives all components the same weight, as half of Rmixmod's models do.
+    fixed : dict or None, default=None
+        Parameters that EM leaves alone, such as ``{"means": [0, 2], "weights": True}``: of
+        "weights", "means" and "covariances" those of some components, or of all. Their values are
+        those of `weights_init`, `means_init` and `precisions_init`, or of a warm start.
+        Covariances of components with fixed means are about these. Weights that are not fixed
+        share what the fixed ones leave.
+    noise : bool or float, default=False
+        Have one more component, of constant density, for rows that belong to no other. True makes
+        the density 1 over the volume of the smaller of two boxes around X, along the features or
+        along principal directions, as mclust does. A number is the volume itself.
 
     Attributes
     ----------
@@ -197,6 +220,14 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         Number of rows that the parameters come from.
     weight_seen_ : float
         Their summed weight: how much the parameters count in `partial_fit`.
+    noise_weight_ : float
+        Weight of the noise, if there is any. With `weights_` it sums to 1.
+    noise_log_density_ : float
+        Its log-density, the same everywhere.
+    classes_ : ndarray of shape (n_classes,)
+        The classes, if labels were strings or `component_labels` was given.
+    component_labels_ : ndarray of shape (n_components,)
+        The class of each component, if there are classes.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, if X was a frame whose names are strings.
@@ -225,6 +256,10 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
     covariances_: FloatArray
     precisions_: FloatArray
     precisions_cholesky_: FloatArray
+    noise_weight_: float
+    noise_log_density_: float
+    classes_: NDArray[Any]
+    component_labels_: NDArray[Any]
     _fitted_structure: CovarianceStructure
 
     def __init__(
@@ -251,6 +286,9 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         half_life: float | None = None,
         checkpoint: PathLike | None = None,
         checkpoint_interval: float = 30.0,
+        weights: Literal["equal"] | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        noise: bool | float = False,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -273,6 +311,9 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         self.half_life = half_life
         self.checkpoint = checkpoint
         self.checkpoint_interval = checkpoint_interval
+        self.weights = weights
+        self.fixed = fixed
+        self.noise = noise
 
     @classmethod
     def from_parameters(
@@ -327,7 +368,15 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         set_parameters(model, Parameters.from_covariances(structure, shares, centers, spread))
         return model
 
-    def fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
+    def fit(
+        self,
+        X: RowsLike,
+        y: object = None,
+        sample_weight: WeightLike = None,
+        labels: object = None,
+        row_priors: object = None,
+        component_labels: object = None,
+    ) -> Self:
         """Fit the mixture to X by EM from `n_init` starts.
 
         Parameters
@@ -337,6 +386,16 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
+        labels : array-like of shape (n_samples,), optional
+            What is known of rows: the number of the component that a row comes from, or the name of
+            its class, and -1, NaN or None where nothing is known. A known row counts for its own
+            components alone, each with its weight.
+        row_priors : array-like of shape (n_samples, n_components), optional
+            What is believed of rows: numbers that the components' weights are multiplied by at a
+            row. They need not sum to one. With noise there is one more column, its own.
+        component_labels : array-like of shape (n_components,), optional
+            The class of each component, where classes have several or other names than numbers of
+            components. `predict` then gives classes, and `predict_proba` a column for each.
 
         Returns
         -------
@@ -364,7 +423,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             If components are so small, beside their distance from the mixture's mean, that
             rounding of X's dtype shows.
         """
-        self._fit(X, sample_weight)
+        self._fit(X, sample_weight, labels, row_priors, component_labels)
         return self
 
     @overload
@@ -381,7 +440,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         The parameters are those of `fit`.
         """
         data = self._fit(X, sample_weight)
-        return data.by_row(partial(assign, parameters_of(self)))
+        return data.by_row(partial(self._assign(), parameters_of(self)))
 
     def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Move the parameters by one step of online EM towards a batch of rows.
@@ -449,6 +508,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
                [9.]])
         """
         settings = settings_of(self)
+        if settings.noise is not None or settings.rules.any:
+            raise ParameterError("partial_fit is not for noise, fixed or weights='equal': use fit")
         if hasattr(self, "means_"):
             data = self._data(X, sample_weight, self.n_threads)
             present = parameters_to_continue(self, data.n_features, "partial_fit")
@@ -478,33 +539,54 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         Returns
         -------
         ndarray of shape (n_samples,), int32
-            Of a Dask collection a lazy dask array; with `out` its path.
+            -1 is the noise. With `classes_` they are classes, and None is noise beside strings. Of
+            a Dask collection a lazy dask array; with `out` its path.
         """
-        return self._by_row(assign, X, out, ["component"])
+        return self._by_row(self._assign(), X, out, ["component"])
 
     @overload
     def predict_proba(self, X: DaskLike, *, out: None = None) -> Any: ...
     @overload
-    def predict_proba(self, X: RowsLike, *, out: None = None) -> Rows: ...
+    def predict_proba(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: None = None
+    ) -> Rows: ...
     @overload
-    def predict_proba(self, X: RowsLike, *, out: PathLike) -> Path: ...
-    def predict_proba(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
+    def predict_proba(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: PathLike
+    ) -> Path: ...
+    def predict_proba(
+        self,
+        X: RowsLike,
+        *,
+        labels: object = None,
+        row_priors: object = None,
+        out: PathLike | None = None,
+    ) -> Any:
         """Return the posterior probability of each component given each row of X.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        labels, row_priors : array-like, optional
+            What is told of the rows, as in `fit`.
         out : path, optional
             Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
-            `out` its path.
+            A column for each component, or for each class if there are `classes_`, and one more
+            for the noise if there is any. float32 for float32 rows, else float64. Of a Dask
+            collection a lazy dask array; with `out` its path.
         """
         names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
-        return self._by_row(responsibilities, X, out, names)
+        function: Callable[..., Rows] = responsibilities
+        if hasattr(self, "classes_"):
+            names = [str(name) for name in self.classes_]
+            function = partial(class_probabilities, self._owners())
+        if hasattr(self, "noise_weight_"):
+            names.append("noise")
+        return self._by_row(function, X, out, names, labels, row_priors)
 
     def hierarchy(
         self,
@@ -565,22 +647,35 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         if X is None and sample_weight is not None:
             raise ParameterError("sample_weight needs the rows that it weights, but X is None")
         frozen = copy(self)
-        parameters = parameters_of(frozen)
+        parameters = mixture_of(frozen, "hierarchy")
         data = None if X is None else frozen._data(X, sample_weight, self.n_threads)
         return nest(parameters, data, frozen._each_row, criterion)
 
     @overload
     def score_samples(self, X: DaskLike, *, out: None = None) -> Any: ...
     @overload
-    def score_samples(self, X: RowsLike, *, out: None = None) -> Rows: ...
+    def score_samples(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: None = None
+    ) -> Rows: ...
     @overload
-    def score_samples(self, X: RowsLike, *, out: PathLike) -> Path: ...
-    def score_samples(self, X: RowsLike, *, out: PathLike | None = None) -> Any:
+    def score_samples(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: PathLike
+    ) -> Path: ...
+    def score_samples(
+        self,
+        X: RowsLike,
+        *,
+        labels: object = None,
+        row_priors: object = None,
+        out: PathLike | None = None,
+    ) -> Any:
         """Return the log-likelihood of each row of X.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        labels, row_priors : array-like, optional
+            What is told of the rows, as in `fit`.
         out : path, optional
             Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
 
@@ -590,7 +685,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
             `out` its path.
         """
-        return self._by_row(log_likelihoods, X, out, ["log-likelihood"])
+        return self._by_row(log_likelihoods, X, out, ["log-likelihood"], labels, row_priors)
 
     def score(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> float:
         """Return the mean log-likelihood of the rows of X.
@@ -629,7 +724,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         n_samples = check_integer("n_samples", n_samples, 1)
         source = self._sampling_state() if random_state is None else random_state
         count = threads.resolve(check_n_threads(self.n_threads)).number
-        return draw(parameters_of(self), n_samples, check_random_state(source), count)
+        return draw(mixture_of(self, "sample"), n_samples, check_random_state(source), count)
 
     def aic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         """Return Akaike's information criterion on X, lower being better.
@@ -709,20 +804,62 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             )
         return data, names
 
-    def _fit(self, X: object, sample_weight: object) -> Data:
+    def _fit(
+        self,
+        X: object,
+        sample_weight: object,
+        labels: object = None,
+        row_priors: object = None,
+        component_labels: object = None,
+    ) -> Data:
         """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
         settings = settings_of(self)
         data, names = self._training_data(X, sample_weight)
         require_features_to_scale(data, settings.reg_covar)
+        settings = with_noise_of(settings, data)
+        told, classes = self._told(data, settings, labels, row_priors, component_labels)
         options = {} if settings.checkpoint is None else self.get_params(deep=False)
-        best = best_run(data, settings, options, self._origin(data))
+        best = best_run(told or data, settings, options, self._origin(data))
         require_means_within_reach(best.result.parameters, data.dtype)
         seen = data.n_samples, data.weight
         set_outcome(self, best)
         self.n_samples_seen_, self.weight_seen_ = seen
+        self._remember_classes(classes)
         remember_features(self, data.n_features, names)
         self._warn(best.result, data.dtype)
         return data
+
+    def _told(
+        self,
+        data: Data,
+        settings: Settings,
+        labels: object,
+        row_priors: object,
+        component_labels: object,
+    ) -> tuple[ToldData | None, Classes | None]:
+        """Check what is told of the rows of a fit, and the classes that it names."""
+        if settings.algorithm != "em" and not (labels is None and row_priors is None):
+            raise ParameterError("labels and row_priors need algorithm='em', got 'incremental'")
+        classes = classes_of(labels, component_labels, settings.n_components)
+        noise = settings.noise is not None
+        return tell(data, labels, row_priors, classes, settings.n_components, noise=noise), classes
+
+    def _remember_classes(self, classes: Classes | None) -> None:
+        for name in ("classes_", "component_labels_"):
+            vars(self).pop(name, None)
+        if classes is not None:
+            self.classes_ = classes.names
+            self.component_labels_ = classes.names[classes.owners]
+
+    def _owners(self) -> Labels:
+        """Return the number of each component's class in `classes_`."""
+        return np.searchsorted(self.classes_, self.component_labels_).astype(np.int32)
+
+    def _assign(self) -> Callable[..., NDArray[Any]]:
+        """Return what assigns rows to components, or to classes if there are any."""
+        if not hasattr(self, "classes_"):
+            return assign
+        return partial(assign_class, self._owners(), self.classes_)
 
     def _origin(self, data: Data) -> Origin | None:
         """Return where a warm start begins, None if there is nothing to continue."""
@@ -797,13 +934,27 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
 
     def _by_row(
         self,
-        function: Callable[[Parameters, Rows, int | None], NDArray[Any]],
+        function: Callable[..., NDArray[Any]],
         X: object,
         out: PathLike | None,
         names: Sequence[str],
+        labels: object = None,
+        row_priors: object = None,
     ) -> Any:
         """Return or write what the present parameters say of each row."""
-        return self._each_row(partial(function, parameters_of(self)), X, out, names)
+        parameters = parameters_of(self)
+        by_parameters = partial(function, parameters)
+        if labels is None and row_priors is None:
+            return self._each_row(by_parameters, X, out, names)
+        check_output(out)
+        classes = Classes(self.classes_, self._owners()) if hasattr(self, "classes_") else None
+        noise = parameters.noise is not None
+        data = self._data(X, None, self.n_threads)
+        told = tell(data, labels, row_priors, classes, parameters.n_components, noise=noise)
+        assert told is not None, "something is told"
+        if out is None:
+            return told.by_row(by_parameters)
+        return told.write_by_row(by_parameters, out, names)
 
     def _sampling_state(self) -> Seed:
         """Return what `sample` draws from: the state of an integer seed is kept between calls."""

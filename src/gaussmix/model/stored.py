@@ -5,7 +5,7 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.model.checks import check_floats, check_means, check_weights
 from gaussmix.model.covariance import CovarianceStructure
-from gaussmix.model.parameters import Parameters
+from gaussmix.model.parameters import Noise, Parameters
 
 CONTRADICTION = 1e-3
 """By how much covariances and those of their factors may differ, in standard deviations of the two
@@ -20,6 +20,7 @@ def check_stored(
     covariances: FloatArray,
     factors: FloatArray,
     names: tuple[str, str, str, str],
+    noise: Noise | None = None,
 ) -> Parameters:
     """Return parameters of which every array is sound, and which agree with each other.
 
@@ -31,6 +32,7 @@ def check_stored(
     weights, means, covariances, factors : ndarray
     names : tuple of str
         What errors call the arrays.
+    noise : Noise, optional
 
     Raises
     ------
@@ -48,10 +50,11 @@ def check_stored(
         raise ValueError(f"{names[3]} must be upper triangular, with a positive diagonal")
     parameters = Parameters(
         structure,
-        check_weights(weights, n_components, names[0]),
+        check_weights(weights, n_components, names[0], 1.0 - (noise.weight if noise else 0.0)),
         check_means(means, n_components, n_features, names[1]),
         covariances,
         factors,
+        noise,
     )
     if not _agree(parameters):
         raise ValueError(f"{names[2]} and {names[3]} contradict each other")
