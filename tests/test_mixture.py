@@ -149,9 +149,12 @@ def test_arguments_are_those_of_scikit_learn() -> None:
         "algorithm": "em",
         "checkpoint": None,
         "checkpoint_interval": 30.0,
+        "fixed": None,
         "half_life": None,
         "learning_decay": 0.75,
         "n_threads": None,
+        "noise": False,
+        "weights": None,
     }
     assert GaussianMixture().get_params() == theirs | own
 
