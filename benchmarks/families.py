@@ -1,4 +1,4 @@
-"""What an iteration of every family costs beside full's or diag's: ``python -m benchmarks.families``.
+"""What an iteration of each family costs beside VVV's or VVI's: ``python -m benchmarks.families``.
 
 One million rows, eight features, sixteen components. An iteration is a pass and an M-step. Families
 take turns, so that a busy machine slows all alike.

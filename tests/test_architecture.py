@@ -28,7 +28,7 @@ ROOMS: dict[str, str] = {
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
     "data": "parallel subsample base scale box sparse streamed partitions dask dask_files told "
-    "inputs",
+    "told_dask telling inputs",
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective constrained acceleration incremental "
     "online runs trials checkpoint",

@@ -1,6 +1,7 @@
 """Labels, priors per row, and parameters that stay: what a mixture is told beforehand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,6 +137,38 @@ def test_files_and_memory_give_the_same_bits(tmp_path: Path) -> None:
         assert one.lower_bound_ == two.lower_bound_
         path = one.predict_proba(X, **told, out=tmp_path / "proba.npy")
         assert np.array_equal(np.load(path), one.predict_proba(X, **told))
+
+
+def test_partitions_of_dask_and_memory_agree() -> None:
+    da = pytest.importorskip("dask.array")
+    X, group = two_moons_of_blobs(5000)
+    labels = np.where(np.arange(len(X)) % 7 == 0, group, -1)
+    names = np.array(["a", "b", "c", "d", "?"])[labels]
+    priors = np.random.default_rng(0).uniform(0.1, 1, size=(len(X), 4)).astype(np.float32)
+    rows = da.from_array(X, chunks=(1024, 2))
+    owners = ["a", "b", "c", "d"]
+    for told, lazy, options in (
+        ({"labels": labels}, {"labels": da.from_array(labels, chunks=1024)}, {}),
+        ({"labels": labels}, {"labels": labels}, {"noise": True}),
+        ({"row_priors": priors}, {"row_priors": da.from_array(priors, chunks=(900, 2))}, {}),
+    ):
+        settings: dict[str, Any] = {"random_state": 0, "tol": 1e-9, "max_iter": 1000, **options}
+        one = GaussianMixture(4, **settings).fit(X, **told)
+        two = GaussianMixture(4, **settings).fit(rows, **lazy)
+        assert np.allclose(one.means_, two.means_, atol=1e-5)
+        assert np.isclose(one.lower_bound_, two.lower_bound_)
+    some = np.where(labels < 0, "", names).astype(object)
+    some[labels < 0] = None
+    by_name = GaussianMixture(4, random_state=0)
+    by_name.fit(rows, labels=da.from_array(some, chunks=1024), component_labels=owners)
+    assert (by_name.predict(X) == np.array(owners)[group]).mean() > 0.98
+    assert (by_name.predict(rows).compute() == by_name.predict(X)).all()
+    with pytest.raises(ParameterError, match="for each of the 5000"):
+        GaussianMixture(4).fit(rows, labels=labels[:-1])
+    with pytest.raises(ParameterError, match="from 0 to 3"):
+        GaussianMixture(4).fit(rows, labels=da.from_array(labels + 2, chunks=1024))
+    with pytest.raises(ParameterError, match="results by row"):
+        by_name.predict_proba(rows, labels=some)
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "VEE", "EVE"])

@@ -1,5 +1,7 @@
 """The volume that rows take: that of the smaller of two boxes around them."""
 
+from functools import partial
+
 import numpy as np
 
 from gaussmix._core.types import FloatArray, Rows
@@ -12,7 +14,9 @@ PART_ROWS = 1 << 14  # turned into other directions at a time
 class _BoxPass:
     """Finds the ranges of rows along directions, and adds up their moments about a centre."""
 
-    def __init__(self, center: FloatArray, directions: FloatArray) -> None:
+    def __init__(
+        self, center: FloatArray, directions: FloatArray, _n_threads: int | None = None
+    ) -> None:
         d = len(center)
         self._center, self._directions = center, directions
         self.low, self.high = np.full(d, np.inf), np.full(d, -np.inf)
@@ -55,7 +59,7 @@ def log_volume(data: Data) -> float:
     """
     center = data.head().astype(np.float64).mean(axis=0)
     axes = np.eye(len(center))
-    found = data.total(lambda _: _BoxPass(center, axes))
+    found = data.total(partial(_BoxPass, center, axes))
     ranges = found.high - found.low
     if not (ranges > 0).all():
         feature = int(np.flatnonzero(~(ranges > 0))[0])
@@ -66,7 +70,7 @@ def log_volume(data: Data) -> float:
     mean = found.first / found.n_rows
     covariance = found.second / found.n_rows - np.outer(mean, mean)
     directions = np.linalg.eigh(covariance)[1]
-    turned = data.total(lambda _: _BoxPass(center, directions))
+    turned = data.total(partial(_BoxPass, center, directions))
     principal = turned.high - turned.low
     volumes = [np.log(each).sum() for each in (ranges, principal) if (each > 0).all()]
     return float(min(volumes))

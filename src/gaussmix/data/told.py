@@ -1,8 +1,11 @@
 """Rows of which something is told beforehand: data whose passes take that in, block by block."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +13,8 @@ from numpy.typing import NDArray
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, PathLike, Rows
-from gaussmix.data.base import Data, InMemory, MakePass
+from gaussmix.data.base import InMemory, MakePass
+from gaussmix.data.partitions import is_dask
 from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
 from gaussmix.errors import ParameterError
@@ -78,11 +82,9 @@ class ToldData:
     ) -> tuple[Sample, Told]:
         """Return rows that a start looks at, many of them such as something is told of."""
         seed = int(random_state.randint(2**31))
-        drawing = _SamplePass(most_rows(n_groups), seed)
-        for part in self._parts():
-            drawing.add_told(*part)
-        rows, weight, told = drawing.result()
-        return Sample(rows.astype(self.dtype), weight), self._again(told)
+        make: Callable[[int | None], Any] = partial(_SamplePass, most_rows(n_groups), seed)
+        drawn: _SamplePass = self.total(make)
+        return drawn.sample(self.dtype)
 
     def by_row(self, function: Callable[..., NDArray[Any]]) -> NDArray[Any]:
         """Return what a function says of each row, given what is told of it."""
@@ -99,12 +101,6 @@ class ToldData:
         for rows, _, told in self._parts():
             yield function(rows, self.n_threads, told)
 
-    def _again(self, columns: FloatArray) -> Told:
-        """Turn columns of numbers into what they were."""
-        if self.told.owners is None:
-            return Told(np.ascontiguousarray(columns))
-        return Told(np.ascontiguousarray(columns[:, 0]).astype(np.int32), self.told.owners)
-
     def _parts(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
         start = 0
         for block in self.rows.blocks():
@@ -116,29 +112,54 @@ class ToldData:
 class _SamplePass:
     """Keeps a random sample of the rows, and one more of those of which something is told."""
 
-    def __init__(self, most: int, seed: int) -> None:
-        self._any, self._known = Reservoir(most, seed), Reservoir(most, seed + 1)
+    def __init__(self, most: int, seed: int, _n_threads: int | None = None) -> None:
+        self._most, self._seed = most, seed
+        self._parts: tuple[Reservoir, Reservoir] | None = None  # those that are known, the others
         self._n_features, self._weighted = 0, False
+        self._owners: Labels | None = None
 
     def add_told(self, rows: Rows, weight: FloatArray | None, told: Told) -> None:
         """Let the next rows take part."""
         self._n_features, self._weighted = rows.shape[1], weight is not None
+        self._owners = told.owners
+        if self._parts is None:  # other parts of the rows draw other numbers
+            seed = self._seed ^ crc32(np.ascontiguousarray(rows[:1]).tobytes())
+            self._parts = Reservoir(self._most, seed), Reservoir(self._most, seed ^ 1)
         for start in range(0, len(rows), CHECKED_ROWS):
             part = slice(start, start + CHECKED_ROWS)
             columns = told.rows[part].reshape(len(rows[part]), -1).astype(np.float64)
             both = np.column_stack([rows[part].astype(np.float64), columns])
             some = None if weight is None else weight[part]
             known = is_known(told[part])
-            self._any.add(both[~known], None if some is None else some[~known])
-            self._known.add(both[known], None if some is None else some[known])
+            for kept, own in zip(self._parts, (known, ~known), strict=True):
+                kept.add(both[own], None if some is None else some[own])
 
-    def result(self) -> tuple[FloatArray, FloatArray | None, FloatArray]:
-        """Return rows, weights and what is told."""
-        samples = [kept.sample() for kept in (self._known, self._any)]
+    def result(self) -> Self:
+        """Return this pass, with no rows to spare."""
+        for kept in self._parts or ():
+            kept.result()
+        return self
+
+    def __add__(self, other: "_SamplePass") -> "_SamplePass":
+        if self._parts is None or other._parts is None:
+            return other if self._parts is None else self
+        total = copy(self)
+        total._weighted = self._weighted or other._weighted
+        total._parts = self._parts[0] + other._parts[0], self._parts[1] + other._parts[1]
+        return total
+
+    def sample(self, dtype: np.dtype[Any]) -> tuple[Sample, Told]:
+        """Return rows with their weights, and what is told of them."""
+        assert self._parts is not None, "there are rows"
+        samples = [kept.sample() for kept in self._parts]
         both = np.concatenate([sample.rows for sample in samples])
         weight = np.concatenate([sample.weights for sample in samples]) if self._weighted else None
-        d = self._n_features
-        return np.ascontiguousarray(both[:, :d]), weight, both[:, d:]
+        columns = np.ascontiguousarray(both[:, self._n_features :])
+        told = Told(columns)
+        if self._owners is not None:
+            told = Told(columns[:, 0].astype(np.int32), self._owners)
+        rows = np.ascontiguousarray(both[:, : self._n_features], dtype=dtype)
+        return Sample(rows, weight), told
 
 
 def is_known(told: Told) -> NDArray[np.bool_]:
@@ -148,46 +169,23 @@ def is_known(told: Told) -> NDArray[np.bool_]:
     return np.asarray(told.rows.max(axis=1) > told.rows.min(axis=1))
 
 
-def tell(
-    rows: Data,
-    labels: object,
-    row_priors: object,
+def checked_told(
+    name: str,
+    values: object,
+    *,
     classes: Classes | None,
     n_components: int,
-    *,
     noise: bool,
-) -> ToldData | None:
-    """Return rows with labels or priors, checked; None if neither is given.
-
-    Parameters
-    ----------
-    rows : Data
-    labels, row_priors : array-like or None
-        As in `GaussianMixture.fit`.
-    classes : Classes or None
-        What labels name; component numbers if None.
-    n_components : int
-    noise : bool
-        Whether priors have a last column, for the noise.
-    """
-    if labels is None and row_priors is None:
-        return None
-    if labels is not None and row_priors is not None:
-        raise ParameterError(
-            "labels and row_priors are both given, but priors say it all: give a labelled row the "
-            "prior 1 for its component and 0 for the others"
-        )
-    if not isinstance(rows, InMemory | Streamed):
-        raise ParameterError(
-            "labels and row_priors need rows in memory or in files, but X is a Dask collection"
-        )
-    if row_priors is not None:
-        return ToldData(rows, Told(_checked_priors(row_priors, n_components + noise, rows.dtype)))
+    dtype: np.dtype[Any],
+) -> Told:
+    """Return labels or row_priors, as the name says, checked; see `gaussmix.data.telling.tell`."""
+    if name == "row_priors":
+        return Told(_checked_priors(values, n_components + noise, dtype))
     owners = np.arange(n_components, dtype=np.int32) if classes is None else classes.owners
     if noise:
         owners = np.append(owners, np.int32(-2))  # no label is that of the noise
     names = None if classes is None else classes.names
-    return ToldData(rows, Told(_codes(labels, names, n_components), owners.astype(np.int32)))
+    return Told(_codes(values, names, n_components), owners.astype(np.int32))
 
 
 def classes_of(labels: object, component_labels: object, n_components: int) -> Classes | None:
@@ -201,7 +199,7 @@ def classes_of(labels: object, component_labels: object, n_components: int) -> C
             )
         names, owners = np.unique(given, return_inverse=True)
         return Classes(names, owners.astype(np.int32))
-    if labels is None:
+    if labels is None or is_dask(labels):  # nobody looks at those before the passes do
         return None
     known = _known_values(labels)[0]
     if known.dtype.kind in "iu":

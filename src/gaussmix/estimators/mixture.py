@@ -28,7 +28,8 @@ from gaussmix._core.types import (
 )
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
-from gaussmix.data.told import Classes, ToldData, classes_of, tell
+from gaussmix.data.telling import tell
+from gaussmix.data.told import Classes, ToldData, classes_of
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
 from gaussmix.errors import (
