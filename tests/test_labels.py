@@ -139,6 +139,25 @@ def test_files_and_memory_give_the_same_bits(tmp_path: Path) -> None:
         assert np.array_equal(np.load(path), one.predict_proba(X, **told))
 
 
+def test_labels_may_be_a_column_of_a_file(tmp_path: Path) -> None:
+    X, group = two_moons_of_blobs()
+    labels = np.where(np.arange(len(X)) % 5 == 0, group, -1)
+    one = GaussianMixture(4, random_state=0).fit(X, labels=labels)
+    np.savetxt(
+        tmp_path / "n.csv", np.column_stack([labels, X]), "%.17g", ",", header="k,x,y", comments=""
+    )
+    two = GaussianMixture(4, random_state=0).fit(scan(tmp_path / "n.csv", labels="k"))
+    assert np.array_equal(one.means_, two.means_)
+    names = np.array(["a", "b", "c", "d", ""])[labels]
+    lines = [f"{x!r},{name},{y!r}" for (x, y), name in zip(X.tolist(), names, strict=True)]
+    (tmp_path / "s.csv").write_text("\n".join(["x,k,y", *lines]))
+    three = GaussianMixture(4, random_state=0).fit(scan(tmp_path / "s.csv", labels="k"))
+    assert three.classes_.tolist() == ["a", "b", "c", "d"]
+    assert np.array_equal(one.means_, three.means_)
+    with pytest.raises(ParameterError, match="a column of its own"):
+        scan(tmp_path / "n.csv", ["k", "x"], labels="k")
+
+
 def test_partitions_of_dask_and_memory_agree() -> None:
     da = pytest.importorskip("dask.array")
     X, group = two_moons_of_blobs(5000)

@@ -132,6 +132,18 @@ def test_labels_go_with_noise(faithful: Array) -> None:
     assert without.noise_weight_ == 0
 
 
+def test_a_warm_start_gains_or_loses_noise(faithful: Array) -> None:
+    mixture = fitted(faithful)
+    weight = mixture.noise_weight_
+    plain = mixture.set_params(noise=False, warm_start=True).fit(faithful)
+    assert np.isclose(plain.weights_.sum(), 1)
+    assert not hasattr(plain, "noise_weight_")
+    again = fitted(faithful, warm_start=True)
+    again.fit(faithful)
+    assert np.isclose(again.noise_weight_, weight, atol=1e-4)
+    assert plain.set_params(noise=True).fit(faithful).noise_weight_ > 0
+
+
 def test_what_knows_no_noise_says_so(faithful: Array) -> None:
     mixture = fitted(faithful)
     for call in (

@@ -45,6 +45,7 @@ from gaussmix.validation import (
 
 ALGORITHMS = ("em", "incremental")
 TOLD_METHODS = ("kmeans", "auto")
+NEW_NOISE = 0.05  # weight of noise that a warm start of a mixture without any begins with
 WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
     "half_life",
     "learning_decay",
@@ -189,7 +190,7 @@ def best_run(
             with search.printer.starting(settings.init_params):
                 found = starts(data, settings)
         else:
-            found = [_ruled(origin_.parameters, settings)]
+            found = [_continued(origin_.parameters, settings)]
         return tuple(Run(number, begin(start)) for number, start in enumerate(found))
 
     search = _search(data, settings)
@@ -229,6 +230,17 @@ def start(
         given = _given(settings, data.n_features)
         found = noisy(data, found, settings.log_noise, settings.reg_covar, random_state)
         found = _with_given(found, given)
+    return _ruled(found, settings)
+
+
+def _continued(found: Parameters, settings: Settings) -> Parameters:
+    """Return where a warm start begins, with noise if there is to be any, and without if not."""
+    if settings.log_noise is None:
+        if found.noise is not None:
+            found = replace(found, weights=found.weights / found.weights.sum(), noise=None)
+    else:
+        weight = NEW_NOISE if found.noise is None else found.noise.weight
+        found = found.with_noise(weight, settings.log_noise)
     return _ruled(found, settings)
 
 

@@ -58,6 +58,7 @@ from gaussmix.estimators.fitting import (
 )
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
+from gaussmix.io.sources import Scan
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.parameters import Parameters
@@ -818,6 +819,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         data, names = self._training_data(X, sample_weight)
         require_features_to_scale(data, settings.reg_covar)
         settings = with_noise_of(settings, data)
+        if labels is None and isinstance(X, Scan):
+            labels = X.labels()
         told, classes = self._told(data, settings, labels, row_priors, component_labels)
         options = {} if settings.checkpoint is None else self.get_params(deep=False)
         best = best_run(told or data, settings, options, self._origin(data))
