@@ -323,7 +323,7 @@ def swapped(X: FloatArray) -> FloatArray:
         ({"X": X.astype(np.float32)}, "float64, not float32 rows"),
         ({"X": np.nextafter(X, np.where(np.arange(800).reshape(400, 2) == 77, 9, X))}, "values"),
         ({"X": swapped(X)}, "other values"),
-        ({"sample_weight": np.arange(400)}, "another sample_weight"),
+        ({"sample_weight": np.arange(400)}, "another sample_weight, labels or row_priors"),
     ],
 )
 def test_other_data_are_refused(data: Params, message: str, path: Path, passes: Passes) -> None:

@@ -77,7 +77,7 @@ def test_show_a_mixture(model: Path, capsys: pytest.CaptureFixture[str]) -> None
     found = load(model)
     assert isinstance(found, GaussianMixture)
     assert lines[:2] == [
-        "GaussianMixture(n_components=2, random_state=0)",
+        "<GaussianMixture(n_components=2, random_state=0), fitted: 400 rows, 2 features>",
         "2 components of 2 features, full covariances",
     ]
     assert lines[2].startswith(f"fitted to 400 rows: converged after {found.n_iter_} iterations")

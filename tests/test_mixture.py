@@ -154,6 +154,9 @@ def test_arguments_are_those_of_scikit_learn() -> None:
         "learning_decay": 0.75,
         "n_threads": None,
         "prior": None,
+        "fixed": None,
+        "noise": False,
+        "weights": None,
     }
     assert GaussianMixture().get_params() == theirs | own | {"init_params": "auto"}
 

@@ -64,7 +64,7 @@ REVEALED = {
     "kmeans.fit_predict(X)": "ndarray[..., int32]",
     "kmeans.transform(X)": "ndarray[..., floating]",
     "kmeans.fit_transform(X)": "ndarray[..., floating]",
-    "gaussmix.load('model.npz')": "GaussianMixture | KMeans",
+    "gaussmix.load('model.npz')": "GaussianMixture | BayesianGaussianMixture | KMeans",
     "gaussmix.load('model.npz', KMeans)": "KMeans",
     "gaussmix.load('model.npz', kind=GaussianMixture)": "GaussianMixture",
 }

@@ -78,7 +78,7 @@ def test_offset_data_are_far_from_the_origin() -> None:
 
 
 def add(factor: float) -> Callable[..., None]:
-    def spoil(density: Density, out: Rows, n_threads: int = 1) -> None:
+    def spoil(density: Density, out: Rows, *_: object) -> None:
         out[-1] *= 1 + factor
 
     return spoil
@@ -92,9 +92,7 @@ def test_small_errors_of_one_row_are_found(name: str) -> None:
 
 
 def test_wrong_labels_are_found() -> None:
-    def spoil(
-        density: Density, labels: NDArray[np.int32], best: Rows | None, n_threads: int = 1
-    ) -> None:
+    def spoil(density: Density, labels: NDArray[np.int32], best: Rows | None, *_: object) -> None:
         labels[0] = (labels[0] + 1) % len(density.means)
 
     assert failures(broken("assign", spoil)) == {"assign"}
@@ -124,9 +122,7 @@ def test_wrong_sums_are_found(index: int) -> None:
 
 
 def test_a_wrong_likelihood_is_found() -> None:
-    def spoil(
-        weight: FloatArray | None, density: Density, totals: FloatArray, n_threads: int = 1
-    ) -> None:
+    def spoil(weight: FloatArray | None, density: Density, totals: FloatArray, *_: object) -> None:
         totals[0] *= 1.001
 
     assert failures(broken("accumulate_likelihood", spoil)) == {"accumulate_likelihood"}

@@ -23,7 +23,7 @@ from gaussmix.io import archive
 from gaussmix.io.archive import Archive
 from gaussmix.io.atomic import replacing, shown_ending
 from gaussmix.model.checks import check_floats, check_matrices, check_means, check_weights
-from gaussmix.model.parameters import Parameters
+from gaussmix.model.parameters import Noise, Parameters
 from gaussmix.model.prior import Prior
 from gaussmix.model.stored import check_stored
 from gaussmix.validation import check_random_state
@@ -44,7 +44,11 @@ MIXTURE: dict[str, tuple[str, int, float]] = {
     "weight_seen_": ("f", 0, 0),
 }
 HISTORY: dict[type, dict[str, tuple[str, int, float]]] = {
-    GaussianMixture: MIXTURE,
+    GaussianMixture: {
+        **MIXTURE,
+        "noise_weight_": ("f", 0, 0),
+        "noise_log_density_": ("f", 0, -np.inf),
+    },
     BayesianGaussianMixture: {
         **MIXTURE,
         "n_effective_": ("i", 0, 0),
@@ -167,7 +171,15 @@ def _entries(model: Model) -> dict[str, Any]:
         **_fitted_arrays(model),
         **history,
         **({} if names is None else {"feature_names_in_": names.astype(str)}),
+        **_classes(model),
     }
+
+
+def _classes(model: Model) -> dict[str, Any]:
+    """Return the classes of components, as numbers or as texts."""
+    if not hasattr(model, "component_labels_"):
+        return {}
+    return {"component_labels_": json.dumps(model.component_labels_.tolist())}
 
 
 def _plain_params(model: Model) -> dict[str, Any]:
@@ -209,6 +221,7 @@ def _model(found: Archive) -> Model:
         model.n_features_in_ = model.means_.shape[1]
     _check_given(model)
     _restore_names(model, found)
+    _restore_classes(model, found)
     _restore_history(model, found)
     return model
 
@@ -266,7 +279,12 @@ def _parameters(model: Mixture, found: Archive) -> Parameters:
     shapes = dict(zip(ARRAYS, (shape[:1], shape, spread, spread), strict=True))
     weights, means, covariances, factors = found.all_floats(shapes)
     check_matrices("covariance", covariances, structure, *shape)
-    return check_stored(structure, weights, means, covariances, factors, ARRAYS)
+    noise = None
+    if "noise_weight_" in found:
+        noise = Noise(found.number("noise_weight_"), found.number("noise_log_density_"))
+        if not (0 <= noise.weight <= 1 and np.isfinite(noise.log_density)):
+            _refuse("noise_weight_ must be from 0 to 1, and noise_log_density_ finite")
+    return check_stored(structure, weights, means, covariances, factors, ARRAYS, noise)
 
 
 def _table_shape(found: Archive, name: str, model: Model) -> tuple[int, int]:
@@ -309,6 +327,16 @@ def _restore_names(model: Model, found: Archive) -> None:
         n_names = layout.shape[0] if len(layout.shape) == 1 else f"{layout.shape}"
         _refuse(f"{n_names} feature names for {model.n_features_in_} features")
     model.feature_names_in_ = found.texts(name, model.n_features_in_).astype(object)
+
+
+def _restore_classes(model: Model, found: Archive) -> None:
+    if "component_labels_" not in found or not isinstance(model, GaussianMixture):
+        return
+    labels = np.array(json.loads(found.text("component_labels_")))
+    if labels.shape != model.weights_.shape or labels.dtype.kind not in "iU":
+        _refuse(f"component_labels_ must be {len(model.weights_)} numbers or texts")
+    model.component_labels_ = labels
+    model.classes_ = np.unique(labels)
 
 
 def _restore_history(model: Model, found: Archive) -> None:

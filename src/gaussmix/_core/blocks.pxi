@@ -18,6 +18,7 @@ from gaussmix._core.moments cimport (
 from gaussmix._core.posterior cimport (
     add_log_products, add_log_sums, find_argmax, normalise, normalise_one, normalise_two, one_hot,
 )
+from gaussmix._core.told cimport Told, add_noise, leave_owned, multiply_priors
 
 cpdef enum:  # Python sees them too: tests are about the rows at the edges.
     PANEL_ROWS = PANEL
@@ -46,12 +47,13 @@ cdef struct Job:  # what to do with each row, and where
     double weight_unit  # a power of two near the largest, so that weights fit any precision
     real* out  # (N, K) or (N,), or NULL
     int* labels  # (N,), or NULL; the input of ACCUMULATE, the output of other tasks
+    Told told
 
 
 cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nogil:
     """Numbers in the workspace of a block of so many rows: see `Block`."""
     return rows * (
-        panel_features(mixture) + make_odd(mixture.n_components) + 2 + scratch_values(mixture))
+        panel_features(mixture) + make_odd(mixture.n_terms) + 2 + scratch_values(mixture))
 
 
 cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexcept:
@@ -72,7 +74,7 @@ cdef void do_group(
     cdef Py_ssize_t panels = block_rows // PANEL
     cdef Py_ssize_t i
     block.x_stride = panel_features(mixture) * VECTORS
-    block.score_stride = make_odd(mixture.n_components) * VECTORS
+    block.score_stride = make_odd(mixture.n_terms) * VECTORS
     block.x = <vec*>workspace
     block.score = block.x + panels * block.x_stride
     block.weight = block.score + panels * block.score_stride
@@ -95,11 +97,23 @@ cdef void find_densities(Block* block, const Mixture* mixture) noexcept nogil:
     score_rows(block, mixture)
 
 
+cdef void take_in(
+    Block* block, const Mixture* mixture, const Told* told, Py_ssize_t row
+) noexcept nogil:
+    """Add the noise to the log-densities, and what is told of the rows from `row`."""
+    if mixture.n_terms > mixture.n_components:
+        add_noise(block, mixture)
+    if told.codes != NULL:
+        leave_owned(block, mixture, told.codes + row, told.owners)
+    if told.priors != NULL:
+        multiply_priors(block, mixture, told.priors, told.single, row)
+
+
 cdef void find_responsibilities(Block* block, const Mixture* mixture) noexcept nogil:
     """Turn log-densities into responsibilities times the rows' weights: see `normalise`."""
-    if mixture.n_components == 1:
+    if mixture.n_terms == 1:
         normalise_one(block)
-    elif mixture.n_components == 2:
+    elif mixture.n_terms == 2:
         normalise_two(block)
     else:
         normalise(True, block, mixture)
@@ -107,7 +121,7 @@ cdef void find_responsibilities(Block* block, const Mixture* mixture) noexcept n
 
 cdef void find_likelihoods(Block* block, const Mixture* mixture) noexcept nogil:
     """Find what `find_responsibilities` finds beside the responsibilities: a row's likelihood."""
-    if mixture.n_components <= 2:
+    if mixture.n_terms <= 2:
         find_responsibilities(block, mixture)
     else:
         normalise(False, block, mixture)
@@ -147,11 +161,12 @@ cdef void do_block(
         add_totals(block, mixture, sums + width - 2)
         return
     find_densities(block, mixture)
+    take_in(block, mixture, &job.told, row)
     if job.task == LOG_DENSITY:
-        write_scores(block, mixture, job.out + row * mixture.n_components)
+        write_scores(block, mixture, job.out + row * mixture.n_terms)
     elif job.task == RESPONSIBILITIES:
         find_responsibilities(block, mixture)
-        write_scores(block, mixture, job.out + row * mixture.n_components)
+        write_scores(block, mixture, job.out + row * mixture.n_terms)
     elif job.task == LOG_LIKELIHOOD:
         find_likelihoods(block, mixture)
         add_log_sums(block)

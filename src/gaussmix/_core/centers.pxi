@@ -29,7 +29,7 @@ cdef class Centers:
         k, d = centers.shape
         self.mixture.structure = SPHERICAL
         self.mixture.unit = 1
-        self.mixture.n_components, self.mixture.n_features = k, d
+        self.mixture.n_components, self.mixture.n_terms, self.mixture.n_features = k, k, d
         self.n_sums = k + k * d + 2
         self.constants_buffer = Buffer((d + k * d + 2 * k) * sizeof(double))
         self.packed_buffer = Buffer(packed_size(&self.mixture) * sizeof(real))

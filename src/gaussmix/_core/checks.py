@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.density import STRUCTURES, Density, factors_shape
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Structure
 
 FLOAT64, INT32, INT64 = np.dtype(np.float64), np.dtype(np.int32), np.dtype(np.int64)
@@ -93,6 +94,19 @@ def require_pass(
     require_array("log_scales", density.log_scales, (n_components,), FLOAT64)
     _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_samples, n_components, n_features
+
+
+def require_told(told: Told | None, n_samples: int, n_terms: int) -> None:
+    """Raise unless what is told is about so many rows and terms."""
+    if told is None:
+        return
+    if told.owners is not None:
+        require_array("codes", told.rows, (n_samples,), INT32)
+        require_array("owners", told.owners, (n_terms,), INT32)
+        return
+    if told.rows.dtype not in (np.float64, np.float32):
+        raise TypeError(f"priors must have dtype float32 or float64, got {told.rows.dtype}")
+    require_array("priors", told.rows, (n_samples, n_terms), told.rows.dtype)
 
 
 def require_lloyd(
@@ -183,8 +197,10 @@ def require_sums(
 ) -> None:
     """Raise unless the arrays a pass adds to have the shapes that the density implies."""
     n_components, n_features = density.means.shape
-    require_array("n_k", n_k, (n_components,), FLOAT64)
+    require_array("n_k", n_k, (density.n_terms,), FLOAT64)
     require_array("first", first, (n_components, n_features), FLOAT64)
+    if second is None and density.log_noise is not None:
+        raise ValueError(f"log_noise must be None for hard assignment, got {density.log_noise}")
     if second is not None:
         shape = factors_shape(density.structure, n_components, n_features)
         require_array("second", second, shape, FLOAT64)

@@ -50,6 +50,13 @@ class Density(NamedTuple):
     """Upper factors U of the precisions, P = U U': full (K, D, D), tied (D, D), diag (K, D),
     spherical (K,)."""
     log_scales: FloatArray  # (K,), log weight_k + log det U_k - D/2 log 2 pi
+    log_noise: float | None = None
+    """Weighted log-density of the noise, the same at every row; None if there is none."""
+
+    @property
+    def n_terms(self) -> int:
+        """T, the terms of the log-sum-exp: the components, and the noise if there is any."""
+        return len(self.means) + (self.log_noise is not None)
 
 
 def rounded(values: FloatArray, dtype: DTypeLike) -> FloatArray:

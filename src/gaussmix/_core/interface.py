@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core.density import Density
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
 
 # One pass over the rows each, under a density. `em`, `lloyd` and `plus_plus` make many.
@@ -31,10 +32,22 @@ class Kernels(Protocol):
 
     def log_density(self, X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None: ...
 
-    def log_likelihood(self, X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None: ...
+    def log_likelihood(
+        self,
+        X: Rows,
+        density: Density,
+        out: Rows,
+        n_threads: int = 1,
+        told: Told | None = None,
+    ) -> None: ...
 
     def responsibilities(
-        self, X: Rows, density: Density, out: Rows, n_threads: int = 1
+        self,
+        X: Rows,
+        density: Density,
+        out: Rows,
+        n_threads: int = 1,
+        told: Told | None = None,
     ) -> None: ...
 
     def assign(
@@ -44,6 +57,7 @@ class Kernels(Protocol):
         labels: NDArray[np.int32],
         best: Rows | None,
         n_threads: int = 1,
+        told: Told | None = None,
     ) -> None: ...
 
     def accumulate(
@@ -57,6 +71,7 @@ class Kernels(Protocol):
         totals: FloatArray,
         n_threads: int = 1,
         labels: NDArray[np.int32] | None = None,
+        told: Told | None = None,
     ) -> None: ...
 
     def accumulate_hard(
@@ -78,6 +93,7 @@ class Kernels(Protocol):
         density: Density,
         totals: FloatArray,
         n_threads: int = 1,
+        told: Told | None = None,
     ) -> None: ...
 
     def lloyd(

@@ -22,10 +22,11 @@ from gaussmix._core.estimates cimport (
     size_of,
 )
 from gaussmix._core.lanes cimport real
+from gaussmix._core.told cimport Told
 
 from gaussmix._core.checks import (
     FLOAT64, INT32, require_array, require_em, require_lloyd, require_pass, require_seeding,
-    require_sums,
+    require_sums, require_told,
 )
 from gaussmix._core.density import Density
 
@@ -39,37 +40,40 @@ DTYPE = np.dtype(np.float32 if sizeof(real) == 4 else np.float64)
 
 
 def log_density(X, density, out, int n_threads=1):
-    """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, K), X's dtype."""
-    n_samples, n_components, _ = require_call(X, density, n_threads)
-    require_array("out", out, (n_samples, n_components), X.dtype)
-    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, 1, NULL, NULL)
+    """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, T), X's dtype."""
+    n_samples, _, _ = require_call(X, density, n_threads)
+    require_array("out", out, (n_samples, density.n_terms), X.dtype)
+    cdef Job job = new_job(LOG_DENSITY)
     job.out = <real*>writable(out)
     run(&job, X, None, density, (), n_threads)
 
 
-def log_likelihood(X, density, out, int n_threads=1):
+def log_likelihood(X, density, out, int n_threads=1, told=None):
     """Log-likelihood of each row, log sum_k exp l_k(x), into `out` (N,), X's dtype."""
     n_samples, _, _ = require_call(X, density, n_threads)
     require_array("out", out, (n_samples,), X.dtype)
-    cdef Job job = Job(LOG_LIKELIHOOD, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(LOG_LIKELIHOOD)
+    set_told(&job, told, X, density)
     job.out = <real*>writable(out)
     run(&job, X, None, density, (), n_threads)
 
 
-def responsibilities(X, density, out, int n_threads=1):
-    """Posterior probability of each component given each row, into `out` (N, K), X's dtype."""
-    n_samples, n_components, _ = require_call(X, density, n_threads)
-    require_array("out", out, (n_samples, n_components), X.dtype)
-    cdef Job job = Job(RESPONSIBILITIES, 0, NULL, NULL, 1, NULL, NULL)
+def responsibilities(X, density, out, int n_threads=1, told=None):
+    """Posterior probability of each component given each row, into `out` (N, T), X's dtype."""
+    n_samples, _, _ = require_call(X, density, n_threads)
+    require_array("out", out, (n_samples, density.n_terms), X.dtype)
+    cdef Job job = new_job(RESPONSIBILITIES)
+    set_told(&job, told, X, density)
     job.out = <real*>writable(out)
     run(&job, X, None, density, (), n_threads)
 
 
-def assign(X, density, labels, best, int n_threads=1):
+def assign(X, density, labels, best, int n_threads=1, told=None):
     """Most probable component of each row into `labels` (N,), its l_k into `best` (N,) if given."""
     n_samples, _, _ = require_call(X, density, n_threads)
     require_array("labels", labels, (n_samples,), INT32)
-    cdef Job job = Job(ASSIGN, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(ASSIGN)
+    set_told(&job, told, X, density)
     job.labels = <int*>writable(labels)
     if best is not None:
         require_array("best", best, (n_samples,), X.dtype)
@@ -78,13 +82,14 @@ def assign(X, density, labels, best, int n_threads=1):
 
 
 def accumulate(
-    X, sample_weight, density, n_k, first, second, totals, int n_threads=1, labels=None
+    X, sample_weight, density, n_k, first, second, totals, int n_threads=1, labels=None, told=None
 ):
     """Add the statistics of soft assignment: the one pass that EM makes over the data."""
     cdef Py_ssize_t n_components, n_features
     n_samples, n_components, n_features = require_call(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, second, totals)
-    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(ACCUMULATE)
+    set_told(&job, told, X, density)
     if labels is not None:
         require_array("labels", labels, (n_samples,), INT32)
         job.labels = <int*>address(labels)
@@ -97,18 +102,19 @@ def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n
     """Add the sums of hard assignment, each row to its most probable component: K-means' pass."""
     n_samples, _, _ = require_call(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, None, totals)
-    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(ACCUMULATE_HARD)
     if labels is not None:
         require_array("labels", labels, (n_samples,), INT32)
         job.labels = <int*>writable(labels)
     run(&job, X, sample_weight, density, (n_k, first, totals), n_threads)
 
 
-def accumulate_likelihood(X, sample_weight, density, totals, int n_threads=1):
+def accumulate_likelihood(X, sample_weight, density, totals, int n_threads=1, told=None):
     """Add the rows' weighted log-likelihood and weight to totals (2,): those of `accumulate`."""
     require_call(X, density, n_threads, sample_weight)
     require_array("totals", totals, (2,), FLOAT64)
-    cdef Job job = Job(ACCUMULATE_LIKELIHOOD, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(ACCUMULATE_LIKELIHOOD)
+    set_told(&job, told, X, density)
     run(&job, X, sample_weight, density, (totals,), n_threads)
 
 
@@ -119,7 +125,7 @@ def lloyd(
     n_samples, n_clusters, _ = require_lloyd(
         X, sample_weight, centers, labels, n_k, totals, n_threads)
     require_array("X", X, X.shape, DTYPE)
-    cdef Job job = Job(ACCUMULATE_HARD, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(ACCUMULATE_HARD)
     job.labels = <int*>writable(labels)
     set_rows(&job, X, sample_weight)
     cdef Centers moving = Centers(centers)
@@ -157,7 +163,7 @@ def em(
     n_components, n_features = require_em(
         X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
     require_array("X", X, X.shape, DTYPE)
-    cdef Job job = Job(ACCUMULATE, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(ACCUMULATE)
     set_rows(&job, X, sample_weight)
     cdef Size size = size_of(structure, means)
     one, table, spread = weights.shape, means.shape, factors.shape
@@ -205,7 +211,7 @@ def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1)
     trials = np.empty((n_trials, n_features))
     cdef Centers candidates = Centers(trials)
     cdef Choice choice
-    cdef Job job = Job(LOG_DENSITY, 0, NULL, NULL, 1, NULL, NULL)
+    cdef Job job = new_job(LOG_DENSITY)
     set_rows(&job, X, sample_weight)
     cdef Buffer row_buffer = Buffer(
         job.n_samples * (sizeof(double) + (1 + n_trials) * sizeof(real)))
@@ -254,6 +260,24 @@ cdef void mirror_triangles(
         for i in range(d):
             for j in range(i):
                 second[(k * d + i) * d + j] = second[(k * d + j) * d + i]
+
+
+cdef Job new_job(Task task) noexcept:
+    """A job that is given rows and arrays later."""
+    return Job(task, 0, NULL, NULL, 1, NULL, NULL, Told(NULL, NULL, NULL, False))
+
+
+cdef set_told(Job* job, told, X, density):
+    """Give a job what is told of its rows, which is checked here."""
+    require_told(told, X.shape[0], density.n_terms)
+    if told is None:
+        return
+    if told.owners is None:
+        job.told.priors = address(told.rows)
+        job.told.single = told.rows.itemsize == sizeof(float)
+    else:
+        job.told.codes = <const int*>address(told.rows)
+        job.told.owners = <const int*>address(told.owners)
 
 
 cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):

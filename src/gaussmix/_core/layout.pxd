@@ -6,7 +6,8 @@ Samples are lanes: rows are copied, centred, into panels of PANEL samples, featu
 
 so that every inner loop runs over samples. A feature of ones follows the last one: moments with
 it are the sums of lower order. The scores (log-densities, then responsibilities) of a panel lie
-the same way, score[panel][component][vector][lane]. Strides are odd numbers of vectors: with
+the same way, score[panel][term][vector][lane], the terms being the components and then the noise.
+Strides are odd numbers of vectors: with
 even ones, the same feature of all panels would fall into one set of the cache.
 """
 
@@ -22,6 +23,7 @@ cdef struct Mixture:
     Structure structure
     double unit  # of log-densities: ln 2 where they will be exponentiated, otherwise 1
     Py_ssize_t n_components
+    Py_ssize_t n_terms  # of the log-sum-exp: the components, and the noise if there is any
     Py_ssize_t n_features
     const real* center  # (D,)
     const real* means  # (K, D + 1) relative to the centre, the last 0
@@ -30,6 +32,7 @@ cdef struct Mixture:
     const real* rotation  # the tied factor, as `rotate` reads it
     const real* q_scales  # (K,), times the quadratic forms: 1/2, or half a sphere's precision
     const real* log_scales  # (K,)
+    real log_noise  # the noise's log-density, the same everywhere
 
 cdef struct Block:  # of rows, and the workspace of one thread
     Py_ssize_t n_rows  # the last panel may hold fewer than PANEL
@@ -119,15 +122,15 @@ cdef inline void load_rows(
 
 
 cdef inline void write_scores(const Block* block, const Mixture* mixture, real* out) noexcept nogil:
-    """Copy scores from panels to rows, (n_rows, K)."""
+    """Copy scores from panels to rows, (n_rows, T)."""
     cdef const real* score = <const real*>block.score
     cdef Py_ssize_t p, s, k
     for p in range(block.n_panels):
         for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):
-            for k in range(mixture.n_components):
+            for k in range(mixture.n_terms):
                 out[k] = score[k * PANEL + s]
-            out += mixture.n_components
-        score += make_odd(mixture.n_components) * PANEL
+            out += mixture.n_terms
+        score += make_odd(mixture.n_terms) * PANEL
 
 
 cdef inline void write_row_max(

@@ -50,6 +50,9 @@ cdef class PackedMixture:
         self.mixture.structure = structure_of(density.structure)
         self.mixture.unit = LN2 if exponentials else 1
         self.mixture.n_components, self.mixture.n_features = density.means.shape
+        self.mixture.n_terms = density.n_terms
+        if density.log_noise is not None:
+            self.mixture.log_noise = <real>(<double>density.log_noise / self.mixture.unit)
         self.buffer = Buffer(packed_size(&self.mixture) * sizeof(real))
         self.repack()
 

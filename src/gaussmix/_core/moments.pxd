@@ -5,8 +5,9 @@ a tile of columns: raw_k[i, j] += w_ki z_j. What is too much, sum(w_ki) m_kj, is
 group. So rounding errors grow with spread / sigma, not with its square, though one factor alone is
 centred.
 
-A group's moments are float64, flat: n_k (K), then tile by tile of components what the structure
-needs, [row][column][component of the tile], and a tied structure's triangle at the end.
+A group's moments are float64, flat: n_k (T), the noise's last, then tile by tile of components what
+the structure needs, [row][column][component of the tile], and a tied structure's triangle at the
+end.
 `moments_order` says where each belongs in the statistics.
 """
 
@@ -45,7 +46,7 @@ cdef inline Py_ssize_t second_moments(const Mixture* mixture) noexcept nogil:
 cdef inline Py_ssize_t n_moments(const Mixture* mixture) noexcept nogil:
     """Sums of a group without the totals."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef Py_ssize_t own = mixture.n_components * (1 + moments_per_component(mixture))
+    cdef Py_ssize_t own = mixture.n_terms + mixture.n_components * moments_per_component(mixture)
     return own + d * d if mixture.structure == TIED else own
 
 
@@ -283,7 +284,7 @@ cdef inline void component_moments(
     Py_ssize_t i, double* sums,
 ) noexcept nogil:
     """Add the sums of a tile of components; under a tied structure only those of feature i."""
-    cdef double* own = sums + mixture.n_components + component * moments_per_component(mixture)
+    cdef double* own = sums + mixture.n_terms + component * moments_per_component(mixture)
     if i == 0:
         sum_responsibilities(size, block, component, sums + component)
     if mixture.structure == FULL:
@@ -324,7 +325,7 @@ cdef inline void tied_moments(
 ) noexcept nogil:
     """Add the first moments of every component, and the one triangle of second moments."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef double* second = sums + mixture.n_components * (1 + d)
+    cdef double* second = sums + mixture.n_terms + mixture.n_components * d
     cdef Py_ssize_t i, j, p
     for i in range(d):
         for p in range(block.n_panels * VECTORS):
@@ -357,6 +358,8 @@ cdef inline void add_moments(
         tied_moments(block, mixture, sums)
     else:
         all_components(block, mixture, 0, sums)
+    if mixture.n_terms > mixture.n_components:
+        sum_responsibilities(1, block, mixture.n_components, sums + mixture.n_components)
 
 
 cdef inline void centre_moments(const Mixture* mixture, double* sums) noexcept nogil:
@@ -364,7 +367,7 @@ cdef inline void centre_moments(const Mixture* mixture, double* sums) noexcept n
     cdef Py_ssize_t d = mixture.n_features
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t size
-    sums += mixture.n_components
+    sums += mixture.n_terms
     if mixture.structure == TIED:
         for k in range(mixture.n_components):
             centre_pooled(mixture, k, sums + k * d, sums + mixture.n_components * d)
@@ -408,13 +411,13 @@ cdef inline void centre_pooled(
 cdef inline void moments_order(const Mixture* mixture, Py_ssize_t* order) noexcept nogil:
     """Where each sum of a group belongs in n_k, first and second moments, laid end to end."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef Py_ssize_t first = mixture.n_components
+    cdef Py_ssize_t first = mixture.n_terms
     cdef Py_ssize_t second = first + mixture.n_components * d
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t i, size
-    for i in range(n_moments(mixture) if mixture.structure == TIED else mixture.n_components):
+    for i in range(n_moments(mixture) if mixture.structure == TIED else mixture.n_terms):
         order[i] = i
-    order += mixture.n_components
+    order += mixture.n_terms
     while mixture.structure != TIED and k < mixture.n_components:
         size = tile_size(mixture.n_components - k)
         tile_order(mixture, size, first, second, order)
@@ -456,7 +459,7 @@ cdef inline void add_hard_moments(
 ) noexcept nogil:
     """Add weights and first moments of a block's rows, each to the component of its label."""
     cdef Py_ssize_t d = mixture.n_features
-    cdef double* first = sums + mixture.n_components
+    cdef double* first = sums + mixture.n_terms
     cdef const real* mean
     cdef double weight
     cdef Py_ssize_t s, i, k

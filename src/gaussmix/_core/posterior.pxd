@@ -30,7 +30,7 @@ cdef inline void normalise(
 
     The largest log-density is taken out first, so the sum of exponentials is at least 1. It is kept
     above `lowest`. A row that is impossible under all components has the sum 0, and belongs to all
-    alike: `share` is its weight / K, and 0 for every other row.
+    alike: `share` is its weight / T, and 0 for every other row.
     """
     cdef vec* score = block.score
     cdef vec largest[VECTORS]
@@ -39,17 +39,17 @@ cdef inline void normalise(
     cdef vec scale[VECTORS]
     cdef vec share[VECTORS]
     cdef vec weight
-    cdef vec equal_share = splat(<real>1 / <real>mixture.n_components)
+    cdef vec equal_share = splat(<real>1 / <real>mixture.n_terms)
     cdef Py_ssize_t p, k
     cdef int v
     for p in range(block.n_panels):
         for v in range(VECTORS):
             largest[v] = lowest()
             total[v] = splat(0)
-        for k in range(mixture.n_components):
+        for k in range(mixture.n_terms):
             for v in range(VECTORS):
                 largest[v] = maximum(score[k * VECTORS + v], largest[v])
-        for k in range(mixture.n_components):
+        for k in range(mixture.n_terms):
             for v in range(VECTORS):
                 term[v] = score[k * VECTORS + v] - largest[v]
             vector_exp2(term, VECTORS)
@@ -64,7 +64,7 @@ cdef inline void normalise(
             scale[v] = weight / total[v]
             block.row_max[p * VECTORS + v] = largest[v]
             block.scratch[p * VECTORS + v] = total[v]
-        for k in range(mixture.n_components if responsibilities else 0):
+        for k in range(mixture.n_terms if responsibilities else 0):
             for v in range(VECTORS):
                 score[k * VECTORS + v] = score[k * VECTORS + v] * scale[v] + share[v]
         score += block.score_stride
@@ -118,10 +118,10 @@ cdef inline void add_log_sums(Block* block) noexcept nogil:
         block.row_max[i] += total[i]
 
 
-cdef inline Py_ssize_t n_factors(Py_ssize_t n_components) noexcept nogil:
-    """How many sums, each at most K, have a finite product."""
+cdef inline Py_ssize_t n_factors(Py_ssize_t n_terms) noexcept nogil:
+    """How many sums, each at most T, have a finite product."""
     cdef Py_ssize_t bits = 1
-    while n_components >> bits:
+    while n_terms >> bits:
         bits += 1
     return max(min(<Py_ssize_t>LOG_FACTORS, EXPONENT_RANGE // bits), <Py_ssize_t>1)
 
@@ -132,7 +132,7 @@ cdef inline void add_log_products(Block* block, const Mixture* mixture) noexcept
     The rows' weights are 1 or 0. A logarithm is that of a product over several rows, and goes to
     the first of them.
     """
-    cdef Py_ssize_t factors = n_factors(mixture.n_components)
+    cdef Py_ssize_t factors = n_factors(mixture.n_terms)
     cdef const vec* weight = block.weight
     cdef const vec* total = block.scratch
     cdef vec product[VECTORS]
@@ -160,10 +160,10 @@ cdef inline void one_hot(Block* block, const Mixture* mixture, const int* labels
     cdef const real* weight = <const real*>block.weight
     cdef Py_ssize_t p, i, s
     for p in range(block.n_panels):
-        for i in range(mixture.n_components * PANEL):
+        for i in range(mixture.n_terms * PANEL):
             score[i] = 0
         for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):
-            if 0 <= labels[s] < mixture.n_components:
+            if 0 <= labels[s] < mixture.n_terms:
                 score[labels[s] * PANEL + s] = weight[s]
         for i in range(VECTORS):
             block.row_max[p * VECTORS + i] = splat(0)
@@ -187,7 +187,7 @@ cdef inline void find_argmax(Block* block, const Mixture* mixture, int* labels) 
         for v in range(VECTORS):
             best[v] = splat(LOG_LOWEST)
             winner[v] = splat(0)
-        for k in range(mixture.n_components):
+        for k in range(mixture.n_terms):
             for v in range(VECTORS):
                 term = score[k * VECTORS + v]
                 winner[v] = where_greater(term, best[v], splat(<real>k), winner[v])

@@ -10,6 +10,9 @@ sufficient statistics are weighted sums about the component's present mean:
 
     n_k = sum w r_k,  first_k = sum w r_k d_k,  second_k = sum w r_k d_k d_k',  d_k = z - means_k.
 
+The sums over m have T terms: the K components, and the noise if there is any, whose l is the same
+at every row. What is told of a row multiplies the weights of its terms: see `told`.
+
 Rows are read in blocks, so no array of size N x K is made here either.
 """
 
@@ -31,6 +34,7 @@ from gaussmix._core.checks import (
     require_pass,
     require_seeding,
     require_sums,
+    require_told,
 )
 from gaussmix._core.density import (
     EMPTY,
@@ -44,6 +48,7 @@ from gaussmix._core.density import (
     nearest_density,
     rounded,
 )
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
 
 BLOCK_ROWS = GROUP_ROWS
@@ -52,39 +57,51 @@ PANEL_ROWS = 1
 
 @np.errstate(over="ignore")  # of float32
 def log_density(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
-    """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, K), X's dtype."""
-    n_samples, n_components, _ = require_pass(X, density, n_threads)
-    require_array("out", out, (n_samples, n_components), X.dtype)
+    """Weighted log-densities, log(weight_k N(x | mean_k, cov_k)), into `out` (N, T), X's dtype."""
+    n_samples, _, _ = require_pass(X, density, n_threads)
+    require_array("out", out, (n_samples, density.n_terms), X.dtype)
     for rows in _blocks(X):
         out[rows] = _log_density(X[rows], density)
 
 
-def log_likelihood(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
+def log_likelihood(
+    X: Rows, density: Density, out: Rows, n_threads: int = 1, told: Told | None = None
+) -> None:
     """Log-likelihood of each row, log sum_k exp l_k(x), into `out` (N,), X's dtype."""
     n_samples, _, _ = require_pass(X, density, n_threads)
     require_array("out", out, (n_samples,), X.dtype)
+    require_told(told, n_samples, density.n_terms)
     for rows in _blocks(X):
-        _, out[rows] = _responsibilities(_bounded(X[rows], density))
+        _, out[rows] = _responsibilities(_bounded(X, rows, density, told))
 
 
-def responsibilities(X: Rows, density: Density, out: Rows, n_threads: int = 1) -> None:
-    """Posterior probability of each component given each row, into `out` (N, K), X's dtype."""
-    n_samples, n_components, _ = require_pass(X, density, n_threads)
-    require_array("out", out, (n_samples, n_components), X.dtype)
+def responsibilities(
+    X: Rows, density: Density, out: Rows, n_threads: int = 1, told: Told | None = None
+) -> None:
+    """Posterior probability of each component given each row, into `out` (N, T), X's dtype."""
+    n_samples, _, _ = require_pass(X, density, n_threads)
+    require_array("out", out, (n_samples, density.n_terms), X.dtype)
+    require_told(told, n_samples, density.n_terms)
     for rows in _blocks(X):
-        out[rows], _ = _responsibilities(_bounded(X[rows], density))
+        out[rows], _ = _responsibilities(_bounded(X, rows, density, told))
 
 
 def assign(
-    X: Rows, density: Density, labels: NDArray[np.int32], best: Rows | None, n_threads: int = 1
+    X: Rows,
+    density: Density,
+    labels: NDArray[np.int32],
+    best: Rows | None,
+    n_threads: int = 1,
+    told: Told | None = None,
 ) -> None:
     """Most probable component of each row into `labels` (N,), its l_k into `best` (N,) if given."""
     n_samples, _, _ = require_pass(X, density, n_threads)
     require_array("labels", labels, (n_samples,), INT32)
     if best is not None:
         require_array("best", best, (n_samples,), X.dtype)
+    require_told(told, n_samples, density.n_terms)
     for rows in _blocks(X):
-        log_prob = _bounded(X[rows], density)
+        log_prob = _bounded(X, rows, density, told)
         labels[rows] = log_prob.argmax(axis=1)
         if best is not None:
             best[rows] = log_prob.max(axis=1)
@@ -101,30 +118,34 @@ def accumulate(
     totals: FloatArray,
     n_threads: int = 1,
     labels: NDArray[np.int32] | None = None,
+    told: Told | None = None,
 ) -> None:
     """Add the statistics of soft assignment: the one pass that EM makes over the data.
 
     IN: X (N, D), sample_weight (N,) or None, density. INOUT, float64: n_k (K,), first (K, D),
     second (full (K, D, D), tied (D, D) summed over components, diag (K, D), spherical (K,) summed
-    over features), totals (2,) = weighted log-likelihood and weight.
+    over features), totals (2,) = weighted log-likelihood and weight. With noise n_k is (K + 1,):
+    its own comes last.
 
     With labels (N,) a row belongs to that component alone, to none where there is no such
     component, and has no log-likelihood.
     """
     n_samples, n_components, _ = require_pass(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, second, totals)
+    require_told(told, n_samples, density.n_terms)
     if labels is not None:
         require_array("labels", labels, (n_samples,), INT32)
     for rows, weight in _weighted_blocks(X, sample_weight):
         z = _centred(X[rows], density)
         if labels is None:
-            resp, log_likelihood = _responsibilities(_bounded(X[rows], density))
+            resp, log_likelihood = _responsibilities(_bounded(X, rows, density, told))
         else:
-            resp = (labels[rows, None] == np.arange(n_components)).astype(np.float64)
+            resp = (labels[rows, None] == np.arange(density.n_terms)).astype(np.float64)
             log_likelihood = np.zeros(len(z))
         resp *= weight[:, None]
         deviations = z - density.means[:, None, :]  # (K, B, D)
         n_k += resp.sum(axis=0)
+        resp = resp[:, :n_components]
         first += np.einsum("nk,knd->kd", resp, deviations)
         second += _second_moments(resp, deviations, density.structure)
         totals += weight @ log_likelihood, weight.sum()
@@ -152,7 +173,7 @@ def accumulate_hard(
         require_array("labels", labels, (n_samples,), INT32)
     for rows, weight in _weighted_blocks(X, sample_weight):
         z = _centred(X[rows], density)
-        log_prob = _bounded(X[rows], density)
+        log_prob = _bounded(X, rows, density, None)
         winners = log_prob.argmax(axis=1)
         n_k += np.bincount(winners, weight, n_components)
         np.add.at(first, winners, weight[:, None] * (z - density.means[winners]))
@@ -167,12 +188,14 @@ def accumulate_likelihood(
     density: Density,
     totals: FloatArray,
     n_threads: int = 1,
+    told: Told | None = None,
 ) -> None:
     """Add the rows' weighted log-likelihood and weight to totals (2,): those of `accumulate`."""
-    require_pass(X, density, n_threads, sample_weight)
+    n_samples, _, _ = require_pass(X, density, n_threads, sample_weight)
     require_array("totals", totals, (2,), FLOAT64)
+    require_told(told, n_samples, density.n_terms)
     for rows, weight in _weighted_blocks(X, sample_weight):
-        _, log_likelihood = _responsibilities(_bounded(X[rows], density))
+        _, log_likelihood = _responsibilities(_bounded(X, rows, density, told))
         totals += weight @ log_likelihood, weight.sum()
 
 
@@ -430,6 +453,18 @@ def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
         factor[...] = dtrtri(lower, lower=True)[0].T if definite else np.nan
 
 
+def log_priors(told: Told, dtype: np.dtype[np.floating]) -> FloatArray:
+    """Logarithms of what the terms' weights are multiplied with: (B, T)."""
+    if told.owners is None:
+        priors = told.rows.astype(dtype)
+        priors[priors < np.finfo(dtype).tiny] = 0
+    else:
+        codes = told.rows[:, None]
+        priors = ((codes < 0) | (codes == told.owners)).astype(dtype)
+    with np.errstate(divide="ignore"):
+        return np.log(priors, dtype=np.float64)
+
+
 def _blocks(X: Rows) -> Iterator[slice]:
     return (slice(i, i + BLOCK_ROWS) for i in range(0, len(X), BLOCK_ROWS))
 
@@ -447,7 +482,7 @@ def _centred(rows: Rows, density: Density) -> FloatArray:
 
 @np.errstate(over="ignore", invalid="ignore")  # a square may overflow: it is bounded later
 def _log_density(rows: Rows, density: Density) -> FloatArray:
-    """l_k of rows (B, D) under every component: (B, K)."""
+    """l_k of rows (B, D) under every component, and then the noise: (B, T)."""
     deviations = _centred(rows, density) - density.means[:, None, :]  # (K, B, D)
     factors = density.factors
     if density.structure in ("full", "tied"):
@@ -457,16 +492,21 @@ def _log_density(rows: Rows, density: Density) -> FloatArray:
     else:
         y = deviations * factors[:, None, None]
     log_prob: FloatArray = density.log_scales - 0.5 * np.einsum("knd,knd->nk", y, y)
-    return log_prob
+    if density.log_noise is None:
+        return log_prob
+    return np.column_stack([log_prob, np.full(len(rows), density.log_noise)])
 
 
-def _bounded(rows: Rows, density: Density) -> FloatArray:
-    """l_k, kept above LOG_LOWEST."""
-    return np.fmax(_log_density(rows, density), LOG_LOWEST[rows.dtype])
+def _bounded(X: Rows, rows: slice, density: Density, told: Told | None) -> FloatArray:
+    """l_k of some rows of X with what is told of them, kept above LOG_LOWEST: (B, T)."""
+    log_prob = _log_density(X[rows], density)
+    if told is not None:
+        log_prob += log_priors(told[rows], X.dtype)
+    return np.fmax(log_prob, LOG_LOWEST[X.dtype])
 
 
 def _responsibilities(log_prob: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Responsibilities (B, K) and log-likelihoods (B,) by log-sum-exp.
+    """Responsibilities (B, T) and log-likelihoods (B,) by log-sum-exp.
 
     The largest term is taken out first, so that nothing overflows and the sum is at least 1.
     """

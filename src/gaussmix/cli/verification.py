@@ -13,6 +13,10 @@ its scale, the size of the terms that enter, so that one tolerance fits all:
 
 A label counts with the log-density it gives away against the best one, divided by that
 label's scale: a tie within rounding is no error.
+
+Every case is done twice: as it is, and with noise and something told of the rows, codes or priors.
+The noise is a term like a component's, of scale 1 + |l|. What is told adds log prior to l_k, and
+its size to s_k.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,9 +26,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.density import STRUCTURES, Density, factors_shape
+from gaussmix._core.density import LOG_LOWEST, STRUCTURES, Density, factors_shape
 from gaussmix._core.dispatch import Build
 from gaussmix._core.interface import KERNELS, Kernels
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
@@ -84,15 +89,17 @@ class KernelProblem(NamedTuple):
     sample_weight: FloatArray | None
     density: Density
     n_threads: int
+    told: Told | None = None
 
 
 class KernelAnswer(NamedTuple):
     """What the reference makes of a problem in float64, and the scales of its numbers."""
 
-    log_prob: FloatArray  # (N, K)
-    log_prob_scale: FloatArray  # (N, K), s_k
+    log_prob: FloatArray  # (N, T), without what is told
+    log_prob_scale: FloatArray  # (N, T), s_k
+    judged: FloatArray  # (N, T), with what is told
     log_likelihood: FloatArray  # (N,)
-    resp: FloatArray  # (N, K)
+    resp: FloatArray  # (N, T)
     row_scale: FloatArray  # (N,), s
     labels: NDArray[np.int32]  # (N,)
     sums: tuple[FloatArray, ...]  # n_k, first, second, totals
@@ -136,13 +143,14 @@ def verify(
     cases = all_cases() if cases is None else cases
     worst: dict[tuple[str, str, str], Result] = {}
     for done, case in enumerate(cases if builds else (), 1):
-        problem = make_kernel_problem(case)
-        answer = solve(problem)
-        for build in builds:
-            for kernel, error in errors(build.kernels(problem.X.dtype), problem, answer):
-                key = kernel, build.name, case.dtype
-                if key not in worst or error > worst[key].error:
-                    worst[key] = Result(*key, error, case)
+        plain = make_kernel_problem(case)
+        for problem in (plain, with_told(plain, case)):
+            answer = solve(problem)
+            for build in builds:
+                for kernel, error in errors(build.kernels(problem.X.dtype), problem, answer):
+                    key = kernel, build.name, case.dtype
+                    if key not in worst or error > worst[key].error:
+                        worst[key] = Result(*key, error, case)
         if progress is not None:
             progress(done, len(cases))
     return list(worst.values())
@@ -204,27 +212,51 @@ def make_kernel_problem(case: KernelCase) -> KernelProblem:
     return KernelProblem(X, sample_weight, parameters.density(), case.n_threads)
 
 
+def with_told(problem: KernelProblem, case: KernelCase) -> KernelProblem:
+    """Add noise, and tell codes of every other component of some rows, or priors of all terms."""
+    rng = np.random.default_rng([case.n_features, case.n_components, case.n_samples])
+    n_samples, density = len(problem.X), problem.density._replace(log_noise=-2.0 - case.n_features)
+    owners = (np.arange(density.n_terms) // 2).astype(np.int32)
+    told = Told(rng.integers(-3, owners[-1] + 1, size=n_samples, dtype=np.int32), owners)
+    if (case.n_samples + case.n_features + case.n_components) % 2:
+        priors = rng.gamma(0.3, size=(n_samples, density.n_terms))  # from next to 0 to above 1
+        priors[rng.random(priors.shape) < 0.2] = 0.0
+        priors[:, -1] += 1e-3
+        single = case.n_features % 2 == 1
+        told = Told(priors.astype(np.float32) if single else priors)
+    return problem._replace(density=density, told=told)
+
+
 def solve(problem: KernelProblem) -> KernelAnswer:
     """Return the reference's answer in float64, from the very numbers of the problem."""
-    X, density = problem.X.astype(np.float64), problem.density
-    weight = problem.sample_weight
-    log_prob = np.empty((len(X), len(density.means)))
+    X, weight, density, _, told = problem
+    X = X.astype(np.float64)
+    log_prob = np.empty((len(X), density.n_terms))
     log_likelihood, resp = np.empty(len(X)), np.empty_like(log_prob)
     reference.log_density(X, density, log_prob)
-    reference.log_likelihood(X, density, log_likelihood)
-    reference.responsibilities(X, density, resp)
-    scale = 1.0 + np.abs(density.log_scales) + (density.log_scales - log_prob)
-    row_scale = (resp * scale).sum(axis=1)
-    sums, hard_sums, labelled = _zero_sums(density), _zero_hard_sums(density), _zero_sums(density)
+    reference.log_likelihood(X, density, log_likelihood, told=told)
+    reference.responsibilities(X, density, resp, told=told)
+    tops = density.log_scales
+    if density.log_noise is not None:
+        tops = np.append(tops, density.log_noise)
+    scale = 1.0 + np.abs(tops) + (tops - log_prob)
+    log_priors = np.zeros(1) if told is None else reference.log_priors(told, problem.X.dtype)
+    judged = np.maximum(log_prob + log_priors, LOG_LOWEST[X.dtype])
+    judged_scale = scale + np.where(np.isfinite(log_priors), np.abs(log_priors), 0.0)
+    row_scale = (resp * judged_scale).sum(axis=1)
+    components = density._replace(log_noise=None)
+    sums, hard_sums = _zero_sums(density), _zero_hard_sums(components)
+    labelled = _zero_sums(components)
     labels = np.empty(len(X), dtype=np.int32)
-    reference.accumulate(X, weight, density, *sums)
-    reference.accumulate_hard(X, weight, density, labels, *hard_sums)
-    reference.accumulate(X, weight, density, *labelled, 1, labels)
+    reference.accumulate(X, weight, density, *sums, told=told)
+    reference.accumulate_hard(X, weight, components, labels, *hard_sums)
+    reference.accumulate(X, weight, components, *labelled, 1, labels)
     soft = np.maximum(resp, LEAST_RESP) * row_scale[:, None]
-    hard = scale * (labels[:, None] == np.arange(len(density.means)))
+    hard = scale[:, : len(density.means)] * (labels[:, None] == np.arange(len(density.means)))
     return KernelAnswer(
         log_prob,
-        scale,
+        judged_scale,
+        judged,
         log_likelihood,
         resp,
         row_scale,
@@ -254,7 +286,7 @@ def _log_density_error(kernels: Kernels, problem: KernelProblem, answer: KernelA
 
 def _log_likelihood_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
     out = _blank(answer.log_likelihood.shape, problem.X.dtype)
-    kernels.log_likelihood(problem.X, problem.density, out, problem.n_threads)
+    kernels.log_likelihood(problem.X, problem.density, out, problem.n_threads, problem.told)
     return _worst(out, answer.log_likelihood, answer.row_scale)
 
 
@@ -262,36 +294,37 @@ def _responsibilities_error(
     kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
 ) -> float:
     out = _blank(answer.resp.shape, problem.X.dtype)
-    kernels.responsibilities(problem.X, problem.density, out, problem.n_threads)
+    kernels.responsibilities(problem.X, problem.density, out, problem.n_threads, problem.told)
     return _worst(out, answer.resp, answer.row_scale[:, None])
 
 
 def _assign_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
     labels, alone = _blank_labels(answer), _blank_labels(answer)
     best = _blank(labels.shape, problem.X.dtype)
-    kernels.assign(problem.X, problem.density, labels, best, problem.n_threads)
-    kernels.assign(problem.X, problem.density, alone, None, problem.n_threads)
-    winners = answer.labels[:, None]
-    best_error = _worst(
-        best, _take(answer.log_prob, winners), _take(answer.log_prob_scale, winners)
-    )
-    return _largest([_label_error(labels, answer), _label_error(alone, answer), best_error])
+    kernels.assign(problem.X, problem.density, labels, best, problem.n_threads, problem.told)
+    kernels.assign(problem.X, problem.density, alone, None, problem.n_threads, problem.told)
+    winners = answer.judged.argmax(axis=1)[:, None]
+    best_error = _worst(best, _take(answer.judged, winners), _take(answer.log_prob_scale, winners))
+    found = (_label_error(each, answer.judged, answer) for each in (labels, alone))
+    return _largest([*found, best_error])
 
 
 def _accumulate_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
-    X, weight, density, n_threads = problem
-    sums, labelled = _zero_sums(density), _zero_sums(density)
-    kernels.accumulate(X, weight, density, *sums, n_threads)
-    kernels.accumulate(X, weight, density, *labelled, n_threads, answer.labels)
+    X, weight, density, n_threads, told = problem
+    components = density._replace(log_noise=None)
+    sums, labelled = _zero_sums(density), _zero_sums(components)
+    kernels.accumulate(X, weight, density, *sums, n_threads, None, told)
+    kernels.accumulate(X, weight, components, *labelled, n_threads, answer.labels)
     errors = map(_worst, sums, answer.sums, answer.sum_scales)
     return _largest([*errors, *map(_worst, labelled, answer.labelled_sums, answer.hard_sum_scales)])
 
 
 def _accumulate_hard_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
-    X, weight, density, n_threads = problem
-    labels, sums = _blank_labels(answer), _zero_hard_sums(density)
-    kernels.accumulate_hard(X, weight, density, labels, *sums, n_threads)
-    error = _label_error(labels, answer)
+    X, weight, density, n_threads, _ = problem
+    components = density._replace(log_noise=None)
+    labels, sums = _blank_labels(answer), _zero_hard_sums(components)
+    kernels.accumulate_hard(X, weight, components, labels, *sums, n_threads)
+    error = _label_error(labels, answer.log_prob[:, : len(density.means)], answer)
     if not np.array_equal(labels, answer.labels):  # then the sums must differ, and say nothing
         return error
     n_k, first, _, totals = answer.hard_sum_scales
@@ -301,9 +334,9 @@ def _accumulate_hard_error(kernels: Kernels, problem: KernelProblem, answer: Ker
 def _accumulate_likelihood_error(
     kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
 ) -> float:
-    X, weight, density, n_threads = problem
+    X, weight, density, n_threads, told = problem
     totals = np.zeros(2)
-    kernels.accumulate_likelihood(X, weight, density, totals, n_threads)
+    kernels.accumulate_likelihood(X, weight, density, totals, n_threads, told)
     return _worst(totals, answer.sums[-1], answer.sum_scales[-1])
 
 
@@ -328,11 +361,11 @@ def _largest(found: Iterable[float]) -> float:
     return float(np.max(list(found)))  # unlike max, NaN if any of them is
 
 
-def _label_error(labels: NDArray[np.int32], answer: KernelAnswer) -> float:
-    if labels.min() < 0 or labels.max() >= answer.log_prob.shape[1]:
+def _label_error(labels: NDArray[np.int32], log_prob: FloatArray, answer: KernelAnswer) -> float:
+    if labels.min() < 0 or labels.max() >= log_prob.shape[1]:
         return float("inf")
     column = labels[:, None]
-    lost = answer.log_prob.max(axis=1) - _take(answer.log_prob, column)
+    lost = log_prob.max(axis=1) - _take(log_prob, column)
     return float(np.max(lost / _take(answer.log_prob_scale, column)))
 
 
@@ -356,16 +389,18 @@ def _zero_sums(density: Density) -> tuple[FloatArray, FloatArray, FloatArray, Fl
 
 
 def _zero_hard_sums(density: Density) -> tuple[FloatArray, FloatArray, FloatArray]:
-    return np.zeros(len(density.means)), np.zeros_like(density.means), np.zeros(2)
+    return np.zeros(density.n_terms), np.zeros_like(density.means), np.zeros(2)
 
 
 def _sum_scales(
     problem: KernelProblem, resp: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Sum absolute contributions for responsibilities (N, K): n_k, first, second, totals."""
+    """Sum absolute contributions for responsibilities (N, T): n_k, first, second, totals."""
     X, density = problem.X, problem.density
     weight = np.ones(len(X)) if problem.sample_weight is None else problem.sample_weight
     resp = resp * weight[:, None]
+    n_k, total = resp.sum(axis=0), resp.sum()
+    resp = resp[:, : len(density.means)]
     reach = np.abs(X.astype(np.float64) - density.center) + np.abs(density.means)[:, None, :]
     first = np.einsum("nk,knd->kd", resp, reach)
     products = (resp.T[:, :, None] * reach).transpose(0, 2, 1) @ reach  # (K, D, D)
@@ -375,7 +410,7 @@ def _sum_scales(
         "diag": products.diagonal(axis1=1, axis2=2),
         "spherical": products.trace(axis1=1, axis2=2),
     }[density.structure]
-    return resp.sum(axis=0), first, second, np.array([resp.sum(), weight.sum()])
+    return n_k, first, second, np.array([total, weight.sum()])
 
 
 def _mixture(case: KernelCase, rng: np.random.Generator) -> Parameters:

@@ -106,17 +106,17 @@ class DaskData:
         self.n_threads = n_threads
         self._allow_nan = allow_nan
         self._client = client
-        self._collection = rows_collection(X)
+        self.collection = rows_collection(X)
         self._names = column_names(X)
-        self._rows = parts_of(self._collection)
+        self._rows = parts_of(self.collection)
         self._weighted = sample_weight is not None
-        self._weights = weight_parts(sample_weight, self._collection, len(self._rows.keys))
+        self._weights = weight_parts(sample_weight, self.collection, len(self._rows.keys))
         self._sources = self._rows.graph | self._weights.graph
 
     @cached_property
-    def _filled(self) -> "Filled":
+    def filled(self) -> "Filled":
         """What the first look at all partitions finds; it checks all values."""
-        summary: Summary = self._sum(
+        summary: Summary = self.sum_over(
             partial(_summary, self._names),
             range(len(self._rows.keys)),
             self._rows,
@@ -134,26 +134,31 @@ class DaskData:
         )
 
     @property
+    def n_parts(self) -> int:
+        """Number of partitions, those without rows too."""
+        return len(self._rows.keys)
+
+    @property
     def n_features(self) -> int:
         """Number of columns."""
-        if isinstance(self._collection, list) or np.isnan(self._collection.shape[1]):
-            return self._filled.summary.n_features
-        return int(self._collection.shape[1])
+        if isinstance(self.collection, list) or np.isnan(self.collection.shape[1]):
+            return self.filled.summary.n_features
+        return int(self.collection.shape[1])
 
     @property
     def n_samples(self) -> int:
         """Number of rows."""
-        return sum(self._filled.summary.counts)
+        return sum(self.filled.summary.counts)
 
     @property
     def weight(self) -> float:
         """Summed weight of the rows, their number without weights."""
-        return self._filled.summary.weight
+        return self.filled.summary.weight
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
         """Precision of the rows."""
-        return np.result_type(*self._filled.summary.dtypes)
+        return np.result_type(*self.filled.summary.dtypes)
 
     def total(self, make: MakePass[R]) -> R:
         """Go over all rows once."""
@@ -161,10 +166,10 @@ class DaskData:
         # worker, and by workers to each other, once each. Scattered it would be as fast, but lost
         # with the worker that holds it; a graph brings it back.
         key = f"gaussmix-parameters-{uuid4().hex}"
-        go_over, (_, rows, weights) = partial(_go_over, self.dtype), self._filled
+        go_over, (_, rows, weights) = partial(_go_over, self.dtype), self.filled
         # They may well be larger than what Dask takes for data sent by mistake.
         with dask_module().config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-            result: R = self._sum(go_over, [key] * len(rows.keys), rows, weights, {key: make})
+            result: R = self.sum_over(go_over, [key] * len(rows.keys), rows, weights, {key: make})
         return result
 
     def blocks(self) -> Iterator[Block]:
@@ -178,7 +183,7 @@ class DaskData:
         """Return the first rows, of the first partition that has any."""
         first = partial(_head, self.dtype)
         name = f"gaussmix-head-{uuid4().hex}"
-        rows: Rows = self._run({name: (first, self._filled.rows.keys[0])}, name)
+        rows: Rows = self._run({name: (first, self.filled.rows.keys[0])}, name)
         return rows
 
     def sample(
@@ -189,17 +194,17 @@ class DaskData:
         A reservoir is filled from every partition, and they are added up.
         """
         n_rows = most or most_rows(n_groups)
-        _, rows, weights = self._filled
+        _, rows, weights = self.filled
         seeds = np.zeros(len(rows.keys), dtype=np.uint32)
         if self.n_samples > n_rows:  # else nothing is drawn, as from rows in memory
             seeds = random_state.randint(2**32, size=len(seeds), dtype=np.uint32)
         makers = [partial(_reservoir, n_rows, int(seed)) for seed in seeds]
-        found: Reservoir = self._sum(partial(_go_over, self.dtype), makers, rows, weights)
+        found: Reservoir = self.sum_over(partial(_go_over, self.dtype), makers, rows, weights)
         return found.sample()
 
     def by_row(self, function: ByRow) -> Any:
         """Return what a function says of each row: a lazy dask array with the chunks of X."""
-        array = self._collection
+        array = self.collection
         if isinstance(array, list):
             raise TypeError(
                 "X must be a dask array or dataframe for results by row, got a list of "
@@ -233,7 +238,7 @@ class DaskData:
             f"workers, got {os.fspath(path)!r}: write the lazy array that is returned"
         )
 
-    def _sum(
+    def sum_over(
         self,
         function: Callable[..., Any],
         arguments: Sequence[Any],
@@ -271,7 +276,7 @@ def _summary(names: Sequence[str] | None, number: int, block: object, weight: ob
 
 def _weight(weight: object, n_rows: int, number: int) -> FloatArray | None:
     """Check the weights of a partition, which may be zero all of them."""
-    weights = _weights_of(weight, n_rows)
+    weights = weights_of(weight, n_rows)
     if weights is None:
         return None
     if weights.shape != (n_rows,):
@@ -288,7 +293,8 @@ def _weight(weight: object, n_rows: int, number: int) -> FloatArray | None:
     return weights
 
 
-def _weights_of(weight: object, n_rows: int) -> FloatArray | None:
+def weights_of(weight: object, n_rows: int) -> FloatArray | None:
+    """Return the weights of a partition, which were checked."""
     if weight is None:
         return None
     weights: FloatArray = np.asarray(check_numbers(weight, "sample_weight"), dtype=np.float64)
@@ -301,7 +307,7 @@ def _go_over(dtype: np.dtype[Any], make: MakePass[R], block: object, weight: obj
     # One thread: a worker runs as many tasks at a time as it has threads, and kernels release the
     # GIL. Threads of their own for each would be as many again, for the same cores.
     running: Pass[R] = make(1)
-    running.add(rows, _weights_of(weight, len(rows)))
+    running.add(rows, weights_of(weight, len(rows)))
     return running.result()
 
 

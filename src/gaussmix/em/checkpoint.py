@@ -22,7 +22,7 @@ from gaussmix.io.archive import Archive
 from gaussmix.io.atomic import check_target, remove_leftovers, replacing
 from gaussmix.model.covariance import CovarianceStructure, structure_named
 from gaussmix.model.eigenvalues import bounded
-from gaussmix.model.parameters import Parameters
+from gaussmix.model.parameters import Noise, Parameters
 from gaussmix.model.stored import Read, check_stored
 
 FORMAT_VERSION = 1
@@ -218,7 +218,7 @@ class Checkpoint:
         if found.rows != digest.rows:
             self._refuse("it was written by a fit to X with other values")
         if found.weights != digest.weights:
-            self._refuse("it was written by a fit with another sample_weight")
+            self._refuse("it was written by a fit with another sample_weight, labels or row_priors")
 
     def _refuse(self, reason: str, way_out: str = WAY_OUT) -> NoReturn:
         raise CheckpointError(
@@ -469,7 +469,12 @@ def _bounded(name: str, values: FloatArray, most: float) -> FloatArray:
 def _pack_parameters(name: str, parameters: Parameters | None) -> dict[str, Any]:
     if parameters is None:
         return {}
-    return {f"{name}.{part}": array for part, array in parameters.arrays().items()}
+    entries: dict[str, Any] = {
+        f"{name}.{part}": array for part, array in parameters.arrays().items()
+    }
+    if parameters.noise is not None:
+        entries[f"{name}.noise"] = np.array(parameters.noise)
+    return entries
 
 
 def _unpack_parameters(found: Archive, name: str, size: _Size) -> Parameters | None:
@@ -481,5 +486,11 @@ def _unpack_parameters(found: Archive, name: str, size: _Size) -> Parameters | N
     names = weights, means, covariances, factors
     arrays = found.all_floats(shapes)
     _bounded(means, arrays[1], size.farthest)
-    mixture = check_stored(size.structure, arrays[0], arrays[1], arrays[2], arrays[3], names)
+    noise = None
+    if f"{name}.noise" in found:
+        weight, log_density = found.floats(f"{name}.noise", 2).tolist()
+        if not (0 <= weight <= 1 and np.isfinite(log_density)):
+            raise ValueError(f"{name}.noise must be a weight from 0 to 1 and a finite log-density")
+        noise = Noise(weight, log_density)
+    mixture = check_stored(size.structure, arrays[0], arrays[1], arrays[2], arrays[3], names, noise)
     return size.restore(mixture, lambda part, shape: found.floats(f"{name}.{part}", *shape))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows
 
 Plain: TypeAlias = str | int | float | None
@@ -49,10 +50,18 @@ class DigestPass:
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
         """Add the hashes of the next rows."""
+        self._add(rows, weight, None)
+
+    def add_told(self, rows: Rows, weight: FloatArray | None, told: Told) -> None:
+        """Add the hashes of the next rows, each with what is told of it."""
+        self._add(rows, weight, told)
+
+    def _add(self, rows: Rows, weight: FloatArray | None, told: Told | None) -> None:
         n_rows = max(1, BLOCK_VALUES // rows.shape[1])
         for start in range(0, len(rows), n_rows):
             part = slice(start, start + n_rows)
-            digest = _digest(rows[part], None if weight is None else weight[part])
+            some = None if told is None else told[part]
+            digest = _digest(rows[part], None if weight is None else weight[part], some)
             self._digest = digest if self._digest is None else self._digest + digest
 
     def result(self) -> Digest:
@@ -88,13 +97,23 @@ def _plain(value: object) -> Plain:
     if is_dataclass(value):
         parts = (f"{field.name}={_plain(getattr(value, field.name))}" for field in fields(value))
         return f"{type(value).__name__}({', '.join(parts)})"
+    if isinstance(value, Mapping):
+        shown = {str(name): np.asarray(which).tolist() for name, which in sorted(value.items())}
+        return f"{shown}"
     array = np.asarray(value, np.float64)
     return f"an array of shape {array.shape} with digest {digest_of(array)}"
 
 
-def _digest(rows: Rows, weight: FloatArray | None) -> Digest:
+def _digest(rows: Rows, weight: FloatArray | None, told: Told | None) -> Digest:
     hashes = _mixed(_words(rows) @ _factors(rows.shape[1]))
     total = 0 if weight is None else int(_mixed(hashes ^ _mixed(_words(weight))).sum())
+    if told is not None:
+        values = np.ascontiguousarray(told.rows.reshape(len(rows), -1), dtype=np.float64)
+        told_hashes = _mixed(_words(values) @ _factors(values.shape[1]))
+        total += int(_mixed(hashes ^ told_hashes).sum())
+        if told.owners is not None:
+            total += int(_mixed(told.owners.astype(np.uint64)) @ _factors(len(told.owners)))
+        total &= WORD
     shape = int(rows.shape[0]), int(rows.shape[1])
     return Digest(shape, rows.dtype.name, int(hashes.sum()), total)
 

@@ -6,6 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from gaussmix._core.density import GROUP_ROWS
+from gaussmix.data.told import ToldData
 from gaussmix.em.loop import Callback, EMState, Step
 from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.parameters import Parameters
@@ -121,6 +122,7 @@ class _Sweep:
     def _by_block(self) -> Iterator[Statistics]:
         """Statistics of every block, under what the point is when the block begins."""
         data = self._objective.data
+        assert not isinstance(data, ToldData), "a fit that tells something has algorithm='em'"
         running, room = StatisticsPass(self.point, data.n_threads), self._size
         for rows, weight in data.blocks():
             start = 0

@@ -9,6 +9,7 @@ import numpy as np
 from gaussmix._core import dispatch, threads
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data, InMemory
+from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
@@ -28,13 +29,13 @@ class MaximumLikelihood:
 
     Parameters
     ----------
-    data : Data
+    data : Data or ToldData
         The rows, and their weights.
     reg_covar : float
         Non-negative variance that the M-step adds to every feature.
     """
 
-    data: Data
+    data: Data | ToldData
     reg_covar: float = 0.0
 
     @property
@@ -69,12 +70,14 @@ class MaximumLikelihood:
         structure's M-step.
         """
         data = self.data
-        if not (isinstance(data, InMemory) and state.point.structure.is_general):
+        start = state.point
+        if not (isinstance(data, InMemory) and start.structure.is_general and not start.noise):
             return
         while state.follows_em and state.n_iter < max_iter and not state.converged:
             start = state.point
             arrays = start.weights, start.means, start.covariances, start.precisions_cholesky
-            point = Parameters(start.structure, *(np.array(array, order="C") for array in arrays))
+            weights, means, covs, factors = (np.array(array, order="C") for array in arrays)
+            point = Parameters(start.structure, weights, means, covs, factors)
             bounds = np.empty(min(max_iter - state.n_iter, MOST_AT_ONCE))
             n_iter, converged = dispatch.kernels(data.rows).em(
                 data.rows,

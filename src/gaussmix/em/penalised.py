@@ -7,6 +7,7 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
+from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
 from gaussmix.em.objective import MaximumLikelihood, Ridge
 from gaussmix.model.covariance import CovarianceStructure
@@ -87,7 +88,7 @@ class MaximumAPosteriori(MaximumLikelihood):
 
 
 def objective_for(
-    data: Data,
+    data: Data | ToldData,
     structure: CovarianceStructure,
     n_components: int,
     *,
@@ -99,7 +100,7 @@ def objective_for(
 
     Parameters
     ----------
-    data : Data
+    data : Data or ToldData
     structure : CovarianceStructure
     n_components : int
     reg_covar : float
@@ -118,8 +119,9 @@ def objective_for(
     moments = None
     if relative or (prior is not None and prior.needs_moments):
         matrices = prior is not None and prior.scale is None and isinstance(structure, Matrices)
-        shift = data.head().mean(axis=0, dtype=np.float64)
-        moments = data.total(partial(MomentsPass, shift, matrices))
+        rows = data.rows if isinstance(data, ToldData) else data
+        shift = rows.head().mean(axis=0, dtype=np.float64)
+        moments = rows.total(partial(MomentsPass, shift, matrices))
     shape = n_components, data.n_features
     return MaximumAPosteriori(
         data,

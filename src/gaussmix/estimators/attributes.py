@@ -1,5 +1,6 @@
 """The parameters of a mixture in its estimator's attributes: read, checked and set."""
 
+from dataclasses import replace
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -10,7 +11,7 @@ from gaussmix.bayes.posterior import Posterior
 from gaussmix.bayes.prior import PROCESS
 from gaussmix.bayes.stored import completed, shapes_of
 from gaussmix.em.runs import Run
-from gaussmix.errors import not_fitted
+from gaussmix.errors import ParameterError, not_fitted
 from gaussmix.model.checks import (
     check_floats,
     check_matrices,
@@ -19,8 +20,8 @@ from gaussmix.model.checks import (
     check_weights,
 )
 from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError, structure_named
-from gaussmix.model.parameters import Parameters
-from gaussmix.validation import check_numbers
+from gaussmix.model.parameters import Noise, Parameters
+from gaussmix.validation import check_numbers, check_real
 
 P = TypeVar("P", bound=Parameters)
 
@@ -43,6 +44,7 @@ def set_parameters(model: Any, parameters: Parameters) -> None:
     model.covariances_ = parameters.covariances
     model.precisions_cholesky_ = parameters.precisions_cholesky
     model.precisions_ = parameters.precisions
+    _set_noise(model, parameters.noise)
     model._stored_digests = {name: _digest(getattr(model, name)) for name in SPREADS}
 
 
@@ -90,6 +92,33 @@ def posterior_of(model: Any) -> Posterior:
     return completed(mixture, arrays, POSTERIOR)
 
 
+def _set_noise(model: Any, noise: Noise | None) -> None:
+    if noise is not None:
+        model.noise_weight_, model.noise_log_density_ = noise
+        return
+    for name in ("noise_weight_", "noise_log_density_"):
+        vars(model).pop(name, None)
+
+
+def _noise_of(model: Any) -> Noise | None:
+    if not hasattr(model, "noise_weight_"):
+        return None
+    weight = check_real("noise_weight_", model.noise_weight_, 0)
+    return Noise(weight, float(model.noise_log_density_))
+
+
+def mixture_of(model: Any, what: str) -> Parameters:
+    """Return the parameters of a mixture of Gaussians alone, for what knows no noise."""
+    return without_noise(parameters_of(model), what)
+
+
+def without_noise(parameters: P, what: str) -> P:
+    """Return the parameters; raises ParameterError if they have noise, which `what` is not for."""
+    if parameters.noise is not None:
+        raise ParameterError(f"{what} is not for a mixture with noise, which is not Gaussian")
+    return parameters
+
+
 def set_outcome(model: Any, run: Run) -> None:
     """Set what a fit leaves in a mixture: its parameters, and how the run that was kept went."""
     result = run.result
@@ -128,15 +157,18 @@ def parameters_of(model: Any) -> Parameters:
     structure = _structure(model)
     n_components, n_features = table_shape("means_", model.means_)
     size = n_components, getattr(model, "n_features_in_", n_features)
-    weights = check_weights(model.weights_, n_components, "weights_")
+    noise = _noise_of(model)
+    total = 1.0 if noise is None else 1 - noise.weight
+    weights = check_weights(model.weights_, n_components, "weights_", total)
     means = check_means(model.means_, *size, "means_")
     spreads = _spreads(model, structure.shape(*size))
     stored = getattr(model, "_stored_digests", {})
     by_hand = {name: a for name, a in spreads.items() if _digest(a) != stored.get(name)}
     if not by_hand and {"covariances_", "precisions_cholesky_"} <= spreads.keys():
         covariances, factors = spreads["covariances_"], spreads["precisions_cholesky_"]
-        return Parameters(structure, weights, means, covariances, factors)
-    return _parameters_by_hand(structure, weights, means, by_hand or spreads)
+        return Parameters(structure, weights, means, covariances, factors, noise=noise)
+    found = _parameters_by_hand(structure, weights, means, by_hand or spreads)
+    return replace(found, noise=noise)
 
 
 def _spreads(model: Any, shape: tuple[int, ...]) -> dict[str, FloatArray]:

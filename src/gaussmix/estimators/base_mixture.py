@@ -26,6 +26,7 @@ from gaussmix._core.types import (
 )
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
+from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMResult
 from gaussmix.em.runs import Run
 from gaussmix.errors import (
@@ -35,7 +36,7 @@ from gaussmix.errors import (
     warn,
     warn_convergence,
 )
-from gaussmix.estimators.attributes import set_outcome
+from gaussmix.estimators.attributes import set_outcome, without_noise
 from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Problem, Settings, best_run
 from gaussmix.estimators.queries import Queries
@@ -95,7 +96,7 @@ class BaseMixture(Queries[M], Estimator):
         """Check the constructor's parameters."""
 
     @abstractmethod
-    def _problem(self, data: Data, settings: Settings) -> Problem:
+    def _problem(self, data: Data | ToldData, settings: Settings) -> Problem:
         """Return what a fit climbs."""
 
     @abstractmethod
@@ -106,9 +107,19 @@ class BaseMixture(Queries[M], Estimator):
     def _continued(self, n_features: int, name: str) -> Parameters:
         """Return where a fit goes on that has this name, from the attributes."""
 
-    def _keep(self, run: Run, problem: Problem) -> None:
+    def _prepared(
+        self, X: object, data: Data, settings: Settings
+    ) -> tuple[Data | ToldData, Settings]:
+        """Return the rows with what is told of them, and settings that X decides."""
+        return data, settings
+
+    def _keep(self, run: Run, problem: Problem, settings: Settings) -> None:
         """Set the attributes that say what a fit came to."""
         set_outcome(self, run)
+
+    def _assign(self) -> Callable[..., NDArray[Any]]:
+        """Return what assigns rows to components."""
+        return assign
 
     def fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Fit the mixture to X, from `n_init` starts.
@@ -164,7 +175,7 @@ class BaseMixture(Queries[M], Estimator):
         The parameters are those of `fit`.
         """
         data = self._fit(X, sample_weight)
-        return data.by_row(partial(assign, self._present()))
+        return data.by_row(partial(self._assign(), self._present()))
 
     @overload
     def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
@@ -184,9 +195,10 @@ class BaseMixture(Queries[M], Estimator):
         Returns
         -------
         ndarray of shape (n_samples,), int32
-            Of a Dask collection a lazy dask array; with `out` its path.
+            -1 is the noise. With `classes_` they are classes, and None is noise beside strings. Of
+            a Dask collection a lazy dask array; with `out` its path.
         """
-        return self._by_row(assign, X, out, ["component"])
+        return self._by_row(self._assign(), X, out, ["component"])
 
     @overload
     def predict_proba(self, X: DaskLike, *, out: None = None) -> Any: ...
@@ -271,7 +283,7 @@ class BaseMixture(Queries[M], Estimator):
         if X is None and sample_weight is not None:
             raise ParameterError("sample_weight needs the rows that it weights, but X is None")
         frozen = copy(self)
-        parameters = frozen._present()
+        parameters = without_noise(frozen._present(), "hierarchy")
         data = None if X is None else frozen._data(X, sample_weight, self.n_threads)
         return nest(parameters, data, frozen._each_row, criterion)
 
@@ -340,7 +352,9 @@ class BaseMixture(Queries[M], Estimator):
         n_samples = check_integer("n_samples", n_samples, 1)
         source = self._sampling_state() if random_state is None else random_state
         count = threads.resolve(check_n_threads(self.n_threads)).number
-        return draw(self._present(), n_samples, check_random_state(source), count)
+        return draw(
+            without_noise(self._present(), "sample"), n_samples, check_random_state(source), count
+        )
 
     def set_partial_fit_request(self, *, sample_weight: Request = UNCHANGED) -> Self:
         """Say whether a meta-estimator of scikit-learn is to pass `sample_weight` to `partial_fit`.
@@ -358,17 +372,21 @@ class BaseMixture(Queries[M], Estimator):
             )
         return data, names
 
-    def _fit(self, X: object, sample_weight: object) -> Data:
-        """Fit to X and return its data. Nothing that was fitted before changes if this fails."""
+    def _fit(self, X: object, sample_weight: object, *told: object) -> Data:
+        """Fit to X and return its data. Nothing that was fitted before changes if this fails.
+
+        What is `told` of the rows is for `_prepared`.
+        """
         settings = self._settings()
         data, names = self._training_data(X, sample_weight)
         require_features_to_scale(data, settings.reg_covar)
+        rows, settings = self._prepared(X, data, settings, *told)
         options = {} if settings.checkpoint is None else self.get_params(deep=False)
-        problem = self._problem(data, settings)
-        best = best_run(data, settings, options, self._origin(data), problem)
+        problem = self._problem(rows, settings)
+        best = best_run(rows, settings, options, self._origin(data), problem)
         require_means_within_reach(best.result.parameters, data.dtype)
         seen = data.n_samples, data.weight
-        self._keep(best, problem)
+        self._keep(best, problem, settings)
         self.n_samples_seen_, self.weight_seen_ = seen
         remember_features(self, data.n_features, names)
         self._warn(best.result, data.dtype)
@@ -426,7 +444,7 @@ class BaseMixture(Queries[M], Estimator):
 
     def _by_row(
         self,
-        function: Callable[[Parameters, Rows, int | None], NDArray[Any]],
+        function: Callable[..., NDArray[Any]],
         X: object,
         out: PathLike | None,
         names: Sequence[str],

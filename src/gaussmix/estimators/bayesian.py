@@ -23,6 +23,7 @@ from gaussmix.bayes.posterior import Posterior
 from gaussmix.bayes.prior import prior_of
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
+from gaussmix.data.told import ToldData
 from gaussmix.em.runs import Run
 from gaussmix.em.variational import HALF_A_ROW, EvidenceBound
 from gaussmix.em.verbose import say
@@ -300,7 +301,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         run = best_run(data, settings, {}, origin, problem)
         require_means_within_reach(run.result.parameters, data.dtype)
         if origin is None:
-            self._keep(run, problem)
+            self._keep(run, problem, settings)
             remember_features(self, data.n_features, names)
         else:
             set_outcome(self, run)
@@ -437,7 +438,8 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
     def _settings(self) -> Settings:
         return bayesian_settings_of(self)
 
-    def _problem(self, data: Data, settings: Settings) -> Problem:
+    def _problem(self, data: Data | ToldData, settings: Settings) -> Problem:
+        assert not isinstance(data, ToldData), "fit takes neither labels nor row_priors"
         prior = prior_of(beliefs_of(self), settings.structure, settings.n_components, data)
         return evidence(data, settings, prior, self.sort_components)
 
@@ -447,7 +449,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
     def _continued(self, n_features: int, name: str) -> Posterior:
         return posterior_to_continue(self, n_features, name)
 
-    def _keep(self, run: Run, problem: Problem) -> None:
+    def _keep(self, run: Run, problem: Problem, settings: Settings) -> None:
         assert isinstance(problem.objective, EvidenceBound), "that is what it climbed"
         set_outcome(self, run)
         set_prior(self, problem.objective.prior)

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gaussmix._core.types import PathLike
 from gaussmix.data.base import Data
+from gaussmix.data.box import log_volume
+from gaussmix.data.told import Classes, ToldData
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
+from gaussmix.em.constrained import NAMES, Constrained, Rules, check_rules, with_equal_weights
 from gaussmix.em.fingerprint import DigestPass, options_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
 from gaussmix.em.loop import Callback, EMState, Objective, Strategy
+from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import check_pace
 from gaussmix.em.penalised import objective_for
 from gaussmix.em.runs import Opening, Run, Runs, Search
@@ -29,6 +34,8 @@ from gaussmix.starts.methods import (
     initial_parameters,
     promising,
 )
+from gaussmix.starts.noisy import noisy
+from gaussmix.starts.seeded import seeded
 from gaussmix.validation import (
     check_boolean,
     check_choice,
@@ -41,6 +48,8 @@ from gaussmix.validation import (
 )
 
 ALGORITHMS = ("em", "incremental")
+TOLD_METHODS = ("kmeans", "auto")
+NEW_NOISE = 0.05  # weight of noise that a warm start of a mixture without any begins with
 WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
     "half_life",
     "learning_decay",
@@ -75,6 +84,13 @@ class Settings(NamedTuple):
     precisions_init: object = None
     relative: bool = False
     prior: Prior | None = None
+    rules: Rules | None = None
+    noise: float | None = None
+    """Volume of the noise, 0 for that of a box around X; None if there is none."""
+    log_noise: float | None = None
+    """Log-density of the noise, known once X is."""
+    classes: Classes | None = None
+    """Those of the components, known once X and what is told of it are."""
 
     @property
     def regularised(self) -> bool:
@@ -116,7 +132,7 @@ def settings_of(model: Any) -> Settings:
         check_choice("reg_covar", model.reg_covar, ("relative",))
     shared = shared_settings(model, 0.0 if relative else model.reg_covar)
     structure = bounded(shared.structure, model.eigenvalue_ratio)
-    return shared._replace(
+    settings = shared._replace(
         structure=structure,
         algorithm=check_choice("algorithm", model.algorithm, ALGORITHMS),
         weights_init=model.weights_init,
@@ -124,7 +140,11 @@ def settings_of(model: Any) -> Settings:
         precisions_init=model.precisions_init,
         relative=relative,
         prior=check_prior(model.prior, structure),
+        rules=check_rules(model.fixed, model.weights, shared.n_components, structure),
+        noise=_check_noise(model.noise),
     )
+    _check_together(settings)
+    return settings
 
 
 def shared_settings(model: Any, reg_covar: object) -> Settings:
@@ -149,15 +169,66 @@ def shared_settings(model: Any, reg_covar: object) -> Settings:
     )
 
 
-def likelihood(data: Data, settings: Settings) -> Problem:
+def _check_noise(noise: object) -> float | None:
+    if noise is None or isinstance(noise, bool | np.bool_):
+        return 0.0 if noise else None
+    return check_real("noise", noise, 0, strict=True)
+
+
+def _check_together(settings: Settings) -> None:
+    """Raise ParameterError for options that do not go together."""
+    rules = settings.rules
+    if rules is None and settings.noise is None:
+        return
+    plain = settings.algorithm == "em" and settings.accelerate is None
+    ours = "noise" if settings.noise is not None else "fixed and weights='equal'"
+    if settings.prior is not None or settings.relative:
+        theirs = "reg_covar='relative'" if settings.prior is None else "prior"
+        raise ParameterError(
+            f"{ours} and {theirs} are both given, and do not go together: give one"
+        )
+    if rules is not None and isinstance(settings.structure, Bounded):
+        raise ParameterError(
+            f"{ours} and eigenvalue_ratio are both given, and do not go together: give one"
+        )
+    if not plain:
+        raise ParameterError(
+            f"{ours} needs plain EM, got algorithm={settings.algorithm!r} and "
+            f"accelerate={settings.accelerate!r}"
+        )
+    if rules is None:
+        return
+    inits = settings.weights_init, settings.means_init, settings.precisions_init
+    for name, flags, given in zip(NAMES, rules[:3], inits, strict=True):
+        if flags.any() and given is None and not settings.warm_start:
+            init = "precisions_init" if name == "covariances" else f"{name}_init"
+            raise ParameterError(
+                f"fixed[{name!r}] needs {init}, or warm_start=True and a fitted mixture, to say at "
+                "which values"
+            )
+
+
+def with_noise_of(settings: Settings, data: Data) -> Settings:
+    """Return settings that know the noise's log-density; it may take two passes."""
+    if settings.noise is None:
+        return settings
+    volume = settings.noise
+    return settings._replace(log_noise=-log_volume(data) if volume == 0 else -float(np.log(volume)))
+
+
+def likelihood(data: Data | ToldData, settings: Settings) -> Problem:
     """Return the problem of the largest likelihood, penalised if there is a prior."""
-    objective = objective_for(
-        data,
-        settings.structure,
-        settings.n_components,
-        reg_covar=settings.reg_covar,
-        relative=settings.relative,
-        prior=settings.prior,
+    objective: MaximumLikelihood = (
+        Constrained(data, settings.reg_covar, rules=settings.rules)
+        if settings.rules is not None
+        else objective_for(
+            data,
+            settings.structure,
+            settings.n_components,
+            reg_covar=settings.reg_covar,
+            relative=settings.relative,
+            prior=settings.prior,
+        )
     )
 
     def opening(state: EMState, callback: Callback) -> None:
@@ -181,6 +252,8 @@ def require_online(settings: Settings) -> None:
     for name, given, wanted in (
         ("prior", settings.prior is not None, "None"),
         ("reg_covar='relative'", settings.relative, "a number"),
+        ("noise", settings.noise is not None, "False"),
+        ("fixed and weights='equal'", settings.rules is not None, "None"),
     ):
         if given:
             raise ParameterError(
@@ -190,7 +263,7 @@ def require_online(settings: Settings) -> None:
 
 
 def best_run(
-    data: Data,
+    data: Data | ToldData,
     settings: Settings,
     options: Mapping[str, Any],
     origin_: Origin | None = None,
@@ -200,7 +273,7 @@ def best_run(
 
     Parameters
     ----------
-    data : Data
+    data : Data or ToldData
     settings : Settings
     options : mapping
         The constructor's parameters by name, which tell a checkpoint whose fit it belongs to.
@@ -220,7 +293,7 @@ def best_run(
             with search.printer.starting(settings.init_params):
                 found = [climbed.begin(start) for start in starts(data, settings)]
         else:
-            found = [origin_.parameters]
+            found = [_continued(origin_.parameters, settings)]
         return tuple(Run(number, state_at(point)) for number, point in enumerate(found))
 
     search = _search(data, settings, climbed)
@@ -243,17 +316,75 @@ def best_run(
         return search.best(found or runs(), checkpoint.note)
 
 
-def starts(data: Data, settings: Settings) -> Sequence[Parameters]:
+def starts(data: Data | ToldData, settings: Settings) -> Sequence[Parameters]:
     """Return the starts to run to the end. None is dropped of those that are not run at all."""
     random_state = check_random_state(settings.random_state)
     found = [start(data, settings, random_state) for _ in range(settings.n_init)]
-    if settings.max_iter == 0:
+    if settings.max_iter == 0 or isinstance(data, ToldData) or settings.noise is not None:
         return found
     return promising(found, data, reg_covar=settings.reg_covar, random_state=random_state)
 
 
-def start(data: Data, settings: Settings, random_state: np.random.RandomState) -> Parameters:
+def start(
+    data: Data | ToldData, settings: Settings, random_state: np.random.RandomState
+) -> Parameters:
     """Return where one run begins."""
+    found = _first(data, settings, random_state)
+    if settings.log_noise is not None:
+        given = _given(settings, data.n_features)
+        found = noisy(data, found, settings.log_noise, settings.reg_covar, random_state)
+        found = _with_given(found, given)
+    return _ruled(found, settings)
+
+
+def _continued(found: Parameters, settings: Settings) -> Parameters:
+    """Return where a warm start begins, with noise if there is to be any, and without if not."""
+    if settings.log_noise is None:
+        if found.noise is not None:
+            found = replace(found, weights=found.weights / found.weights.sum(), noise=None)
+    else:
+        weight = NEW_NOISE if found.noise is None else found.noise.weight
+        found = found.with_noise(weight, settings.log_noise)
+    return _ruled(found, settings)
+
+
+def _ruled(found: Parameters, settings: Settings) -> Parameters:
+    """Return a start whose weights keep to the rules."""
+    rules = settings.rules
+    return with_equal_weights(found) if rules is not None and rules.equal else found
+
+
+def _with_given(found: Parameters, given: Given) -> Parameters:
+    """Return a start with noise that has the user's parameters, where there are any."""
+    weights, means, precisions = given
+    if means is not None:
+        found = replace(found, means=means)
+    if precisions is not None:
+        factors = found.structure.factors_of_precisions(precisions)
+        covariances = found.structure.covariances_of_factors(factors)
+        found = replace(found, covariances=covariances, precisions_cholesky=factors)
+    if weights is not None and found.noise is not None:
+        found = replace(found, weights=weights * (1 - found.noise.weight))
+    return found
+
+
+def _first(
+    data: Data | ToldData, settings: Settings, random_state: np.random.RandomState
+) -> Parameters:
+    """Return where one run begins, without noise."""
+    if isinstance(data, ToldData):
+        if settings.init_params not in TOLD_METHODS:
+            raise ParameterError(
+                f"init_params must be one of {', '.join(TOLD_METHODS)} with labels or row_priors, "
+                f"whose rows a start takes first, got {settings.init_params!r}"
+            )
+        found = seeded(
+            data, settings.structure, settings.n_components, settings.reg_covar, random_state
+        )
+        given = _given(settings, data.n_features)
+        if given.weights is not None:
+            found = replace(found, weights=given.weights)
+        return _with_given(found, given)
     return initial_parameters(
         data,
         structure=settings.structure,
@@ -294,7 +425,7 @@ def _naming(argument: str) -> Iterator[None]:
         raise type(error)(f"{error}: see {argument}") from None
 
 
-def _search(data: Data, settings: Settings, problem: Problem) -> Search:
+def _search(data: Data | ToldData, settings: Settings, problem: Problem) -> Search:
     extent = Extent(data.n_samples, settings.max_iter, settings.tol)
     printer = Printer(settings.verbose, settings.verbose_interval, extent, problem.value)
     return Search(problem.objective, settings.max_iter, printer, problem.opening)

@@ -1,23 +1,33 @@
 """The Gaussian mixture estimator."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Self, cast
+from pathlib import Path
+from typing import Any, Literal, Self, cast, overload
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._core.types import (
     Acceleration,
     Algorithm,
     CovarianceType,
+    DaskLike,
     InitMethod,
+    Labels,
     PathLike,
+    Rows,
     RowsLike,
     Seed,
     WeightLike,
 )
 from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
+from gaussmix.data.telling import tell
+from gaussmix.data.told import Classes, ToldData, classes_of
 from gaussmix.em.online import Seen, check_pace, online_step
+from gaussmix.em.runs import Run
+from gaussmix.errors import ParameterError
 from gaussmix.estimators.adaptation import Adaptation
 from gaussmix.estimators.attributes import (
     parameters_of,
@@ -25,7 +35,7 @@ from gaussmix.estimators.attributes import (
     set_parameters,
     table_shape,
 )
-from gaussmix.estimators.base import remember_features
+from gaussmix.estimators.base import check_output, remember_features
 from gaussmix.estimators.base_mixture import BaseMixture, total_score
 from gaussmix.estimators.counterparts import Name
 from gaussmix.estimators.fitting import (
@@ -35,15 +45,25 @@ from gaussmix.estimators.fitting import (
     require_online,
     settings_of,
     start,
+    with_noise_of,
 )
 from gaussmix.estimators.hooks import Hooks
+from gaussmix.io.sources import Scan
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import structure_named
 from gaussmix.model.eigenvalues import adopted
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.prior import Prior
 from gaussmix.model.reach import require_means_within_reach
-from gaussmix.model.scoring import LikelihoodPass, UncertaintyPass
+from gaussmix.model.scoring import (
+    LikelihoodPass,
+    UncertaintyPass,
+    assign,
+    assign_class,
+    class_probabilities,
+    log_likelihoods,
+    responsibilities,
+)
 from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.features import Indices
 from gaussmix.validation import check_boolean, check_integer, check_random_state, check_real
@@ -145,6 +165,18 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         All eigenvalues of all covariances lie within this factor, at least 1 (Garcia-Escudero et
         al., 2008), so that no component collapses, even with reg_covar=0. For 'full', 'tied',
         'diag', 'spherical', 'EEI' and 'EII'. Lengths of features are compared: scale them.
+    weights : {'equal'} or None, default=None
+        'equal' gives all components the same weight, as half of Rmixmod's models do.
+    fixed : dict or None, default=None
+        Parameters that EM leaves alone, such as ``{"means": [0, 2], "weights": True}``: of
+        "weights", "means" and "covariances" those of some components, or of all. Their values are
+        those of `weights_init`, `means_init` and `precisions_init`, or of a warm start.
+        Covariances of components with fixed means are about these. Weights that are not fixed
+        share what the fixed ones leave.
+    noise : bool or float, default=False
+        Have one more component, of constant density, for rows that belong to no other. True makes
+        the density 1 over the volume of the smaller of two boxes around X, along the features or
+        along principal directions, as mclust does. A number is the volume itself.
 
     Attributes
     ----------
@@ -174,6 +206,14 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         Number of rows that the parameters come from.
     weight_seen_ : float
         Their summed weight: how much the parameters count in `partial_fit`.
+    noise_weight_ : float
+        Weight of the noise, if there is any. With `weights_` it sums to 1.
+    noise_log_density_ : float
+        Its log-density, the same everywhere.
+    classes_ : ndarray of shape (n_classes,)
+        The classes, if labels were strings or `component_labels` was given.
+    component_labels_ : ndarray of shape (n_components,)
+        The class of each component, if there are classes.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Column names, if X was a frame whose names are strings.
@@ -195,6 +235,11 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     """
 
     _stands_for = Name("sklearn.mixture", "GaussianMixture")
+
+    noise_weight_: float
+    noise_log_density_: float
+    classes_: NDArray[Any]
+    component_labels_: NDArray[Any]
 
     def __init__(
         self,
@@ -222,6 +267,9 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         checkpoint_interval: float = 30.0,
         prior: Prior | None = None,
         eigenvalue_ratio: float | None = None,
+        weights: Literal["equal"] | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        noise: bool | float = False,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -246,6 +294,9 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         self.checkpoint_interval = checkpoint_interval
         self.prior = prior
         self.eigenvalue_ratio = eigenvalue_ratio
+        self.weights = weights
+        self.fixed = fixed
+        self.noise = noise
 
     @classmethod
     def from_parameters(
@@ -299,6 +350,64 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
             check_member("covariance", spread, structure, n_components, remedy)
         set_parameters(model, Parameters.from_covariances(structure, shares, centers, spread))
         return model
+
+    def fit(
+        self,
+        X: RowsLike,
+        y: object = None,
+        sample_weight: WeightLike = None,
+        labels: object = None,
+        row_priors: object = None,
+        component_labels: object = None,
+    ) -> Self:
+        """Fit the mixture to X from `n_init` starts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            C-contiguous float32 and float64 arrays are used in place.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, as if each were there so many times.
+        labels : array-like of shape (n_samples,), optional
+            What is known of rows: the number of the component that a row comes from, or the name of
+            its class, and -1, NaN or None where nothing is known. A known row counts for its own
+            components alone, each with its weight.
+        row_priors : array-like of shape (n_samples, n_components), optional
+            What is believed of rows: numbers that the components' weights are multiplied by at a
+            row. They need not sum to one. With noise there is one more column, its own.
+        component_labels : array-like of shape (n_components,), optional
+            The class of each component, where classes have several or other names than numbers of
+            components. `predict` then gives classes, and `predict_proba` a column for each.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or the weights are not acceptable, there are fewer rows than
+            components, or squared distances leave the range of X's dtype.
+        CheckpointError
+            If `checkpoint` is damaged, or was written by a fit with other parameters or data.
+        OSError
+            If `checkpoint` cannot be read, or there can be no file there.
+
+        Warns
+        -----
+        CheckpointWarning
+            If `checkpoint` could not be written.
+        ConvergenceWarning
+            If `max_iter` iterations were not enough.
+        CollapseWarning
+            If components shrank onto too few distinct rows and had to be regularised.
+        PrecisionWarning
+            If components are so small, beside their distance from the mixture's mean, that
+            rounding of X's dtype shows.
+        """
+        self._fit(X, sample_weight, labels, row_priors, component_labels)
+        return self
 
     def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Move the parameters by one step of online EM towards a batch of rows.
@@ -378,6 +487,86 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
             remember_features(self, data.n_features, names)
         return self
 
+    @overload
+    def predict_proba(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def predict_proba(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: None = None
+    ) -> Rows: ...
+    @overload
+    def predict_proba(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: PathLike
+    ) -> Path: ...
+    def predict_proba(
+        self,
+        X: RowsLike,
+        *,
+        labels: object = None,
+        row_priors: object = None,
+        out: PathLike | None = None,
+    ) -> Any:
+        """Return the posterior probability of each component given each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        labels, row_priors : array-like, optional
+            What is told of the rows, as in `fit`.
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            A column for each component, or for each class if there are `classes_`, and one more
+            for the noise if there is any. float32 for float32 rows, else float64. Of a Dask
+            collection a lazy dask array; with `out` its path.
+        """
+        names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
+        function: Callable[..., Rows] = responsibilities
+        if hasattr(self, "classes_"):
+            names = [str(name) for name in self.classes_]
+            function = partial(class_probabilities, self._owners())
+        if hasattr(self, "noise_weight_"):
+            names.append("noise")
+        return self._by_row(function, X, out, names, labels, row_priors)
+
+    @overload
+    def score_samples(self, X: DaskLike, *, out: None = None) -> Any: ...
+    @overload
+    def score_samples(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: None = None
+    ) -> Rows: ...
+    @overload
+    def score_samples(
+        self, X: RowsLike, *, labels: object = None, row_priors: object = None, out: PathLike
+    ) -> Path: ...
+    def score_samples(
+        self,
+        X: RowsLike,
+        *,
+        labels: object = None,
+        row_priors: object = None,
+        out: PathLike | None = None,
+    ) -> Any:
+        """Return the log-likelihood of each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
+        labels, row_priors : array-like, optional
+            What is told of the rows, as in `fit`.
+        out : path, optional
+            Write the result block by block, to a .npy, .csv, .tsv or .parquet file.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
+            `out` its path.
+        """
+        return self._by_row(log_likelihoods, X, out, ["log-likelihood"], labels, row_priors)
+
     def aic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
         """Return Akaike's information criterion on X, lower being better.
 
@@ -433,7 +622,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     def _settings(self) -> Settings:
         return settings_of(self)
 
-    def _problem(self, data: Data, settings: Settings) -> Problem:
+    def _problem(self, data: Data | ToldData, settings: Settings) -> Problem:
         return likelihood(data, settings)
 
     def _present(self) -> Parameters:
@@ -442,6 +631,82 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     def _continued(self, n_features: int, name: str) -> Parameters:
         present = parameters_to_continue(self, n_features, name)
         return adopted(present, settings_of(self).structure)
+
+    def _prepared(
+        self,
+        X: object,
+        data: Data,
+        settings: Settings,
+        labels: object = None,
+        row_priors: object = None,
+        component_labels: object = None,
+        *_: object,
+    ) -> tuple[Data | ToldData, Settings]:
+        settings = with_noise_of(settings, data)
+        if labels is None and isinstance(X, Scan):
+            labels = X.labels()
+        told, classes = self._told(data, settings, labels, row_priors, component_labels)
+        return told or data, settings._replace(classes=classes)
+
+    def _keep(self, run: Run, problem: Problem, settings: Settings) -> None:
+        super()._keep(run, problem, settings)
+        self._remember_classes(settings.classes)
+
+    def _told(
+        self,
+        data: Data,
+        settings: Settings,
+        labels: object,
+        row_priors: object,
+        component_labels: object,
+    ) -> tuple[ToldData | None, Classes | None]:
+        """Check what is told of the rows of a fit, and the classes that it names."""
+        if settings.algorithm != "em" and not (labels is None and row_priors is None):
+            raise ParameterError("labels and row_priors need algorithm='em', got 'incremental'")
+        classes = classes_of(labels, component_labels, settings.n_components)
+        noise = settings.noise is not None
+        return tell(data, labels, row_priors, classes, settings.n_components, noise=noise), classes
+
+    def _remember_classes(self, classes: Classes | None) -> None:
+        for name in ("classes_", "component_labels_"):
+            vars(self).pop(name, None)
+        if classes is not None:
+            self.classes_ = classes.names
+            self.component_labels_ = classes.names[classes.owners]
+
+    def _owners(self) -> Labels:
+        """Return the number of each component's class in `classes_`."""
+        return np.searchsorted(self.classes_, self.component_labels_).astype(np.int32)
+
+    def _assign(self) -> Callable[..., NDArray[Any]]:
+        """Return what assigns rows to components, or to classes if there are any."""
+        if not hasattr(self, "classes_"):
+            return assign
+        return partial(assign_class, self._owners(), self.classes_)
+
+    def _by_row(
+        self,
+        function: Callable[..., NDArray[Any]],
+        X: object,
+        out: PathLike | None,
+        names: Sequence[str],
+        labels: object = None,
+        row_priors: object = None,
+    ) -> Any:
+        """Return or write what the present parameters say of each row."""
+        if labels is None and row_priors is None:
+            return super()._by_row(function, X, out, names)
+        check_output(out)
+        parameters = parameters_of(self)
+        by_parameters = partial(function, parameters)
+        classes = Classes(self.classes_, self._owners()) if hasattr(self, "classes_") else None
+        noise = parameters.noise is not None
+        data = self._data(X, None, self.n_threads)
+        told = tell(data, labels, row_priors, classes, parameters.n_components, noise=noise)
+        assert told is not None, "something is told"
+        if out is None:
+            return told.by_row(by_parameters)
+        return told.write_by_row(by_parameters, out, names)
 
     def _step(self, data: Data, parameters: Parameters, settings: Settings) -> None:
         """Take a step of online EM from the parameters."""

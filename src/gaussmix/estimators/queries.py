@@ -12,7 +12,7 @@ from gaussmix._core import threads
 from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, PathLike, Rows, Seed
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.attributes import parameters_of
+from gaussmix.estimators.attributes import mixture_of, parameters_of
 from gaussmix.estimators.base import by_row, check_output, feature_names
 from gaussmix.estimators.pictures import Pictures
 from gaussmix.model.parameters import Parameters
@@ -59,7 +59,7 @@ class Queries(Pictures, Generic[M]):
         GaussianMixture
             A plain one, also from a subclass.
         """
-        parameters = parameters_of(self)
+        parameters = mixture_of(self, "marginal")
         chosen = check_features("features", features, parameters.n_features, self._names())
         return self._plain(conditioning.marginal(parameters, chosen), chosen)
 
@@ -89,7 +89,7 @@ class Queries(Pictures, Generic[M]):
         --------
         regress : Means and spreads for many rows.
         """
-        parameters = parameters_of(self)
+        parameters = mixture_of(self, "conditional")
         given, others = check_some_features(
             "features", features, parameters.n_features, self._names()
         )
@@ -139,7 +139,7 @@ class Queries(Pictures, Generic[M]):
 
         Of a Dask collection they are lazy dask arrays; with `out` its path is returned instead.
         """
-        parameters = parameters_of(self)
+        parameters = mixture_of(self, "regress")
         size, names = parameters.n_features, self._names()
         given, others = check_some_features("features", features, size, names)
         if targets is not None:
@@ -194,7 +194,7 @@ class Queries(Pictures, Generic[M]):
         patterns are fast.
         """
         check_boolean("return_std", return_std)
-        parameters = parameters_of(self)
+        parameters = mixture_of(self, "predict_missing")
         check_output(out)
         data = self._data(X, None, self.n_threads, allow_nan=True)
         features = np.arange(parameters.n_features)
@@ -274,7 +274,7 @@ class Queries(Pictures, Generic[M]):
         -------
         float or ndarray of the shape of p, float64
         """
-        parameters = parameters_of(self)
+        parameters = mixture_of(self, "hdr_level")
         inside = _check_probabilities(p, open_interval=True)
         n_samples = check_integer("n_samples", n_samples, 1)
         count = threads.resolve(check_n_threads(self.n_threads)).number
@@ -313,7 +313,9 @@ class Queries(Pictures, Generic[M]):
             raise ParameterError(f"p must be one number, got {p!r}")
         check_output(out)
         level = self.hdr_level(p, random_state=random_state)
-        return self._each_row(partial(_is_below, parameters_of(self), level), X, out, ["outlier"])
+        return self._each_row(
+            partial(_is_below, mixture_of(self, "is_outlier"), level), X, out, ["outlier"]
+        )
 
     def component_distances(self, kind: DistanceKind = "bhattacharyya") -> FloatArray:
         """Return how far apart the components are, every pair in closed form.
@@ -336,7 +338,7 @@ class Queries(Pictures, Generic[M]):
         return None if names is None else list(names)
 
     def _line(self, method: str) -> univariate.Line:
-        parameters = parameters_of(self)
+        parameters = mixture_of(self, method)
         if parameters.n_features != 1:
             raise ValueError(
                 f"{method} is for mixtures of one feature, but this one has "

@@ -118,10 +118,13 @@ class Scan:
         float32 if all features are, otherwise float64.
     """
 
-    def __init__(self, reader: Reader, choice: Choice, weights: Reader | None) -> None:
+    def __init__(
+        self, reader: Reader, choice: Choice, weights: Reader | None, labels: int | None = None
+    ) -> None:
         self._reader = reader
         self._choice = choice
         self._weights = weights
+        self._labels = labels
         self.n_features = len(choice.features)
         self.n_samples = reader.n_samples
         self.dtype = choice.dtype
@@ -132,6 +135,17 @@ class Scan:
         """Read the rows from the first one on, and their weights."""
         blocks = self._reader.read(self._choice)
         return blocks if self._weights is None else _with_weights(blocks, self._weights)
+
+    def labels(self) -> NDArray[Any] | None:
+        """Read the column of labels, numbers or texts (N,); None if there is none."""
+        if self._labels is None:
+            return None
+        try:
+            choice = Choice((self._labels,), None, self._reader.dtype(self._labels))
+            return np.concatenate([block.rows[:, 0] for block in self._reader.read(choice)])
+        except DataError:  # no numbers
+            found = [value for (value,) in self._reader.values([self._labels])]
+            return np.array([None if value == "" else value for value in found], dtype=object)
 
     def values(
         self, columns: Sequence[str | int]
@@ -254,6 +268,7 @@ def scan(
     columns: Sequence[str | int] | str | int | None = None,
     weights: object = None,
     *,
+    labels: str | int | None = None,
     delimiter: str | None = None,
     decimal: str = ".",
     missing: Sequence[str] = MISSING,
@@ -279,6 +294,8 @@ def scan(
         Columns to read, in this order, by name or index; all if not given.
     weights : str, int, path or array-like of shape (n_samples,), optional
         Weights of the rows: a column, which is no feature then, numbers, or a file with one column.
+    labels : str or int, optional
+        Column of labels, which is no feature then: `fit` takes them as if they were given to it.
     delimiter : str, optional
         What separates the fields of a text file. By default a tab in a .tsv file, and else that of
         comma, semicolon, tab and bar which fits the first rows.
@@ -304,7 +321,7 @@ def scan(
         If a file cannot be opened.
     """
     text = check_format(delimiter, decimal, missing)
-    if isinstance(data, Scan) and columns is None and weights is None:
+    if isinstance(data, Scan) and columns is None and weights is None and labels is None:
         return data
     if text != PLAIN and not _may_hold_text(data):
         raise ParameterError(
@@ -313,13 +330,21 @@ def scan(
         )
     reader = _reader(data, "data", text)
     weight = None if weights is None else _weight_column(reader, weights)
+    label = None if labels is None else _column(reader, labels)
+    if label is not None and columns is None:
+        columns = [j for j in range(reader.n_columns) if j not in (label, weight)]
     features = _features(reader, columns, weight)
+    if label is not None and label in (*features, weight):
+        raise ParameterError(
+            f"labels must be a column of its own, but {reader.column_name(label)} is a feature or "
+            "the weights"
+        )
     choice = Choice(features, weight, _precision(reader, features))
     if weight is not None:
         reader.dtype(weight)
     if weights is None or weight is not None:
-        return Scan(reader, choice, None)
-    return Scan(reader, choice, _weight_reader(reader, weights, text))
+        return Scan(reader, choice, None, label)
+    return Scan(reader, choice, _weight_reader(reader, weights, text), label)
 
 
 def read_all(source: "Scan") -> Table:

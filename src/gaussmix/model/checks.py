@@ -15,15 +15,17 @@ standard deviations of its two features: what float32 and six digits may."""
 LOWEST_PIVOT = float(np.finfo(np.float64).tiny)  # the inverse of a smaller one overflows
 
 
-def check_weights(weights: object, n_components: int, name: str = "weights") -> FloatArray:
-    """Return a copy of the weights of components, shape (K,), each in [0, 1], that sum to 1."""
+def check_weights(
+    weights: object, n_components: int, name: str = "weights", total: float = 1.0
+) -> FloatArray:
+    """Return a copy of the weights of components, shape (K,), each in [0, 1], of sum `total`."""
     array = check_floats(name, weights, (n_components,)).copy()
     if (array < 0).any() or (array > 1).any():
         raise ValueError(
             f"The parameter '{name}' should be in the range [0, 1], but got max value "
             f"{array.max():.5f}, min value {array.min():.5f}"
         )
-    if abs(1 - array.sum()) > WEIGHT_SUM:
+    if abs(total - array.sum()) > WEIGHT_SUM:
         raise ValueError(
             f"The parameter '{name}' should be normalized, but got sum({name}) = {array.sum():.5f}"
         )

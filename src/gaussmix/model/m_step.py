@@ -54,6 +54,9 @@ def m_step(
     pooled variance of every feature added until it is. Where the structure asks for more, that is
     added before `constrain`, so that the result is still of the structure.
 
+    Where `previous` has noise, so has the result: it keeps its density, and its weight is its part
+    of the rows' weight.
+
     Parameters
     ----------
     statistics : Statistics
@@ -74,6 +77,17 @@ def m_step(
     ValueError
         If the statistics hold no rows, or have overflowed, or `reg_covar` is negative.
     """
+    found, collapsed = _without_noise(statistics, reg_covar, previous)
+    if previous is None or previous.noise is None:
+        return found, collapsed
+    weight = statistics.n_noise / (statistics.n_noise + statistics.n_k.sum())
+    return found.with_noise(float(weight), previous.noise.log_density), collapsed
+
+
+def _without_noise(
+    statistics: Statistics, reg_covar: float, previous: Parameters | None
+) -> tuple[Parameters, tuple[int, ...]]:
+    """Do the M-step of the components alone."""
     reg_covar = check_real("reg_covar", reg_covar, 0)
     if not statistics.weight > 0:
         raise ValueError(f"statistics must have a positive weight, got {statistics.weight:g}")

@@ -1,7 +1,7 @@
 """The parameters of a Gaussian mixture."""
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,13 +14,21 @@ from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structu
 from gaussmix.validation import aligned
 
 
+class Noise(NamedTuple):
+    """A component of constant density."""
+
+    weight: float
+    log_density: float
+
+
 @dataclass(frozen=True)
 class Parameters:
     """Weights (K,), means (K, D), covariances and upper precision Cholesky factors U, P = U U'.
 
     Covariances and factors have the shapes of the structure's form: full (K, D, D), tied (D, D),
     diag (K, D), spherical (K,). All float64 and C-contiguous. The class methods take a structure
-    or its name.
+    or its name. Where there is noise the weights are those of the components, and with its own they
+    sum to one.
     """
 
     structure: CovarianceStructure
@@ -28,6 +36,7 @@ class Parameters:
     means: FloatArray
     covariances: FloatArray
     precisions_cholesky: FloatArray
+    noise: Noise | None = field(default=None, kw_only=True)
 
     @classmethod
     def unset(cls, structure: AnyStructure, n_components: int, n_features: int) -> Self:
@@ -101,7 +110,7 @@ class Parameters:
         given = aligned(self.weights), aligned(self.means), factors
         form = self.structure.form
         dispatch.estimates().density_constants(form, *given, dtype, center, means, log_scales)
-        return Density(form, center, means, factors, log_scales)
+        return Density(form, center, means, factors, log_scales, self._log_noise())
 
     def full_covariances(self) -> FloatArray:
         """Covariance matrices (K, D, D) whatever the structure."""
@@ -109,6 +118,20 @@ class Parameters:
         return self.structure.as_matrices(self.covariances, *shape)
 
     def n_free(self) -> int:
-        """Number of free parameters: means, covariances, and weights that sum to one."""
+        """Number of free parameters: means, covariances, and weights that sum to one.
+
+        The noise counts as two, its weight and its volume, as in mclust.
+        """
         k, d = self.n_components, self.n_features
-        return k * d + self.structure.n_free(k, d) + k - 1
+        return k * d + self.structure.n_free(k, d) + k - 1 + 2 * (self.noise is not None)
+
+    def with_noise(self, weight: float, log_density: float) -> Self:
+        """The same components beside noise of this weight."""
+        shares = self.weights * ((1 - weight) / self.weights.sum())
+        return replace(self, weights=shares, noise=Noise(weight, log_density))
+
+    def _log_noise(self) -> float | None:
+        if self.noise is None:
+            return None
+        with np.errstate(divide="ignore"):
+            return float(np.log(self.noise.weight)) + self.noise.log_density

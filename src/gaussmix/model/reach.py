@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
 from gaussmix._core.density import LOG_LOWEST, Density
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.model.parameters import Parameters
 
@@ -29,38 +30,44 @@ CHUNK_ROWS = 1 << 20  # rows whose log-densities are held at a time
 
 
 def assign_within_reach(
-    rows: Rows, density: Density, labels: Labels, n_threads: int, what: str = "component"
+    rows: Rows,
+    density: Density,
+    labels: Labels,
+    n_threads: int,
+    what: str = "component",
+    told: Told | None = None,
 ) -> None:
     """Write the most probable component of each row into labels (N,).
 
     Raises ValueError at a row out of reach of every component. One component needs no distances.
     """
-    if len(density.means) == 1:
+    if density.n_terms == 1:
         labels.fill(0)
         return
     best = np.empty(min(len(rows), CHUNK_ROWS), dtype=rows.dtype)
     for start in range(0, len(rows), CHUNK_ROWS):
         part, found = rows[start : start + CHUNK_ROWS], labels[start : start + CHUNK_ROWS]
         scores = best[: len(part)]
-        dispatch.kernels(rows).assign(part, density, found, scores, n_threads)
+        some = None if told is None else told[start : start + CHUNK_ROWS]
+        dispatch.kernels(rows).assign(part, density, found, scores, n_threads, some)
         require_reach(scores, part, density, start, what)
 
 
 def responsibilities_within_reach(
-    rows: Rows, density: Density, resp: Rows, n_threads: int = 1
+    rows: Rows, density: Density, resp: Rows, n_threads: int = 1, told: Told | None = None
 ) -> None:
-    """Write the responsibilities of the components for each row into resp (N, K).
+    """Write the responsibilities of the terms for each row into resp (N, T).
 
     Raises ValueError at a row out of reach of every component. One component needs no distances.
     """
-    dispatch.kernels(rows).responsibilities(rows, density, resp, n_threads)
-    n_components = len(density.means)
-    if n_components == 1:
+    dispatch.kernels(rows).responsibilities(rows, density, resp, n_threads, told)
+    n_terms = density.n_terms
+    if n_terms == 1:
         return
     # A row out of reach belongs to all components alike. So do rows in the middle of some mixtures.
-    alike = np.flatnonzero(resp[:, 0] == rows.dtype.type(1) / rows.dtype.type(n_components))
+    alike = np.flatnonzero(resp[:, 0] == rows.dtype.type(1) / rows.dtype.type(n_terms))
     if len(alike):
-        _find_out_of_reach(rows, alike, density)
+        _find_out_of_reach(rows, alike, density, told)
 
 
 def require_reach(
@@ -73,7 +80,11 @@ def require_reach(
 
 
 def require_mean_within_reach(
-    totals: FloatArray, rows: Rows, weight: FloatArray | None, density: Density
+    totals: FloatArray,
+    rows: Rows,
+    weight: FloatArray | None,
+    density: Density,
+    told: Told | None = None,
 ) -> None:
     """Raise ValueError if a row of positive weight lies at the floor.
 
@@ -82,7 +93,7 @@ def require_mean_within_reach(
     """
     if _is_suspicious(totals[0], totals[1], rows.dtype):
         counted = np.arange(len(rows)) if weight is None else np.flatnonzero(weight > 0)
-        _find_out_of_reach(rows, counted, density)
+        _find_out_of_reach(rows, counted, density, told)
 
 
 def is_suspicious(mean_log_likelihoods: FloatArray, dtype: np.dtype[np.floating]) -> bool:
@@ -137,7 +148,9 @@ def _range_of_means(parameters: Parameters) -> float:
     return float(parameters.means.max() - parameters.means.min())
 
 
-def _find_out_of_reach(rows: Rows, chosen: NDArray[np.intp], density: Density) -> None:
+def _find_out_of_reach(
+    rows: Rows, chosen: NDArray[np.intp], density: Density, told: Told | None = None
+) -> None:
     """Raise if one of the chosen rows is out of reach."""
     for start in range(0, len(chosen), CHUNK_ROWS):
         places = chosen[start : start + CHUNK_ROWS]
@@ -145,7 +158,8 @@ def _find_out_of_reach(rows: Rows, chosen: NDArray[np.intp], density: Density) -
         finite = np.isfinite(part).all(axis=1)
         places, part = places[finite], part[finite]  # others are told as they are
         log_likelihood = np.empty(len(part), dtype=rows.dtype)
-        dispatch.kernels(rows).log_likelihood(part, density, log_likelihood, 1)
+        some = None if told is None else told[places]
+        dispatch.kernels(rows).log_likelihood(part, density, log_likelihood, 1, some)
         if log_likelihood.min(initial=0.0) <= _floor(rows):
             row = int(places[log_likelihood.argmin()])
             _refuse(rows[row], row, density, "component")

@@ -1,11 +1,14 @@
 """What a mixture says of each row, and passes that add such scores up."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.density import GROUP_ROWS, Density
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import (
@@ -19,28 +22,37 @@ from gaussmix.model.statistics import pass_flops
 BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
 
 
-def assign(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Labels:
-    """Return the most probable component of each row, (N,)."""
+def assign(
+    parameters: Parameters, rows: Rows, n_threads: int | None = None, told: Told | None = None
+) -> Labels:
+    """Return the most probable component of each row, (N,); -1 is the noise."""
     labels = np.empty(len(rows), dtype=np.int32)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    assign_within_reach(rows, parameters.density(rows.dtype), labels, count)
+    assign_within_reach(rows, parameters.density(rows.dtype), labels, count, told=told)
+    if parameters.noise is not None:
+        labels[labels == parameters.n_components] = -1
     return labels
 
 
-def responsibilities(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
-    """Return the posterior probability of each component for each row, (N, K)."""
-    resp = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
+def responsibilities(
+    parameters: Parameters, rows: Rows, n_threads: int | None = None, told: Told | None = None
+) -> Rows:
+    """Return the posterior probability of each component, and the noise, for each row, (N, T)."""
+    density = parameters.density(rows.dtype)
+    resp = np.empty((len(rows), density.n_terms), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    responsibilities_within_reach(rows, parameters.density(rows.dtype), resp, count)
+    responsibilities_within_reach(rows, density, resp, count, told)
     return resp
 
 
-def log_likelihoods(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
+def log_likelihoods(
+    parameters: Parameters, rows: Rows, n_threads: int | None = None, told: Told | None = None
+) -> Rows:
     """Return the log-likelihood of each row, (N,)."""
     out = np.empty(len(rows), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
     density = parameters.density(rows.dtype)
-    dispatch.kernels(rows).log_likelihood(rows, density, out, count)
+    dispatch.kernels(rows).log_likelihood(rows, density, out, count, told)
     require_reach(out, rows, density)
     return out
 
@@ -53,6 +65,46 @@ def log_densities(parameters: Parameters, rows: Rows, n_threads: int | None = No
     dispatch.kernels(rows).log_density(rows, density, out, count)
     require_reach(out, rows, density)
     return out
+
+
+def class_probabilities(
+    owners: Labels,
+    parameters: Parameters,
+    rows: Rows,
+    n_threads: int | None = None,
+    told: Told | None = None,
+) -> Rows:
+    """Return the posterior probability of each class, and of noise, for each row: (N, C or C + 1).
+
+    That of a class is the sum of its components' (K,), whose classes are `owners`.
+    """
+    resp = responsibilities(parameters, rows, n_threads, told)
+    n_classes, n_components = int(owners.max()) + 1, len(owners)
+    found = np.zeros((len(rows), n_classes + resp.shape[1] - n_components), dtype=rows.dtype)
+    for k, owner in enumerate(owners):
+        found[:, owner] += resp[:, k]
+    found[:, n_classes:] = resp[:, n_components:]
+    return found
+
+
+def assign_class(
+    owners: Labels,
+    names: NDArray[Any],
+    parameters: Parameters,
+    rows: Rows,
+    n_threads: int | None = None,
+    told: Told | None = None,
+) -> NDArray[Any]:
+    """Return the name of the most probable class of each row.
+
+    Noise is -1, or None beside strings.
+    """
+    best = class_probabilities(owners, parameters, rows, n_threads, told).argmax(axis=1)
+    if parameters.noise is None:
+        return np.asarray(names[best])
+    if names.dtype.kind in "iu":
+        return np.asarray(np.append(names, [-1])[best])
+    return np.asarray(np.append(names.astype(object), [None])[best])
 
 
 @dataclass(frozen=True)
@@ -92,30 +144,53 @@ class LikelihoodPass:
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
         """Add the log-likelihoods of the next rows."""
+        self._add_next(rows, weight, None)
+
+    def add_told(self, rows: Rows, weight: FloatArray | None, told: Told) -> None:
+        """Add the log-likelihoods of the next rows, of which something is told."""
+        self._add_next(rows, weight, told)
+
+    def _add_next(self, rows: Rows, weight: FloatArray | None, told: Told | None) -> None:
         if self._density is None:
             self._density = self._parameters.density(rows.dtype)
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        self._add(rows, weight, self._density, count)
+        self._add(rows, weight, self._density, count, told)
 
     def result(self) -> Score:
         """Return the sum over all rows."""
         return Score(*self._totals.tolist())
 
-    def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
-        dispatch.kernels(rows).accumulate_likelihood(rows, weight, density, self._totals, n_threads)
-        require_mean_within_reach(self._totals, rows, weight, density)
+    def _add(
+        self,
+        rows: Rows,
+        weight: FloatArray | None,
+        density: Density,
+        n_threads: int,
+        told: Told | None,
+    ) -> None:
+        kernels = dispatch.kernels(rows)
+        kernels.accumulate_likelihood(rows, weight, density, self._totals, n_threads, told)
+        require_mean_within_reach(self._totals, rows, weight, density, told)
 
 
 class UncertaintyPass(LikelihoodPass):
     """Adds up minus the logarithms of the largest responsibility of each row."""
 
-    def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
-        n_components = len(density.means)
-        n_rows = max(1, BLOCK_VALUES // n_components // GROUP_ROWS) * GROUP_ROWS
+    def _add(
+        self,
+        rows: Rows,
+        weight: FloatArray | None,
+        density: Density,
+        n_threads: int,
+        told: Told | None,
+    ) -> None:
+        n_terms = density.n_terms
+        n_rows = max(1, BLOCK_VALUES // n_terms // GROUP_ROWS) * GROUP_ROWS
         for start in range(0, len(rows), n_rows):
             part = slice(start, start + n_rows)
-            resp = np.empty((len(rows[part]), n_components), dtype=rows.dtype)
-            responsibilities_within_reach(rows[part], density, resp, n_threads)
+            resp = np.empty((len(rows[part]), n_terms), dtype=rows.dtype)
+            some = None if told is None else told[part]
+            responsibilities_within_reach(rows[part], density, resp, n_threads, some)
             self._add_groups(resp.max(axis=1), None if weight is None else weight[part])
 
     def _add_groups(self, largest: Rows, weight: FloatArray | None) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.density import Density
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
 from gaussmix.model.parameters import Parameters
@@ -33,6 +34,8 @@ class Statistics:
     log_likelihood: float
     weight: float
     n_samples: int
+    n_noise: float = 0.0
+    """The noise's part of the weight."""
 
     @classmethod
     def zeros(cls, structure: AnyStructure, shift: FloatArray) -> Self:
@@ -71,6 +74,7 @@ class Statistics:
             self.log_likelihood + other.log_likelihood,
             self.weight + other.weight,
             self.n_samples + other.n_samples,
+            self.n_noise + other.n_noise,
         )
 
     def __radd__(self, other: object) -> "Statistics":
@@ -91,33 +95,47 @@ class StatisticsPass:
         self._n_threads = n_threads
         self._density: Density | None = None
         self._shift = parameters.means
-        self._sums = _zeros(parameters.structure, parameters.means)
+        _, *moments = _zeros(parameters.structure, parameters.means)
+        n_terms = parameters.n_components + (parameters.noise is not None)
+        self._sums = np.zeros(n_terms), moments[0], moments[1]
         self._totals = np.zeros(2)
         self._n_samples = 0
 
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
         """Add the statistics of the next rows."""
+        self._add(rows, weight, None)
+
+    def add_told(self, rows: Rows, weight: FloatArray | None, told: Told) -> None:
+        """Add the statistics of the next rows, of which something is told."""
+        self._add(rows, weight, told)
+
+    def _add(self, rows: Rows, weight: FloatArray | None, told: Told | None) -> None:
         if self._density is None:
             self._density = density = self._parameters.density(rows.dtype)
             self._shift = density.center + density.means
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
         dispatch.kernels(rows).accumulate(
-            rows, weight, self._density, *self._sums, self._totals, count
+            rows, weight, self._density, *self._sums, self._totals, count, None, told
         )
-        self._require_reach(rows, weight, self._density)
+        require_mean_within_reach(self._totals, rows, weight, self._density, told)
         self._n_samples += len(rows)
 
     def result(self) -> Statistics:
         """Return the statistics of all rows."""
         log_likelihood, weight = self._totals.tolist()
-        structure = self._parameters.structure
+        structure, n_components = self._parameters.structure, self._parameters.n_components
+        n_k, first, second = self._sums
         return Statistics(
-            structure, self._shift, *self._sums, log_likelihood, weight, self._n_samples
+            structure,
+            self._shift,
+            n_k[:n_components],
+            first,
+            second,
+            log_likelihood,
+            weight,
+            self._n_samples,
+            float(n_k[n_components:].sum()),
         )
-
-    def _require_reach(self, rows: Rows, weight: FloatArray | None, density: Density) -> None:
-        """Raise ValueError if a row that was added is out of reach of every component."""
-        require_mean_within_reach(self._totals, rows, weight, density)
 
 
 def _zeros(

@@ -8,7 +8,7 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.model.checks import check_floats, check_means, check_weights
 from gaussmix.model.covariance import CovarianceStructure
-from gaussmix.model.parameters import Parameters
+from gaussmix.model.parameters import Noise, Parameters
 
 Read: TypeAlias = Callable[[str, tuple[int, ...]], FloatArray]
 """Returns an array of a name and a shape, from wherever it is kept."""
@@ -26,6 +26,7 @@ def check_stored(
     covariances: FloatArray,
     factors: FloatArray,
     names: tuple[str, str, str, str],
+    noise: Noise | None = None,
 ) -> Parameters:
     """Return parameters of which every array is sound, and which agree with each other.
 
@@ -37,6 +38,7 @@ def check_stored(
     weights, means, covariances, factors : ndarray
     names : tuple of str
         What errors call the arrays.
+    noise : Noise, optional
 
     Raises
     ------
@@ -54,10 +56,11 @@ def check_stored(
         raise ValueError(f"{names[3]} must be upper triangular, with a positive diagonal")
     parameters = Parameters(
         structure,
-        check_weights(weights, n_components, names[0]),
+        check_weights(weights, n_components, names[0], 1.0 - (noise.weight if noise else 0.0)),
         check_means(means, n_components, n_features, names[1]),
         covariances,
         factors,
+        noise=noise,
     )
     if not _agree(parameters):
         raise ValueError(f"{names[2]} and {names[3]} contradict each other")

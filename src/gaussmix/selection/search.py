@@ -27,7 +27,7 @@ from gaussmix.data.subsample import most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
-from gaussmix.estimators.fitting import Settings, best_run, settings_of
+from gaussmix.estimators.fitting import Settings, best_run, settings_of, with_noise_of
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.covariance import structure_named, structure_names
 from gaussmix.model.families import CODES
@@ -179,6 +179,8 @@ def select(
     keys = [(k, s) for k in _counts(n_components) for s in _structures(covariance_types)]
     check_choice("criterion", criterion, CRITERIA)
     settings = {**DEFAULTS, **params, "random_state": _seed(random_state)}
+    if "accelerate" not in params and (params.get("noise") or params.get("weights")):
+        settings["accelerate"] = None  # neither goes with jumps
     candidates = _models(keys, settings)
     X = opened(X)
     names = feature_names(X)
@@ -385,7 +387,7 @@ def _keep_best_run(model: GaussianMixture, data: Data, known: Degenerate) -> Par
     problem = _too_few_rows(settings, data) or known.problem(settings.structure)
     if problem:
         raise _UnfitError(problem)
-    run = best_run(data, settings, {})
+    run = best_run(data, with_noise_of(settings, data), {})
     if run.result.collapsed:
         raise _UnfitError(COLLAPSED)
     set_outcome(model, run)

@@ -1,0 +1,152 @@
+"""What is told of rows in the partitions of a Dask collection: it stays where they are."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._core.told import Told
+from gaussmix._core.types import FloatArray, PathLike, Rows
+from gaussmix.data.base import MakePass
+from gaussmix.data.dask import DaskData, weights_of
+from gaussmix.data.partitions import Parts, dask_module, is_dask, parts_of
+from gaussmix.data.told import Classes, ToldData, ToldPass, checked_told
+from gaussmix.errors import ParameterError
+from gaussmix.validation import aligned, check_numbers
+
+R = TypeVar("R")
+
+
+class ToldPartitions(ToldData):
+    """Rows of a Dask collection with labels or priors in partitions of their own.
+
+    Parameters
+    ----------
+    rows : DaskData
+    name : {'labels', 'row_priors'}
+    values : dask array, list of Delayed or Future, or array
+        With the partitions of X.
+    classes, n_components, noise
+        As in `gaussmix.data.told.tell`.
+    """
+
+    def __init__(
+        self,
+        rows: DaskData,
+        name: str,
+        values: Any,
+        classes: Classes | None,
+        n_components: int,
+        *,
+        noise: bool,
+    ) -> None:
+        self._data = rows
+        self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
+        self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
+        self._parts_told = _told_parts(name, values, rows)
+        self._check = partial(
+            checked_told, name, classes=classes, n_components=n_components, noise=noise
+        )
+
+    def total(self, make: MakePass[R]) -> R:
+        """Go over all rows once, on the workers."""
+        unique = uuid4().hex
+        key, name = f"gaussmix-parameters-{unique}", f"gaussmix-told-{unique}"
+        summary, rows, weights = self._data.filled
+        told = [k for k, n in zip(self._parts_told.keys, summary.counts, strict=True) if n]
+        both = zip(weights.keys, told, strict=True)
+        pairs = {(name, i): (_pair, *pair) for i, pair in enumerate(both)}
+        go_over = partial(_go_over, self.dtype, self._check)
+        shared = {key: make, **pairs, **self._parts_told.graph}
+        result: R = self._data.sum_over(
+            go_over, [key] * len(told), rows, Parts(list(pairs), {}), shared
+        )
+        return result
+
+    def by_row(self, function: Callable[..., NDArray[Any]]) -> NoReturn:  # noqa: ARG002
+        """Raise: lazy results take in rows alone."""
+        raise ParameterError(
+            "labels and row_priors need rows in memory or in files for results by row, but X is a "
+            "Dask collection"
+        )
+
+    def write_by_row(
+        self,
+        function: Callable[..., NDArray[Any]],
+        path: PathLike,  # noqa: ARG002
+        names: Sequence[str],  # noqa: ARG002
+    ) -> Path:
+        """Raise, as `by_row` does."""
+        self.by_row(function)
+
+    def _parts(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
+        raise ParameterError("X is a Dask collection, whose rows stay with the workers")
+
+
+def _told_parts(name: str, values: Any, rows: DaskData) -> Parts:
+    """Return the partitions of what is told, as many as X has."""
+    collection = rows.collection
+    if isinstance(values, list | tuple) and is_dask(values):
+        parts = parts_of([dask_module().delayed(part) for part in values])
+    else:
+        array: Any = values
+        if hasattr(type(values), "to_dask_array"):
+            array = values.to_dask_array()
+        known = not isinstance(collection, list) and not np.isnan(collection.shape[0])
+        if not (known or is_dask(array)):
+            raise ParameterError(
+                f"{name} must be a Dask collection with the partitions of X, whose row counts are "
+                f"not known, got {type(values).__name__}"
+            )
+        array = array if is_dask(array) else np.asarray(array)
+        if known and not np.isnan(array.shape[0]):
+            if array.shape[0] != collection.shape[0]:
+                raise ParameterError(
+                    f"{name} must have a row for each of the {collection.shape[0]} of X, got "
+                    f"{array.shape[0]}"
+                )
+            chunks = collection.chunks[0], *array.shape[1:]
+            in_memory = isinstance(array, np.ndarray)
+            from_array = dask_module().array.from_array
+            array = (partial(from_array, array) if in_memory else array.rechunk)(chunks=chunks)
+        parts = parts_of(array)
+    if len(parts.keys) != rows.n_parts:
+        raise ParameterError(
+            f"{name} must have the partitions of X, but it has {len(parts.keys)}, and X "
+            f"{rows.n_parts}"
+        )
+    return parts
+
+
+def _pair(weight: object, told: object) -> tuple[object, object]:
+    return weight, told
+
+
+def _go_over(
+    dtype: np.dtype[Any],
+    check: Callable[..., Told],
+    make: MakePass[R],
+    block: object,
+    pair: tuple[object, object],
+) -> R:
+    """Run a pass over the rows of a partition and what is told of them."""
+    rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
+    weight, values = pair
+    told = check(values, dtype=dtype)
+    if len(told) != len(rows):
+        raise ParameterError(
+            f"labels and row_priors must have the partitions of X, got {len(told)} rows for "
+            f"{len(rows)}"
+        )
+    running = make(1)
+    if not isinstance(running, ToldPass):
+        raise ParameterError(
+            f"labels and row_priors do not go with {type(running).__name__}, which does not take "
+            "them in"
+        )
+    running.add_told(rows, weights_of(weight, len(rows)), told)
+    return running.result()

@@ -1,0 +1,310 @@
+"""Labels, priors per row, and parameters that stay: what a mixture is told beforehand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+import gaussmix
+from gaussmix import GaussianMixture, ParameterError, scan
+
+Array = NDArray[np.float64]
+
+
+def two_moons_of_blobs(n: int = 400, seed: int = 0) -> tuple[Array, NDArray[np.int64]]:
+    """Four round groups; the first two are class 0, the others class 1."""
+    rng = np.random.default_rng(seed)
+    centers = np.array([[0.0, 0.0], [6.0, 6.0], [6.0, 0.0], [0.0, 6.0]])
+    group = rng.integers(4, size=n)
+    return centers[group] + rng.normal(size=(n, 2)), group
+
+
+def joint(mixture: GaussianMixture, X: Array) -> Array:
+    """log(pi_k N_k) by SciPy."""
+    return np.column_stack(
+        [
+            np.log(weight) + multivariate_normal(mean, covariance).logpdf(X)
+            for weight, mean, covariance in zip(
+                mixture.weights_, mixture.means_, mixture.covariances_, strict=True
+            )
+        ]
+    )
+
+
+def slow_em(X: Array, priors: Array, mixture: GaussianMixture, n_iter: int) -> Array:
+    """Means after EM with row priors, as the formulas have it, from a mixture's parameters."""
+    weights, means, covariances = mixture.weights_, mixture.means_, mixture.covariances_
+    for _ in range(n_iter):
+        parts = zip(weights, means, covariances, strict=True)
+        logs = np.column_stack(
+            [np.log(w) + multivariate_normal(m, c).logpdf(X) for w, m, c in parts]
+        )
+        with np.errstate(divide="ignore"):
+            logs = logs + np.log(priors)
+        resp = np.exp(logs - logsumexp(logs, axis=1)[:, None])
+        n_k = resp.sum(axis=0)
+        weights, means = n_k / n_k.sum(), resp.T @ X / n_k[:, None]
+        covariances = np.array(
+            [
+                (r[:, None] * (X - m)).T @ (X - m) / n
+                for r, m, n in zip(resp.T, means, n_k, strict=True)
+            ]
+        )
+    return means
+
+
+def test_every_iteration_is_that_of_the_formulas() -> None:
+    X, group = two_moons_of_blobs()
+    rng = np.random.default_rng(1)
+    labels = np.where(rng.random(len(X)) < 0.3, group, -1)
+    start = GaussianMixture(4, random_state=0, max_iter=0).fit(X, labels=labels)
+    priors = np.where(labels[:, None] < 0, 1.0, labels[:, None] == np.arange(4))
+    for told in ({"labels": labels}, {"row_priors": priors}):
+        fit = GaussianMixture(
+            4,
+            weights_init=start.weights_,
+            means_init=start.means_,
+            precisions_init=start.precisions_,
+            reg_covar=0,
+            tol=0,
+            max_iter=5,
+        )
+        with pytest.warns(gaussmix.ConvergenceWarning):
+            fit.fit(X, **told)
+        assert np.allclose(fit.means_, slow_em(X, priors, start, 5), rtol=1e-9)
+
+
+def test_likelihood_never_falls_and_is_the_sum_over_what_is_possible() -> None:
+    X, group = two_moons_of_blobs()
+    priors = np.random.default_rng(3).gamma(0.5, size=(len(X), 4))
+    priors[:50, 1] = 0
+    mixture = GaussianMixture(4, random_state=0, reg_covar=0, tol=1e-8, max_iter=500)
+    mixture.fit(X, row_priors=priors)
+    bounds = np.array(mixture.lower_bounds_)
+    assert (np.diff(bounds) > -1e-12).all()
+    with np.errstate(divide="ignore"):
+        truth = logsumexp(joint(mixture, X) + np.log(priors), axis=1)
+    found = mixture.score_samples(X, row_priors=priors)
+    assert np.allclose(found, truth, rtol=1e-9)
+    assert np.isclose(mixture.lower_bound_, truth.mean(), rtol=1e-9)
+    resp = mixture.predict_proba(X, row_priors=priors)
+    assert (resp[:50, 1] == 0).all()
+    del group
+
+
+def test_labelled_rows_name_the_components() -> None:
+    X, group = two_moons_of_blobs()
+    labels = np.full(len(X), -1)
+    for k in range(4):
+        labels[np.flatnonzero(group == k)[:3]] = k
+    found = GaussianMixture(4, random_state=0).fit(X, labels=labels).predict(X)
+    assert (found == group).mean() > 0.98
+    resp = GaussianMixture(4, random_state=0).fit(X, labels=labels).predict_proba(X, labels=labels)
+    known = labels >= 0
+    assert np.array_equal(resp[known], np.eye(4)[labels[known]])
+
+
+def test_strings_are_classes_and_a_class_may_own_several_components() -> None:
+    X, group = two_moons_of_blobs()
+    names = np.array(["diagonal", "other"], dtype=object)[group // 2]
+    for unknown in (None, np.nan, -1):
+        labels = names.copy()
+        labels[40:] = unknown
+        mixture = GaussianMixture(4, random_state=0)
+        mixture.fit(X, labels=labels, component_labels=["diagonal", "diagonal", "other", "other"])
+        assert mixture.classes_.tolist() == ["diagonal", "other"]
+        assert mixture.predict_proba(X).shape == (len(X), 2)
+        assert np.allclose(mixture.predict_proba(X).sum(axis=1), 1)
+        assert (mixture.predict(X) == names).mean() > 0.97
+    plain = GaussianMixture(2, random_state=0).fit(X, labels=names.astype(str))
+    assert plain.predict(X).dtype.kind == "U"
+    assert not hasattr(plain.fit(X), "classes_")
+
+
+def test_files_and_memory_give_the_same_bits(tmp_path: Path) -> None:
+    X, group = two_moons_of_blobs(5000)
+    labels = np.where(np.arange(len(X)) % 7 == 0, group, -1)
+    priors = np.random.default_rng(0).uniform(0.1, 1, size=(len(X), 4)).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    for told in ({"labels": labels}, {"row_priors": priors}):
+        one = GaussianMixture(4, random_state=0).fit(X, **told)
+        two = GaussianMixture(4, random_state=0).fit(scan(tmp_path / "X.npy"), **told)
+        assert np.array_equal(one.means_, two.means_)
+        assert one.lower_bound_ == two.lower_bound_
+        path = one.predict_proba(X, **told, out=tmp_path / "proba.npy")
+        assert np.array_equal(np.load(path), one.predict_proba(X, **told))
+
+
+def test_labels_may_be_a_column_of_a_file(tmp_path: Path) -> None:
+    X, group = two_moons_of_blobs()
+    labels = np.where(np.arange(len(X)) % 5 == 0, group, -1)
+    one = GaussianMixture(4, random_state=0).fit(X, labels=labels)
+    np.savetxt(
+        tmp_path / "n.csv", np.column_stack([labels, X]), "%.17g", ",", header="k,x,y", comments=""
+    )
+    two = GaussianMixture(4, random_state=0).fit(scan(tmp_path / "n.csv", labels="k"))
+    assert np.array_equal(one.means_, two.means_)
+    names = np.array(["a", "b", "c", "d", ""])[labels]
+    lines = [f"{x!r},{name},{y!r}" for (x, y), name in zip(X.tolist(), names, strict=True)]
+    (tmp_path / "s.csv").write_text("\n".join(["x,k,y", *lines]))
+    three = GaussianMixture(4, random_state=0).fit(scan(tmp_path / "s.csv", labels="k"))
+    assert three.classes_.tolist() == ["a", "b", "c", "d"]
+    assert np.array_equal(one.means_, three.means_)
+    with pytest.raises(ParameterError, match="a column of its own"):
+        scan(tmp_path / "n.csv", ["k", "x"], labels="k")
+
+
+def test_partitions_of_dask_and_memory_agree() -> None:
+    da = pytest.importorskip("dask.array")
+    X, group = two_moons_of_blobs(5000)
+    labels = np.where(np.arange(len(X)) % 7 == 0, group, -1)
+    names = np.array(["a", "b", "c", "d", "?"])[labels]
+    priors = np.random.default_rng(0).uniform(0.1, 1, size=(len(X), 4)).astype(np.float32)
+    rows = da.from_array(X, chunks=(1024, 2))
+    owners = ["a", "b", "c", "d"]
+    for told, lazy, options in (
+        ({"labels": labels}, {"labels": da.from_array(labels, chunks=1024)}, {}),
+        ({"labels": labels}, {"labels": labels}, {"noise": True}),
+        ({"row_priors": priors}, {"row_priors": da.from_array(priors, chunks=(900, 2))}, {}),
+    ):
+        settings: dict[str, Any] = {"random_state": 0, "tol": 1e-9, "max_iter": 1000, **options}
+        one = GaussianMixture(4, **settings).fit(X, **told)
+        two = GaussianMixture(4, **settings).fit(rows, **lazy)
+        assert np.allclose(one.means_, two.means_, atol=1e-5)
+        assert np.isclose(one.lower_bound_, two.lower_bound_)
+    some = np.where(labels < 0, "", names).astype(object)
+    some[labels < 0] = None
+    by_name = GaussianMixture(4, random_state=0)
+    by_name.fit(rows, labels=da.from_array(some, chunks=1024), component_labels=owners)
+    assert (by_name.predict(X) == np.array(owners)[group]).mean() > 0.98
+    assert (by_name.predict(rows).compute() == by_name.predict(X)).all()
+    with pytest.raises(ParameterError, match="for each of the 5000"):
+        GaussianMixture(4).fit(rows, labels=labels[:-1])
+    with pytest.raises(ParameterError, match="from 0 to 3"):
+        GaussianMixture(4).fit(rows, labels=da.from_array(labels + 2, chunks=1024))
+    with pytest.raises(ParameterError, match="results by row"):
+        by_name.predict_proba(rows, labels=some)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "VEE", "EVE"])
+def test_float32_and_weights_and_families_work(covariance_type: str) -> None:
+    X, group = two_moons_of_blobs()
+    labels = np.where(np.arange(len(X)) % 3 == 0, group, -1)
+    doubled = GaussianMixture(4, covariance_type=covariance_type, random_state=0, tol=1e-9)  # type: ignore[arg-type]
+    doubled.set_params(max_iter=1000)
+    twice = doubled.fit(X, sample_weight=np.full(len(X), 2.0), labels=labels)
+    single = GaussianMixture(**doubled.get_params()).fit(X.astype(np.float32), labels=labels)
+    assert np.allclose(single.means_, twice.means_, atol=1e-3)
+
+
+def test_a_checkpoint_knows_its_labels(tmp_path: Path) -> None:
+    X, group = two_moons_of_blobs()
+    path = tmp_path / "fit"
+    first = GaussianMixture(4, random_state=0, checkpoint=path).fit(X, labels=group)
+    again = GaussianMixture(4, random_state=0, checkpoint=path).fit(X, labels=group)
+    assert np.array_equal(first.means_, again.means_)
+    with pytest.raises(gaussmix.CheckpointError, match="labels or row_priors"):
+        GaussianMixture(4, random_state=0, checkpoint=path).fit(X, labels=(group + 1) % 4)
+
+
+def test_models_keep_their_classes(tmp_path: Path) -> None:
+    X, group = two_moons_of_blobs()
+    names = np.array(["a", "b", "c", "d"])[group]
+    mixture = GaussianMixture(4, random_state=0).fit(X, labels=names)
+    gaussmix.save(mixture, tmp_path / "m.npz")
+    loaded = gaussmix.load(tmp_path / "m.npz", GaussianMixture)
+    assert np.array_equal(loaded.predict(X), mixture.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"labels": [0, 1]}, "for each of the 400"),
+        ({"labels": np.full(400, 4)}, r"from 0 to 3, .*got .*4"),
+        ({"labels": np.full(400, 0.5)}, "whole numbers"),
+        ({"labels": np.full(400, "a")}, "component_labels"),
+        ({"labels": np.zeros(400, int), "row_priors": np.ones((400, 4))}, "both given"),
+        ({"row_priors": np.ones((400, 3))}, "a column for each of 4"),
+        ({"row_priors": np.full((400, 4), np.nan)}, "finite and not negative.*row 0"),
+        ({"row_priors": np.zeros((400, 4))}, "row 0 has none above 0"),
+        ({"labels": np.zeros(400, int), "component_labels": [0, 0, 1]}, "each of 4 components"),
+        ({"labels": np.full(400, 3), "component_labels": [0, 0, 1, 1]}, "among the classes"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(told: dict[str, object], message: str) -> None:
+    X, _ = two_moons_of_blobs()
+    with pytest.raises(ParameterError, match=message):
+        GaussianMixture(4).fit(X, **told)  # type: ignore[arg-type]
+
+
+def test_options_that_do_not_go_together_are_refused() -> None:
+    X, group = two_moons_of_blobs()
+    with pytest.raises(ParameterError, match="init_params"):
+        GaussianMixture(4, init_params="emem").fit(X, labels=group)
+    with pytest.raises(ParameterError, match="algorithm='em'"):
+        GaussianMixture(4, algorithm="incremental").fit(X, labels=group)
+
+
+def test_fixed_parameters_stay_and_covariances_are_about_them() -> None:
+    X, _ = two_moons_of_blobs()
+    means = np.array([[0.0, 0.5], [6.0, 6.0], [6.0, 0.5], [0.0, 6.0]])
+    weights = np.array([0.4, 0.2, 0.2, 0.2])
+    mixture = GaussianMixture(
+        4,
+        means_init=means,
+        weights_init=weights,
+        fixed={"means": [0, 2], "weights": [0]},
+        reg_covar=0,
+        tol=1e-9,
+        max_iter=1000,
+    ).fit(X)
+    assert np.array_equal(mixture.means_[[0, 2]], means[[0, 2]])
+    assert mixture.weights_[0] == 0.4
+    assert np.isclose(mixture.weights_.sum(), 1)
+    assert (np.diff(mixture.lower_bounds_) > -1e-12).all()
+    resp = mixture.predict_proba(X)
+    deviations = X - means[0]
+    about = (resp[:, :1] * deviations).T @ deviations / resp[:, 0].sum()
+    assert np.allclose(mixture.covariances_[0], about, atol=1e-4)
+    free = resp.sum(axis=0)[1:]
+    assert np.allclose(mixture.weights_[1:], 0.6 * free / free.sum(), atol=1e-4)
+
+
+def test_fixed_covariances_and_equal_weights() -> None:
+    X, _ = two_moons_of_blobs()
+    unit = np.tile(np.eye(2), (4, 1, 1))
+    mixture = GaussianMixture(
+        4, precisions_init=unit, fixed={"covariances": True}, weights="equal", random_state=0
+    ).fit(X)
+    assert np.array_equal(mixture.covariances_, unit)
+    assert (mixture.weights_ == 0.25).all()
+    part = GaussianMixture(
+        4, covariance_type="diag", precisions_init=unit[:, 0] + unit[:, 1], random_state=0
+    )
+    part.set_params(fixed={"covariances": [1]}).fit(X)
+    assert np.allclose(part.covariances_[1], 1)
+    assert not np.allclose(part.covariances_[0], 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fixed": {"mean": True}}, "some of weights, means, covariances, got 'mean'"),
+        ({"fixed": {"means": [4]}}, "components from 0 to 3"),
+        ({"fixed": {"means": [0]}}, "needs means_init"),
+        ({"fixed": [0]}, "must be a dict"),
+        ({"weights": "same"}, "None or 'equal'"),
+        ({"weights": "equal", "accelerate": "squarem"}, "plain EM"),
+        ({"fixed": {"covariances": [0]}, "covariance_type": "tied"}, "depend on each other"),
+    ],
+    ids=str,
+)
+def test_rules_that_cannot_be_kept_are_refused(options: dict[str, object], message: str) -> None:
+    X, _ = two_moons_of_blobs()
+    with pytest.raises(ParameterError, match=message):
+        GaussianMixture(4, **options).fit(X)  # type: ignore[arg-type]

@@ -1,0 +1,166 @@
+"""A component of constant density: mclust's figures, likelihoods by SciPy, files, checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
+
+import gaussmix
+from gaussmix import GaussianMixture, ParameterError, scan
+
+Array = NDArray[np.float64]
+OLD_FAITHFUL = Path(__file__).parent / "data" / "old_faithful.csv"
+
+
+@pytest.fixture(scope="module")
+def faithful() -> Array:
+    """Old Faithful, and a grid of 6 x 6 points over its ranges."""
+    X = np.loadtxt(OLD_FAITHFUL, delimiter=",", skiprows=1)
+    axes = [np.linspace(column.min(), column.max(), 6) for column in X.T]
+    return np.vstack([X, np.array([(a, b) for a in axes[0] for b in axes[1]])])
+
+
+def fitted(X: Any, **options: Any) -> GaussianMixture:
+    settings = {"noise": True, "tol": 1e-9, "max_iter": 5000, "reg_covar": 0, "random_state": 0}
+    return GaussianMixture(2, **{**settings, **options}).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "log_likelihood", "weights", "noise"),
+    [
+        ("full", -1367.950842, (0.284014, 0.521670), 0.194316),
+        ("tied", -1379.573499, (0.293061, 0.509851), 0.197088),
+    ],
+)
+def test_published_fits_are_reached_without_a_guess(
+    faithful: Array,
+    covariance_type: str,
+    log_likelihood: float,
+    weights: tuple[float, ...],
+    noise: float,
+) -> None:
+    mixture = fitted(faithful, covariance_type=covariance_type)
+    assert np.isclose(np.exp(-mixture.noise_log_density_), 185.5)
+    assert np.isclose(mixture.score(faithful) * len(faithful), log_likelihood, atol=1e-4)
+    assert np.allclose(np.sort(mixture.weights_), weights, atol=2e-5)
+    assert np.isclose(mixture.noise_weight_, noise, atol=2e-5)
+    assert np.isclose(mixture.weights_.sum() + mixture.noise_weight_, 1)
+    n_free = {"full": 11, "tied": 8}[covariance_type] + 2
+    bic = -2 * log_likelihood + n_free * np.log(len(faithful))
+    assert np.isclose(mixture.bic(faithful), bic, atol=1e-3)
+    assert (np.diff(mixture.lower_bounds_) > -1e-12).all()
+
+
+def test_probabilities_are_those_of_the_definition(faithful: Array) -> None:
+    mixture = fitted(faithful)
+    parts = [
+        w * multivariate_normal(m, c).pdf(faithful)
+        for w, m, c in zip(mixture.weights_, mixture.means_, mixture.covariances_, strict=True)
+    ]
+    constant = mixture.noise_weight_ * np.exp(mixture.noise_log_density_)
+    joint = np.column_stack([*parts, np.full(len(faithful), constant)])
+    assert np.allclose(mixture.score_samples(faithful), np.log(joint.sum(axis=1)))
+    proba = joint / joint.sum(axis=1, keepdims=True)
+    assert np.allclose(mixture.predict_proba(faithful), proba)
+    labels = proba.argmax(axis=1)
+    assert np.array_equal(mixture.predict(faithful), np.where(labels == 2, -1, labels))
+
+
+def test_the_smaller_box_is_that_of_principal_directions() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2)) * [5.0, 0.5] @ np.array([[1.0, 1.0], [-1.0, 1.0]]) / np.sqrt(2)
+    scores = (X - X.mean(axis=0)) @ np.linalg.eigh(np.cov(X.T))[1]
+    volume = np.ptp(scores, axis=0).prod()
+    assert volume < np.ptp(X, axis=0).prod()
+    assert np.isclose(np.exp(-fitted(X).noise_log_density_), volume)
+    assert np.isclose(np.exp(-fitted(X, noise=123.0).noise_log_density_), 123.0)
+
+
+@pytest.mark.parametrize("part", [0.05, 0.2, 0.4])
+def test_groups_are_found_under_noise(part: float) -> None:
+    rng = np.random.default_rng(1)
+    centers = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]])
+    group = rng.integers(3, size=900)
+    n_noise = int(part * len(group))
+    X = np.vstack([centers[group] + rng.normal(size=(900, 2)), rng.uniform(-20, 26, (n_noise, 2))])
+    mixture = GaussianMixture(3, noise=True, random_state=0).fit(X)
+    order = np.argmin(((mixture.means_[:, None] - centers) ** 2).sum(axis=2), axis=1)
+    assert sorted(order) == [0, 1, 2]
+    found = mixture.predict(X[:900])
+    assert (np.append(order, -1)[found] == group).mean() > 0.9
+    assert abs(mixture.noise_weight_ - part / (1 + part)) < 0.05
+
+
+def test_files_float32_and_weights(faithful: Array, tmp_path: Path) -> None:
+    mixture = fitted(faithful)
+    np.save(tmp_path / "X.npy", faithful)
+    streamed = fitted(scan(tmp_path / "X.npy"))
+    assert np.array_equal(streamed.means_, mixture.means_)
+    single = fitted(faithful.astype(np.float32), tol=1e-7)
+    assert abs(single.noise_weight_ - mixture.noise_weight_) < 1e-3
+    weight = np.ones(len(faithful))
+    weight[:50] = 2
+    twice = fitted(np.vstack([faithful, faithful[:50]]))
+    weighted = GaussianMixture(**twice.get_params()).fit(faithful, sample_weight=weight)
+    assert abs(weighted.noise_weight_ - twice.noise_weight_) < 1e-4
+
+
+def test_models_and_checkpoints_keep_the_noise(faithful: Array, tmp_path: Path) -> None:
+    mixture = fitted(faithful, checkpoint=tmp_path / "fit", checkpoint_interval=0)
+    gaussmix.save(mixture, tmp_path / "m.npz")
+    loaded = gaussmix.load(tmp_path / "m.npz", GaussianMixture)
+    assert np.array_equal(loaded.predict_proba(faithful), mixture.predict_proba(faithful))
+    again = fitted(faithful, checkpoint=tmp_path / "fit")
+    assert again.noise_weight_ == mixture.noise_weight_
+    plain = mixture.set_params(noise=False, checkpoint=None).fit(faithful)
+    assert not hasattr(plain, "noise_weight_")
+
+
+def test_labels_go_with_noise(faithful: Array) -> None:
+    labels = np.full(len(faithful), -1)
+    labels[:40] = (faithful[:40, 0] > 3).astype(int)
+    settings: dict[str, Any] = {"noise": True, "random_state": 0, "tol": 1e-8, "max_iter": 2000}
+    mixture = GaussianMixture(2, **settings).fit(faithful, labels=labels)
+    assert mixture.means_[1, 0] > mixture.means_[0, 0]
+    assert 0.1 < mixture.noise_weight_ < 0.3
+    priors = np.ones((len(faithful), 3))
+    priors[:, 2] = 0
+    without = GaussianMixture(2, **settings).fit(faithful, row_priors=priors)
+    assert without.noise_weight_ == 0
+
+
+def test_a_warm_start_gains_or_loses_noise(faithful: Array) -> None:
+    mixture = fitted(faithful)
+    weight = mixture.noise_weight_
+    plain = mixture.set_params(noise=False, warm_start=True).fit(faithful)
+    assert np.isclose(plain.weights_.sum(), 1)
+    assert not hasattr(plain, "noise_weight_")
+    again = fitted(faithful, warm_start=True)
+    again.fit(faithful)
+    assert np.isclose(again.noise_weight_, weight, atol=1e-4)
+    assert plain.set_params(noise=True).fit(faithful).noise_weight_ > 0
+
+
+def test_what_knows_no_noise_says_so(faithful: Array) -> None:
+    mixture = fitted(faithful)
+    for call in (
+        lambda: mixture.sample(3),
+        lambda: mixture.marginal(0),
+        lambda: mixture.conditional(0, [1.0]),
+        lambda: mixture.hierarchy(faithful),
+        lambda: mixture.hdr_level(0.5),
+    ):
+        with pytest.raises(ParameterError, match="not for a mixture with noise"):
+            call()
+    with pytest.raises(ParameterError, match="partial_fit is not for noise"):
+        mixture.partial_fit(faithful)
+    with pytest.raises(ParameterError, match="plain EM"):
+        fitted(faithful, accelerate="squarem")
+    with pytest.raises(ParameterError, match="noise must be"):
+        fitted(faithful, noise=-1.0)
+    flat = np.column_stack([faithful, np.ones(len(faithful))])
+    with pytest.raises(ParameterError, match="feature 2 is constant"):
+        fitted(flat, reg_covar=1e-6)
