@@ -144,6 +144,12 @@ def test_a_warm_start_gains_or_loses_noise(faithful: Array) -> None:
     assert plain.set_params(noise=True).fit(faithful).noise_weight_ > 0
 
 
+@pytest.mark.parametrize("kind", ["classification", "uncertainty", "density", "pairs"])
+def test_rows_of_noise_are_drawn(faithful: Array, kind: Any) -> None:
+    pytest.importorskip("matplotlib").use("agg")
+    assert fitted(faithful).plot(faithful, kind=kind) is not None
+
+
 def test_what_knows_no_noise_says_so(faithful: Array) -> None:
     mixture = fitted(faithful)
     for call in (
@@ -152,10 +158,12 @@ def test_what_knows_no_noise_says_so(faithful: Array) -> None:
         lambda: mixture.conditional(0, [1.0]),
         lambda: mixture.hierarchy(faithful),
         lambda: mixture.hdr_level(0.5),
+        lambda: mixture.adapt(faithful),
+        lambda: mixture.statistics(faithful),
     ):
         with pytest.raises(ParameterError, match="not for a mixture with noise"):
             call()
-    with pytest.raises(ParameterError, match="partial_fit is not for noise"):
+    with pytest.raises(ParameterError, match="partial_fit does not go with noise"):
         mixture.partial_fit(faithful)
     with pytest.raises(ParameterError, match="plain EM"):
         fitted(faithful, accelerate="squarem")

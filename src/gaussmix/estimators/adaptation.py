@@ -7,7 +7,7 @@ from typing import Self
 
 from gaussmix._core.types import RowsLike, WeightLike
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.attributes import parameters_of, set_parameters
+from gaussmix.estimators.attributes import mixture_of, set_parameters
 from gaussmix.estimators.base import Estimator
 from gaussmix.model.adaptation import ADAPTABLE, adapted
 from gaussmix.model.statistics import StatisticsPass
@@ -83,7 +83,7 @@ class Adaptation(Estimator):
         relevance = check_real("relevance", relevance, 0, strict=True)
         parts = _check_parts(parameters)
         data = self._data(X, sample_weight, check_n_threads(self.n_threads))
-        present = parameters_of(self)
+        present = mixture_of(self, "adapt")
         statistics = data.total(partial(StatisticsPass, present))
         found, collapsed = adapted(present, statistics, relevance, parts)
         model = copy(self)
@@ -136,7 +136,7 @@ class Adaptation(Estimator):
         """
         data = self._data(X, sample_weight, check_n_threads(self.n_threads))
         codes = None if groups is None else check_groups(groups, data.n_samples)
-        return grouped_statistics(parameters_of(self), data, codes)
+        return grouped_statistics(mixture_of(self, "statistics"), data, codes)
 
 
 def _check_parts(parameters: object) -> tuple[str, ...]:

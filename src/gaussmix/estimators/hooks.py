@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._core.types import FloatArray, Rows
-from gaussmix.estimators.attributes import parameters_of
+from gaussmix.estimators.attributes import mixture_of, parameters_of
 from gaussmix.estimators.base import Estimator
 from gaussmix.model.scoring import log_densities
 
@@ -20,12 +20,12 @@ class Hooks(Estimator):
 
     def _estimate_log_prob(self, X: object) -> Any:
         """Return the log-density of each row under each component, (N, K)."""
-        return self._each_row(partial(log_densities, parameters_of(self)), X)
+        return self._each_row(partial(log_densities, mixture_of(self, "_estimate_log_prob")), X)
 
     def _estimate_log_weights(self) -> FloatArray:
         """Return the logarithms of the weights, (K,)."""
         with np.errstate(divide="ignore"):  # -inf is the logarithm of no weight
-            return np.log(parameters_of(self).weights)
+            return np.log(mixture_of(self, "_estimate_log_weights").weights)
 
     def _estimate_weighted_log_prob(self, X: object) -> Any:
         """Return the log-density of each row under each component and its weight, (N, K)."""

@@ -1,6 +1,7 @@
 """A fitted model to be seen: `plot`, `plot_convergence` and `summary`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -63,7 +64,7 @@ class Pictures(Estimator):
             Rows to show. ``kind='uncertainty'`` needs them.
         kind : str, default='classification'
             - 'classification': rows in the colours of their components, mixed by their
-              responsibilities, and the ellipses of the components.
+              responsibilities, and the ellipses of the components. Noise is grey.
             - 'uncertainty': dots whose area grows with 1 - max r, as mclust's.
             - 'density': the densest regions of probabilities 0.25, 0.5, 0.75 and `level`, by
               `hdr_level`.
@@ -115,7 +116,8 @@ class Pictures(Estimator):
         if X is None and kind in POINTS_NEEDED:
             raise ParameterError(f"X must be given for kind={kind!r}, which draws rows, got None")
         require_matplotlib()
-        parameters = parameters_of(self)
+        full = parameters_of(self)
+        parameters = replace(full, weights=full.weights / full.weights.sum(), noise=None)
         names, chosen = names_of(self, features, parameters.n_features)
         level = check_level(level)
         count = threads.resolve(check_n_threads(self.n_threads)).number
@@ -123,7 +125,7 @@ class Pictures(Estimator):
             parameters,
             names,
             level,
-            points_of(self, X, max_points, partial(responsibilities, parameters)),
+            points_of(self, X, max_points, partial(responsibilities, full)),
             partial(_levels, count),
         )
         return draw_mixture(subject, kind, chosen, ax)

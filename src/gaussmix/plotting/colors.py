@@ -14,6 +14,7 @@ COLORS = (
 the nearest two are 26 apart, 20 in simulated protanopia and 17 in deuteranopia (Machado et al.,
 2009). Contrasts are 1.6 or more with white, and 2 or more with black."""
 
+GREY = 0.6  # of rows that belong to no component
 CLOSEST = 1e-6  # squared distance below which two components are at one place
 
 
@@ -38,8 +39,17 @@ def ordered_colors(number: int) -> FloatArray:
 
 
 def mixed(resp: Rows, colors: FloatArray) -> FloatArray:
-    """Mix sRGB colours (K, 3) by responsibilities (n, K), as light does: (n, 3)."""
-    return srgb(np.asarray(resp @ linear(colors), dtype=np.float64))
+    """Mix sRGB colours (K, 3) by responsibilities (n, K or K + 1), as light does: (n, 3).
+
+    The last of K + 1 is that of noise, which is grey.
+    """
+    shown = with_noise(colors, resp.shape[1])
+    return srgb(np.asarray(resp @ linear(shown), dtype=np.float64))
+
+
+def with_noise(colors: FloatArray, number: int) -> FloatArray:
+    """Return sRGB colours (K, 3), and grey for what more there is of the number."""
+    return np.vstack([colors, np.full((number - len(colors), 3), GREY)])
 
 
 def rgb(colors: Sequence[str]) -> FloatArray:

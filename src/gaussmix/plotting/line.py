@@ -8,7 +8,7 @@ from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import log_likelihoods, responsibilities
 from gaussmix.plotting import backend
-from gaussmix.plotting.colors import mixed
+from gaussmix.plotting.colors import mixed, with_noise
 from gaussmix.plotting.plane import (
     LINE,
     REGION_COLOR,
@@ -29,7 +29,6 @@ PLACES = 600  # where curves are computed, evenly
 NEAR_MEANS = np.linspace(-4.0, 4.0, 25)  # and in sigmas around means
 FAR = 4.0  # sigmas
 TALLEST = 5.0  # times the density that half of the probability exceeds
-GREY = 0.6
 FEWEST_BINS, MOST_BINS = 20, 100
 STRIP = 0.12  # of the curves' height, below zero, for the intervals of components
 BAR = 0.55  # opacity of a histogram
@@ -148,7 +147,7 @@ def _draw_bars(axes: Any, subject: Subject, view: View, *, soft: bool) -> float:
     edges = _bins(values)
     scale = 1 / (len(values) * np.diff(edges))
     shares = subject.points.resp.T.astype(np.float64) if soft else np.ones((1, len(values)))
-    colors = subject.colors if soft else np.full((1, 3), GREY)
+    colors = with_noise(subject.colors if soft else np.empty((0, 3)), len(shares))
     top = np.zeros(len(scale))
     for share, color in zip(shares, colors, strict=True):
         below, top = top, top + np.histogram(values, edges, weights=share)[0] * scale
