@@ -17,21 +17,21 @@ PACKAGE = Path(gaussmix.__file__).parent
 # A room imports only from rooms above it in this list, and a file only from files before it in its
 # room. A new file must be given its place here. Files of the ground stand beside the rooms.
 ROOMS: dict[str, str] = {
-    "_core": "types density interface checks cpu threads reference dispatch",
+    "_core": "types density interface checks cpu threads margins reference_gaps reference dispatch",
     "errors": "",
     "conversion": "",
     "validation": "",
     "config": "",
     "progress": "",
     "model": "covariance structures stacks volumes orientations families checks parameters stored "
-    "reach statistics scoring m_step",
+    "gaps reach statistics scoring m_step",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
-    "data": "parallel subsample base scale sparse streamed partitions dask dask_files inputs",
+    "data": "parallel subsample base scale observed sparse streamed partitions dask dask_files inputs",
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",
-    "starts": "ward emem budget race views candidates splits auto methods",
+    "starts": "ward emem budget race views candidates splits auto completion methods",
     "queries": "features conditioning imputation univariate sampling hdr divergences "
     "merging hierarchy",
     "estimators": "attributes routing base queries kmeans fitting mixture",

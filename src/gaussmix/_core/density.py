@@ -50,6 +50,9 @@ class Density(NamedTuple):
     """Upper factors U of the precisions, P = U U': full (K, D, D), tied (D, D), diag (K, D),
     spherical (K,)."""
     log_scales: FloatArray  # (K,), log weight_k + log det U_k - D/2 log 2 pi
+    gaps: bool = False
+    """Whether rows, of float64, may lack values, which are NaN. The density of such a row is the
+    marginal one of the values that it has."""
 
 
 def rounded(values: FloatArray, dtype: DTypeLike) -> FloatArray:

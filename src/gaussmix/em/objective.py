@@ -34,7 +34,7 @@ class MaximumLikelihood:
 
     def e_step(self, parameters: Parameters) -> Statistics:
         """Go over the rows once."""
-        return self.data.total(partial(StatisticsPass, parameters))
+        return self.data.total(partial(StatisticsPass, parameters, gaps=self.data.gaps))
 
     def m_step(
         self, statistics: Statistics, previous: Parameters
@@ -48,18 +48,18 @@ class MaximumLikelihood:
 
     def score(self, parameters: Parameters) -> float:
         """Return the mean log-likelihood of a row, which takes a pass."""
-        return self.data.total(partial(LikelihoodPass, parameters)).mean
+        return self.data.total(partial(LikelihoodPass, parameters, gaps=self.data.gaps)).mean
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
         """Advance a run over rows in memory by EM in one call of a kernel.
 
         The kernel saves small data much time, and its bits are those of the loop. It ends before an
         M-step in which a component collapses or has lost its rows: that one is left to the loop.
-        It does nothing where a strategy chooses the points, or where the kernels do not know the
-        structure's M-step.
+        It does nothing where a strategy chooses the points, where rows lack values, or where the
+        kernels do not know the structure's M-step.
         """
         data = self.data
-        if not (isinstance(data, InMemory) and state.point.structure.is_general):
+        if not isinstance(data, InMemory) or data.gaps or not state.point.structure.is_general:
             return
         while state.follows_em and state.n_iter < max_iter and not state.converged:
             start = state.point

@@ -37,6 +37,7 @@ from gaussmix.validation import (
 )
 
 ALGORITHMS = ("em", "incremental")
+MISSING_VALUES = ("error", "marginalize")
 WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
     "half_life",
     "learning_decay",
@@ -67,6 +68,7 @@ class Settings(NamedTuple):
     verbose_interval: int
     n_threads: int | None
     pace: Pace
+    missing_values: str
     checkpoint: PathLike | None
     checkpoint_interval: float
 
@@ -100,6 +102,7 @@ def settings_of(model: Any) -> Settings:
         verbose_interval=check_integer("verbose_interval", model.verbose_interval, 1),
         n_threads=check_n_threads(model.n_threads),
         pace=check_pace(model.learning_decay, model.half_life),
+        missing_values=check_choice("missing_values", model.missing_values, MISSING_VALUES),
         checkpoint=None if checkpoint is None else check_path("checkpoint", checkpoint),
         checkpoint_interval=check_real("checkpoint_interval", model.checkpoint_interval, 0),
     )
@@ -137,6 +140,8 @@ def best_run(
     if settings.checkpoint is None:
         return search.best(runs())
     fixed = options_of(options, WITHOUT_EFFECT)
+    if settings.missing_values == "error":  # as in files that do not know of it
+        del fixed["missing_values"]
     fixed["warm_start"] = False if origin_ is None else origin(*origin_)
     identity = Identity(
         fixed,

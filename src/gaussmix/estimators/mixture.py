@@ -20,13 +20,15 @@ from gaussmix._core.types import (
     InitMethod,
     Labels,
     MergeCriterion,
+    MissingValues,
     PathLike,
     Rows,
     RowsLike,
     Seed,
     WeightLike,
 )
-from gaussmix.data.base import Data
+from gaussmix.data.base import ByRow, Data
+from gaussmix.data.observed import require_observed
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.em.loop import EMResult
 from gaussmix.em.online import Seen, online_step
@@ -45,7 +47,7 @@ from gaussmix.estimators.attributes import (
     table_shape,
 )
 from gaussmix.estimators.base import Estimator, Names, remember_features
-from gaussmix.estimators.fitting import Origin, Settings, best_run, settings_of, start
+from gaussmix.estimators.fitting import MISSING_VALUES, Origin, Settings, best_run, settings_of, start
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
@@ -170,6 +172,13 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         the file to begin anew.
     checkpoint_interval : float, default=30.0
         Seconds between writings, at least; 0 writes after every iteration.
+    missing_values : {'error', 'marginalize'}, default='error'
+        What becomes of rows in which values are missing: NaN, None, nulls, empty fields. They are
+        an error, or count by the values that they have: their likelihood is that of the marginal
+        mixture, and EM for it is exact (Ghahramani & Jordan, 1994). That is right where values are
+        missing at random: whether one is missing may depend on the other values of its row, not on
+        itself. A row without any value has log-likelihood 0. Starts look at rows that are filled
+        in.
 
     Attributes
     ----------
@@ -251,6 +260,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         half_life: float | None = None,
         checkpoint: PathLike | None = None,
         checkpoint_interval: float = 30.0,
+        missing_values: MissingValues = "error",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -273,6 +283,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         self.half_life = half_life
         self.checkpoint = checkpoint
         self.checkpoint_interval = checkpoint_interval
+        self.missing_values = missing_values
 
     @classmethod
     def from_parameters(
@@ -381,7 +392,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         The parameters are those of `fit`.
         """
         data = self._fit(X, sample_weight)
-        return data.by_row(partial(assign, parameters_of(self)))
+        return data.by_row(partial(assign, parameters_of(self), gaps=data.gaps))
 
     def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Move the parameters by one step of online EM towards a batch of rows.
@@ -672,8 +683,8 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             Weights of the rows, as if each were there so many times.
         """
         data, parameters = self._data(X, sample_weight, self.n_threads), parameters_of(self)
-        score = data.total(partial(LikelihoodPass, parameters))
-        uncertainty = data.total(partial(UncertaintyPass, parameters)).total
+        score = data.total(partial(LikelihoodPass, parameters, gaps=data.gaps))
+        uncertainty = data.total(partial(UncertaintyPass, parameters, gaps=data.gaps)).total
         return score.bic(parameters.n_free()) + 2 * uncertainty
 
     def set_partial_fit_request(self, *, sample_weight: Request = UNCHANGED) -> Self:
@@ -693,6 +704,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             covariance_type=cast(CovarianceType, parameters.structure.name),
             random_state=self.random_state,
             n_threads=self.n_threads,
+            missing_values=self.missing_values,
         )
         model.n_features_in_ = parameters.n_features
         if hasattr(self, "feature_names_in_"):
@@ -702,6 +714,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
 
     def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)
+        require_observed(data, None if names is None else list(names))
         if data.n_samples < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
@@ -738,7 +751,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
             check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
         )
         require_features_to_scale(data, settings.reg_covar)
-        batch = data.total(partial(StatisticsPass, parameters))
+        batch = data.total(partial(StatisticsPass, parameters, gaps=data.gaps))
         parameters, collapsed = online_step(
             parameters, batch, seen, settings.pace, settings.reg_covar
         )
@@ -795,6 +808,21 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         if not hasattr(self, "n_features_in_"):  # set by hand
             self.n_features_in_ = parameters_of(self).n_features
 
+    @property
+    def _takes_gaps(self) -> bool:
+        return check_choice("missing_values", self.missing_values, MISSING_VALUES) != "error"
+
+    def _each_row(
+        self,
+        function: ByRow,
+        X: object,
+        out: PathLike | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Any:
+        if self._takes_gaps:
+            function = partial(function, gaps=True)
+        return super()._each_row(function, X, out, names)
+
     def _by_row(
         self,
         function: Callable[[Parameters, Rows, int | None], NDArray[Any]],
@@ -818,7 +846,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
 def total_score(model: GaussianMixture, X: object, sample_weight: object = None) -> Score:
     """Return the log-likelihood of all rows of X under a fitted mixture, and their weight."""
     data = model._data(X, sample_weight, model.n_threads)
-    return data.total(partial(LikelihoodPass, parameters_of(model)))
+    return data.total(partial(LikelihoodPass, parameters_of(model), gaps=data.gaps))
 
 
 def _listed(components: tuple[int, ...]) -> str:

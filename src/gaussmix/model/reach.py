@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._core import dispatch
 from gaussmix._core.density import LOG_LOWEST, Density
 from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix.model.gaps import keep, parts, target
 from gaussmix.model.parameters import Parameters
 
 NEAR_FLOOR = 0.999
@@ -40,10 +41,14 @@ def assign_within_reach(
         return
     best = np.empty(min(len(rows), CHUNK_ROWS), dtype=rows.dtype)
     for start in range(0, len(rows), CHUNK_ROWS):
-        part, found = rows[start : start + CHUNK_ROWS], labels[start : start + CHUNK_ROWS]
-        scores = best[: len(part)]
-        dispatch.kernels(rows).assign(part, density, found, scores, n_threads)
-        require_reach(scores, part, density, start, what)
+        chunk, found = rows[start : start + CHUNK_ROWS], labels[start : start + CHUNK_ROWS]
+        scores = best[: len(chunk)]
+        for part in parts(chunk, density):
+            best_of_part = target(scores, part)
+            kernels = dispatch.kernels(part.rows)
+            kernels.assign(part.rows, part.density, found[part.place], best_of_part, n_threads)
+            keep(scores, part, best_of_part)
+        require_reach(scores, chunk, density, start, what)
 
 
 def responsibilities_within_reach(
@@ -53,7 +58,10 @@ def responsibilities_within_reach(
 
     Raises ValueError at a row out of reach of every component. One component needs no distances.
     """
-    dispatch.kernels(rows).responsibilities(rows, density, resp, n_threads)
+    for part in parts(rows, density):
+        found = target(resp, part)
+        dispatch.kernels(part.rows).responsibilities(part.rows, part.density, found, n_threads)
+        keep(resp, part, found)
     n_components = len(density.means)
     if n_components == 1:
         return
@@ -61,6 +69,14 @@ def responsibilities_within_reach(
     alike = np.flatnonzero(resp[:, 0] == rows.dtype.type(1) / rows.dtype.type(n_components))
     if len(alike):
         _find_out_of_reach(rows, alike, density)
+
+
+def find_log_likelihoods(rows: Rows, density: Density, out: Rows, n_threads: int) -> None:
+    """Write the log-likelihood of each row into out (N,)."""
+    for part in parts(rows, density):
+        found = target(out, part)
+        dispatch.kernels(part.rows).log_likelihood(part.rows, part.density, found, n_threads)
+        keep(out, part, found)
 
 
 def require_reach(
@@ -142,10 +158,10 @@ def _find_out_of_reach(rows: Rows, chosen: NDArray[np.intp], density: Density) -
     for start in range(0, len(chosen), CHUNK_ROWS):
         places = chosen[start : start + CHUNK_ROWS]
         part = rows[places]
-        finite = np.isfinite(part).all(axis=1)
+        finite = (~np.isinf(part) if density.gaps else np.isfinite(part)).all(axis=1)
         places, part = places[finite], part[finite]  # others are told as they are
         log_likelihood = np.empty(len(part), dtype=rows.dtype)
-        dispatch.kernels(rows).log_likelihood(part, density, log_likelihood, 1)
+        find_log_likelihoods(part, density, log_likelihood, 1)
         if log_likelihood.min(initial=0.0) <= _floor(rows):
             row = int(places[log_likelihood.argmin()])
             _refuse(rows[row], row, density, "component")
@@ -158,7 +174,7 @@ def _floor(rows: Rows) -> float:
 def _refuse(row: Rows, number: int, density: Density, what: str) -> NoReturn:
     means = density.center + density.means
     with np.errstate(over="ignore"):
-        distances = np.abs(row.astype(np.float64) - means)
+        distances = np.nan_to_num(np.abs(row.astype(np.float64) - means), posinf=np.inf)
     feature = int(distances.min(axis=0).argmax())
     nearest = means[distances[:, feature].argmin(), feature]
     raise ValueError(

@@ -1,4 +1,7 @@
-"""What a mixture says of each row, and passes that add such scores up."""
+"""What a mixture says of each row, and passes that add such scores up.
+
+With `gaps` rows may lack values, which are NaN then, and are scored by those that they have.
+"""
 
 from dataclasses import dataclass
 
@@ -7,9 +10,11 @@ import numpy as np
 from gaussmix._core import dispatch, threads
 from gaussmix._core.density import GROUP_ROWS, Density
 from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix.model.gaps import parts
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import (
     assign_within_reach,
+    find_log_likelihoods,
     require_mean_within_reach,
     require_reach,
     responsibilities_within_reach,
@@ -19,28 +24,35 @@ from gaussmix.model.statistics import pass_flops
 BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
 
 
-def assign(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Labels:
+def assign(
+    parameters: Parameters, rows: Rows, n_threads: int | None = None, *, gaps: bool = False
+) -> Labels:
     """Return the most probable component of each row, (N,)."""
     labels = np.empty(len(rows), dtype=np.int32)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    assign_within_reach(rows, parameters.density(rows.dtype), labels, count)
+    assign_within_reach(rows, parameters.density(rows.dtype, gaps=gaps), labels, count)
     return labels
 
 
-def responsibilities(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
+def responsibilities(
+    parameters: Parameters, rows: Rows, n_threads: int | None = None, *, gaps: bool = False
+) -> Rows:
     """Return the posterior probability of each component for each row, (N, K)."""
     resp = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    responsibilities_within_reach(rows, parameters.density(rows.dtype), resp, count)
+    density = parameters.density(rows.dtype, gaps=gaps)
+    responsibilities_within_reach(rows, density, resp, count)
     return resp
 
 
-def log_likelihoods(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
+def log_likelihoods(
+    parameters: Parameters, rows: Rows, n_threads: int | None = None, *, gaps: bool = False
+) -> Rows:
     """Return the log-likelihood of each row, (N,)."""
     out = np.empty(len(rows), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    density = parameters.density(rows.dtype)
-    dispatch.kernels(rows).log_likelihood(rows, density, out, count)
+    density = parameters.density(rows.dtype, gaps=gaps)
+    find_log_likelihoods(rows, density, out, count)
     require_reach(out, rows, density)
     return out
 
@@ -72,10 +84,13 @@ class Score:
 
 
 class LikelihoodPass:
-    """Adds up the log-likelihoods of rows."""
+    """Adds up the log-likelihoods of rows, which may lack values with `gaps`."""
 
-    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, n_threads: int | None = None, *, gaps: bool = False
+    ) -> None:
         self._parameters = parameters
+        self._gaps = gaps
         self._n_threads = n_threads
         self._density: Density | None = None
         self._totals = np.zeros(2)
@@ -83,7 +98,7 @@ class LikelihoodPass:
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
         """Add the log-likelihoods of the next rows."""
         if self._density is None:
-            self._density = self._parameters.density(rows.dtype)
+            self._density = self._parameters.density(rows.dtype, gaps=self._gaps)
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
         self._add(rows, weight, self._density, count)
 
@@ -92,7 +107,10 @@ class LikelihoodPass:
         return Score(*self._totals.tolist())
 
     def _add(self, rows: Rows, weight: FloatArray | None, density: Density, n_threads: int) -> None:
-        dispatch.kernels(rows).accumulate_likelihood(rows, weight, density, self._totals, n_threads)
+        for place, part, own in parts(rows, density):
+            chosen = None if weight is None else weight[place]
+            kernels = dispatch.kernels(part)
+            kernels.accumulate_likelihood(part, chosen, own, self._totals, n_threads)
         require_mean_within_reach(self._totals, rows, weight, density)
 
 

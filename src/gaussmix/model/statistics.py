@@ -10,6 +10,7 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
+from gaussmix.model.gaps import parts
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_mean_within_reach
 
@@ -84,10 +85,17 @@ class StatisticsPass:
     non-negative float64 or None. Shapes and dtypes are checked here, but values are not: what is
     not finite ends up in the statistics. `gaussmix.validation.check_rows` and
     `check_sample_weight` check all.
+
+    With `gaps` rows may lack values, which are NaN then. The statistics are the expected ones given
+    the others: conditional means stand for what is lacking, and their covariances are part of the
+    second moments (Ghahramani & Jordan, 1994).
     """
 
-    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, n_threads: int | None = None, *, gaps: bool = False
+    ) -> None:
         self._parameters = parameters
+        self._gaps = gaps
         self._n_threads = n_threads
         self._density: Density | None = None
         self._shift = parameters.means
@@ -98,12 +106,12 @@ class StatisticsPass:
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
         """Add the statistics of the next rows."""
         if self._density is None:
-            self._density = density = self._parameters.density(rows.dtype)
+            self._density = density = self._parameters.density(rows.dtype, gaps=self._gaps)
             self._shift = density.center + density.means
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        dispatch.kernels(rows).accumulate(
-            rows, weight, self._density, *self._sums, self._totals, count
-        )
+        for place, part, density in parts(rows, self._density):
+            own = None if weight is None else weight[place]
+            dispatch.kernels(part).accumulate(part, own, density, *self._sums, self._totals, count)
         self._require_reach(rows, weight, self._density)
         self._n_samples += len(rows)
 
