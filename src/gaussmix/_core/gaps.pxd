@@ -9,8 +9,12 @@ Rows are lanes, as everywhere. Each lacks other features, so what is gathered fo
 by lane, and lists of features are filled up with feature D, which no row has.
 """
 
+from libc.math cimport INFINITY
+
 from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED
-from gaussmix._core.lanes cimport LN2, PANEL, VECTORS, inverse_root, maximum, real, splat, vec
+from gaussmix._core.lanes cimport (
+    LN2, PANEL, VECTORS, inverse_root, maximum, real, splat, vec, where_greater,
+)
 from gaussmix._core.layout cimport GAP_TILE, Block, Gaps, Margins, Mixture, make_odd, tile_size
 from gaussmix._core.moments cimport (
     diag_components, full_components, moments_per_component, sum_responsibilities,
@@ -88,26 +92,31 @@ cdef inline void mark_gaps(Block* block, const Mixture* mixture) noexcept nogil:
     """Set x to 0 where a value is lacking, and list which are."""
     cdef Py_ssize_t d = mixture.n_features
     cdef Gaps* gaps = block.gaps
-    cdef real* x
-    cdef real* seen
+    cdef vec* x
+    cdef vec* seen
+    cdef const real* lanes
     cdef int* index
     cdef int n[PANEL]
+    cdef vec value
     cdef Py_ssize_t p, i, s
-    cdef int missing, most
+    cdef int v, most
     cdef bint alike
     for p in range(block.n_panels):
-        x = <real*>(block.x + p * block.x_stride)
-        seen = <real*>(gaps.seen + p * d * VECTORS)
+        x = block.x + p * block.x_stride
+        seen = gaps.seen + p * d * VECTORS
         index = gaps.index + p * (d + 1) * PANEL
         for s in range(PANEL):
             n[s] = 0
         for i in range(d):
+            for v in range(VECTORS):  # no comparison with NaN is true
+                value = x[i * VECTORS + v]
+                x[i * VECTORS + v] = where_greater(value, splat(-INFINITY), value, splat(0))
+                seen[i * VECTORS + v] = where_greater(
+                    value, splat(-INFINITY), splat(1), splat(0))
+            lanes = <const real*>(seen + i * VECTORS)
             for s in range(PANEL):
-                missing = x[i * PANEL + s] != x[i * PANEL + s]
-                seen[i * PANEL + s] = <real>(1 - missing)
-                x[i * PANEL + s] = 0 if missing else x[i * PANEL + s]
                 index[n[s] * PANEL + s] = <int>i
-                n[s] += missing
+                n[s] += 1 - <int>lanes[s]
         most = 0
         for s in range(PANEL):
             most = max(most, n[s])
@@ -123,11 +132,15 @@ cdef inline void mark_gaps(Block* block, const Mixture* mixture) noexcept nogil:
 
 
 cdef inline void gather_slot(
-    const int* index, const real* values, vec* out
+    const int* index, bint alike, const real* values, vec* out
 ) noexcept nogil:
     """Take a value for each lane, of the feature that its row lacks."""
     cdef real* lanes = <real*>out
-    cdef int s
+    cdef int s, v
+    if alike:
+        for v in range(VECTORS):
+            out[v] = splat(values[index[0]])
+        return
     for s in range(PANEL):
         lanes[s] = values[index[s]]
 
@@ -144,14 +157,18 @@ cdef inline void deviate(
 
 
 cdef inline void fill(
-    Py_ssize_t n_slots, const int* index, const vec* moved, vec* out
+    Py_ssize_t n_slots, const int* index, bint alike, const vec* moved, vec* out
 ) noexcept nogil:
     """Put what gaps are filled with where they are."""
     cdef const real* values = <const real*>moved
     cdef real* lanes = <real*>out
     cdef Py_ssize_t a
-    cdef int s
+    cdef int s, v
     for a in range(n_slots):
+        if alike:
+            for v in range(VECTORS):
+                out[index[a * PANEL] * VECTORS + v] = moved[a * VECTORS + v]
+            continue
         for s in range(PANEL):
             lanes[index[a * PANEL + s] * PANEL + s] = values[a * PANEL + s]
 
@@ -194,6 +211,33 @@ cdef inline void multiply(
         for c in range(GAP_TILE * VECTORS):
             g[i * VECTORS + c] = acc[c]
         i += GAP_TILE
+
+
+cdef inline void multiply_row(
+    const Py_ssize_t i, const Py_ssize_t d, const real* u, const vec* y, vec* g
+) noexcept nogil:
+    """g = the product of row i of U, from its diagonal on, and y."""
+    cdef vec acc[VECTORS]
+    cdef Py_ssize_t j
+    cdef int v
+    for v in range(VECTORS):
+        acc[v] = splat(0)
+    for j in range(i, d):
+        for v in range(VECTORS):
+            acc[v] += u[j] * y[j * VECTORS + v]
+    for v in range(VECTORS):
+        g[v] = acc[v]
+
+
+cdef inline void add_multiple(
+    const Py_ssize_t i, const Py_ssize_t d, const real* u, const vec* x, vec* y
+) noexcept nogil:
+    """Add row i of U, from its diagonal on, times x, to y."""
+    cdef Py_ssize_t j
+    cdef int v
+    for j in range(i, d):
+        for v in range(VECTORS):
+            y[j * VECTORS + v] += u[j] * x[v]
 
 
 cdef inline void factorise(
@@ -319,6 +363,7 @@ cdef inline void score_panel(
         mixture, margins.precisions, (d + 1) * (d + 1), k)
     cdef const int* index = gaps.index + p * (d + 1) * PANEL
     cdef Py_ssize_t n = gaps.n_slots[p]
+    cdef bint alike = gaps.alike[p]
     cdef vec* moved = moves_of(block, mixture, k, p)
     cdef vec* x = gaps.filled
     cdef vec q[VECTORS]
@@ -333,28 +378,40 @@ cdef inline void score_panel(
     for i in range(d * VECTORS, width * VECTORS):
         x[i] = splat(0)
     whiten(width, u, x, gaps.whitened)
-    multiply(width, u, gaps.whitened, gaps.gradient)
-    factorise(n, d, index, gaps.alike[p], precisions, gaps.lower)
+    if alike:
+        for a in range(n):
+            i = index[a * PANEL]
+            multiply_row(i, d, u + i * width, gaps.whitened, gaps.gradient + i * VECTORS)
+    else:
+        multiply(width, u, gaps.whitened, gaps.gradient)
+    factorise(n, d, index, alike, precisions, gaps.lower)
     log_pivots(n, gaps.lower, logs)
     for v in range(VECTORS):
         logs[v] = logs[v] * <real>(LN2 / mixture.unit) + mixture.log_scales[k]
     for a in range(n):
         lanes = <real*>(moved + a * VECTORS)
-        for s in range(PANEL):
+        for s in range(PANEL if not alike else 0):
             lanes[s] = -gradient[index[a * PANEL + s] * PANEL + s]
-        gather_slot(index + a * PANEL, margins.inverse_roots + k * (d + 1), taken)
+        for v in range(VECTORS if alike else 0):
+            moved[a * VECTORS + v] = -gaps.gradient[index[a * PANEL] * VECTORS + v]
+        gather_slot(index + a * PANEL, alike, margins.inverse_roots + k * (d + 1), taken)
         for v in range(VECTORS):
             moved[a * VECTORS + v] = moved[a * VECTORS + v] * taken[v]
     solve(n, gaps.lower, moved)
     for a in range(n):
-        gather_slot(index + a * PANEL, margins.inverse_roots + k * (d + 1), taken)
+        gather_slot(index + a * PANEL, alike, margins.inverse_roots + k * (d + 1), taken)
         for v in range(VECTORS):
             moved[a * VECTORS + v] = moved[a * VECTORS + v] * taken[v]
-        gather_slot(index + a * PANEL, margins.log_scales + k * (d + 1), taken)
+        gather_slot(index + a * PANEL, alike, margins.log_scales + k * (d + 1), taken)
         for v in range(VECTORS):
             logs[v] += taken[v]
-    fill(n, index, moved, x)
-    whiten(width, u, x, gaps.whitened)
+    if alike:
+        for a in range(n):
+            i = index[a * PANEL]
+            add_multiple(i, d, u + i * width, moved + a * VECTORS, gaps.whitened)
+    else:
+        fill(n, index, alike, moved, x)
+        whiten(width, u, x, gaps.whitened)
     for v in range(VECTORS):
         q[v] = splat(0)
     for i in range(d):
@@ -423,6 +480,13 @@ cdef inline Py_ssize_t sums_of_component(const Mixture* mixture) noexcept nogil:
     return moments_per_component(mixture)
 
 
+cdef inline Py_ssize_t place_of(
+    const Py_ssize_t i, const Py_ssize_t j, const Py_ssize_t d
+) noexcept nogil:
+    """Where the second moment of features i <= j lies: rows of a triangle end with the first."""
+    return i * (d + 1) - ((i * (i - 1)) >> 1) + j - i
+
+
 cdef inline void add_conditional(
     Block* block, const Mixture* mixture, Py_ssize_t k, Py_ssize_t p, double* sums
 ) noexcept nogil:
@@ -437,6 +501,7 @@ cdef inline void add_conditional(
     cdef const vec* score = block.score + p * block.score_stride + k * VECTORS
     cdef vec covariance[VECTORS]
     cdef const real* lanes = <const real*>&covariance[0]
+    cdef double total
     cdef Py_ssize_t a, b, c, i, j
     cdef int s, v
     factorise(n, d, index, gaps.alike[p], precisions, gaps.lower)
@@ -451,10 +516,17 @@ cdef inline void add_conditional(
                                       * gaps.inverse[(c * (c + 1) // 2 + b) * VECTORS + v])
             for v in range(VECTORS):
                 covariance[v] = covariance[v] * score[v]
+            if gaps.alike[p]:
+                i, j = index[a * PANEL], index[b * PANEL]
+                total = 0
+                for v in range(VECTORS):
+                    total += lane_sum(covariance[v])
+                sums[place_of(i, j, d)] += total * inverse_roots[i] * inverse_roots[j]
+                continue
             for s in range(PANEL):
                 i, j = index[a * PANEL + s], index[b * PANEL + s]
                 if j < d:  # i is less than j
-                    sums[i * (d + 1) - i * (i - 1) // 2 + j - i] += (
+                    sums[place_of(i, j, d)] += (
                         lanes[s] * inverse_roots[i] * inverse_roots[j])
 
 
@@ -504,7 +576,7 @@ cdef inline void add_gap_moments(
             deviate(d, block.x + p * block.x_stride, gaps.seen + p * d * VECTORS,
                     mixture.means + k * (d + 1), x)
             if has_matrices(mixture):
-                fill(gaps.n_slots[p], gaps.index + p * (d + 1) * PANEL,
+                fill(gaps.n_slots[p], gaps.index + p * (d + 1) * PANEL, gaps.alike[p],
                      moves_of(block, mixture, k, p), x)
             for v in range(VECTORS):
                 x[d * VECTORS + v] = splat(1)
