@@ -27,7 +27,8 @@ ROOMS: dict[str, str] = {
     "gaps reach statistics scoring m_step",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
-    "data": "parallel subsample base scale observed sparse streamed partitions dask dask_files inputs",
+    "data": "parallel subsample base scale observed sparse streamed partitions dask dask_files "
+    "inputs",
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective acceleration incremental online runs "
     "trials checkpoint",

@@ -510,11 +510,13 @@ def test_inputs_may_be_read_only_and_are_not_modified(structure: Structure, dtyp
     X, weight, density = make_problem(Case(structure, dtype, 5, 7))
     assert weight is not None
     expected = run_all(Problem(X, weight, density))
-    originals: list[Array] = [X, weight, *density[1:]]
+    originals: list[Array] = [X, weight, *density[1:5]]
     arrays = [array.copy() for array in originals]
     for array in arrays:
         array.flags.writeable = False
-    frozen = Problem(arrays[0], arrays[1], Density(structure, *arrays[2:]))
+    center, means, factors, log_scales = arrays[2:]
+    read_only = Density(structure, center, means, factors, log_scales)
+    frozen = Problem(arrays[0], arrays[1], read_only)
     assert_same_bits(run_all(frozen), expected)
     for array, original in zip(arrays, originals, strict=True):
         assert np.array_equal(array, original)

@@ -151,6 +151,7 @@ def test_arguments_are_those_of_scikit_learn() -> None:
         "checkpoint_interval": 30.0,
         "half_life": None,
         "learning_decay": 0.75,
+        "missing_values": "error",
         "n_threads": None,
     }
     assert GaussianMixture().get_params() == theirs | own

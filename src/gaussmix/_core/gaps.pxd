@@ -23,7 +23,7 @@ from gaussmix._core.vector_math cimport lane_sum, vector_log2
 
 cdef enum:
     LOG_PIVOTS = 16  # pivots at most whose product takes one logarithm
-    PATTERNS = 4096  # that rows are sorted by; others may share a place
+    PATTERNS = 256  # that rows are sorted by; others may share a place
 
 
 cdef inline vec least_pivot() noexcept nogil:
@@ -45,6 +45,22 @@ cdef inline bint lacks_values(const real* X, Py_ssize_t n) noexcept nogil:
     return found
 
 
+cdef inline void sort_by(
+    const int* key, Py_ssize_t n_keys, const int* rows, Py_ssize_t n_rows, int* counts, int* out
+) noexcept nogil:
+    """Put rows in the order of their keys, from 0 to before n_keys, and else as they are."""
+    cdef Py_ssize_t i
+    for i in range(n_keys + 1):
+        counts[i] = 0
+    for i in range(n_rows):
+        counts[key[rows[i]] + 1] += 1
+    for i in range(n_keys):
+        counts[i + 1] += counts[i]
+    for i in range(n_rows):
+        out[counts[key[rows[i]]]] = rows[i]
+        counts[key[rows[i]]] += 1
+
+
 cdef inline Py_ssize_t sort_rows(
     const real* X, Py_ssize_t n_rows, Py_ssize_t d, Gaps* gaps
 ) noexcept nogil:
@@ -52,8 +68,9 @@ cdef inline Py_ssize_t sort_rows(
 
     The others go by the number of values that they lack, and then by which.
     """
-    cdef int* counts = gaps.counts
     cdef unsigned int pattern
+    cdef Py_ssize_t n_complete = 0
+    cdef Py_ssize_t n_others = 0
     cdef Py_ssize_t s, i
     cdef int missing, lacking
     for s in range(n_rows):
@@ -63,28 +80,16 @@ cdef inline Py_ssize_t sort_rows(
             lacking += missing
             pattern += missing * (<unsigned int>(i + 1) * 2654435761u)
         gaps.lacking[s] = lacking
-        gaps.pattern[s] = pattern >> 20
+        gaps.pattern[s] = pattern >> 24
+        if lacking:
+            gaps.others[n_others] = <int>s
+            n_others += 1
+        else:
+            gaps.order[n_complete] = <int>s
+            n_complete += 1
         X += d
-    for i in range(PATTERNS + 1):
-        counts[i] = 0
-    for s in range(n_rows):
-        counts[gaps.pattern[s] + 1] += 1
-    for i in range(PATTERNS):
-        counts[i + 1] += counts[i]
-    for s in range(n_rows):
-        gaps.before[counts[gaps.pattern[s]]] = <int>s
-        counts[gaps.pattern[s]] += 1
-    for i in range(d + 2):
-        counts[i] = 0
-    for s in range(n_rows):
-        counts[gaps.lacking[s] + 1] += 1
-    cdef Py_ssize_t n_complete = counts[1]
-    for i in range(d + 1):
-        counts[i + 1] += counts[i]
-    for i in range(n_rows):
-        s = gaps.before[i]
-        gaps.order[counts[gaps.lacking[s]]] = <int>s
-        counts[gaps.lacking[s]] += 1
+    sort_by(gaps.pattern, PATTERNS, gaps.others, n_others, gaps.counts, gaps.by_pattern)
+    sort_by(gaps.lacking, d + 1, gaps.by_pattern, n_others, gaps.counts, gaps.order + n_complete)
     return n_complete
 
 

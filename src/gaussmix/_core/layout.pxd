@@ -34,7 +34,8 @@ cdef struct Gaps:  # the workspace of one thread for rows that lack values
     real* out
     int* labels
     int* order  # of a group's rows
-    int* before  # the same, sorted by pattern alone
+    int* others  # rows of the group that lack values
+    int* by_pattern  # the same, sorted by pattern alone
     int* pattern  # of each of the group's rows
     int* lacking  # values that each lacks
     int* counts

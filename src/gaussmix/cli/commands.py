@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from gaussmix import config, distributed, progress, storage
 from gaussmix._core import dispatch
+from gaussmix._core.types import MissingValues
 from gaussmix.cli.reading import Complete
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
-from gaussmix._core.types import MissingValues
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import atomic, sinks, sources
 from gaussmix.selection import search

@@ -47,7 +47,14 @@ from gaussmix.estimators.attributes import (
     table_shape,
 )
 from gaussmix.estimators.base import Estimator, Names, remember_features
-from gaussmix.estimators.fitting import MISSING_VALUES, Origin, Settings, best_run, settings_of, start
+from gaussmix.estimators.fitting import (
+    MISSING_VALUES,
+    Origin,
+    Settings,
+    best_run,
+    settings_of,
+    start,
+)
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
@@ -820,7 +827,7 @@ class GaussianMixture(Queries["GaussianMixture"], Estimator):
         names: Sequence[str] | None = None,
     ) -> Any:
         if self._takes_gaps:
-            function = partial(function, gaps=True)
+            function = cast(ByRow, partial(cast(Any, function), gaps=True))
         return super()._each_row(function, X, out, names)
 
     def _by_row(

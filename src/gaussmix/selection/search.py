@@ -184,9 +184,7 @@ def select(
     X = opened(X)
     names = feature_names(X)
     gaps = candidates[0]._takes_gaps
-    data = route(
-        X, sample_weight, n_threads, estimator=GaussianMixture.__name__, allow_nan=gaps
-    )
+    data = route(X, sample_weight, n_threads, estimator=GaussianMixture.__name__, allow_nan=gaps)
     require_observed(data, None if names is None else list(names))
     folds = _folds(data, settings["random_state"], n_splits) if criterion == "cv" else None
     models = _distinct(candidates, data.n_features)
