@@ -325,8 +325,10 @@ cdef inline void log_pivots(Py_ssize_t n, const vec* lower, vec* total) noexcept
             total[v] += product[v]
 
 
-cdef inline void invert(Py_ssize_t n, const vec* lower, vec* inverse) noexcept nogil:
-    """Find inv(L), a triangle in rows."""
+cdef inline void invert(
+    Py_ssize_t n, const vec* lower, const vec* scales, vec* inverse
+) noexcept nogil:
+    """Find inv(L) with its columns scaled, a triangle in rows."""
     cdef const vec* row
     cdef vec total
     cdef Py_ssize_t a, b, c
@@ -335,7 +337,7 @@ cdef inline void invert(Py_ssize_t n, const vec* lower, vec* inverse) noexcept n
         for a in range(b, n):
             row = lower + a * (a + 1) // 2 * VECTORS
             for v in range(VECTORS):
-                total = splat(1) if a == b else splat(0)
+                total = scales[a * VECTORS + v] if a == b else splat(0)
                 for c in range(b, a):
                     total -= row[c * VECTORS + v] * inverse[(c * (c + 1) // 2 + b) * VECTORS + v]
                 inverse[(a * (a + 1) // 2 + b) * VECTORS + v] = total * row[a * VECTORS + v]
@@ -508,10 +510,16 @@ cdef inline void add_conditional(
     cdef const real* lanes = <const real*>&covariance[0]
     cdef double total
     cdef Py_ssize_t a, b, c, i, j
+    cdef int start[PANEL]
     cdef int s, v
     factorise(n, d, index, gaps.alike[p], precisions, gaps.lower)
-    invert(n, gaps.lower, gaps.inverse)
     for a in range(n):
+        gather_slot(index + a * PANEL, gaps.alike[p], inverse_roots, gaps.gradient + a * VECTORS)
+    invert(n, gaps.lower, gaps.gradient, gaps.inverse)
+    for a in range(n):
+        for s in range(PANEL):
+            i = index[a * PANEL + s]
+            start[s] = <int>(place_of(i, 0, d))
         for b in range(a, n):
             for v in range(VECTORS):
                 covariance[v] = splat(0)
@@ -526,13 +534,12 @@ cdef inline void add_conditional(
                 total = 0
                 for v in range(VECTORS):
                     total += lane_sum(covariance[v])
-                sums[place_of(i, j, d)] += total * inverse_roots[i] * inverse_roots[j]
+                sums[place_of(i, j, d)] += total
                 continue
             for s in range(PANEL):
-                i, j = index[a * PANEL + s], index[b * PANEL + s]
-                if j < d:  # i is less than j
-                    sums[place_of(i, j, d)] += (
-                        lanes[s] * inverse_roots[i] * inverse_roots[j])
+                j = index[b * PANEL + s]
+                if j < d:
+                    sums[start[s] + j] += lanes[s]
 
 
 cdef inline void add_variances(
