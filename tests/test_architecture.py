@@ -17,7 +17,8 @@ PACKAGE = Path(gaussmix.__file__).parent
 # A room imports only from rooms above it in this list, and a file only from files before it in its
 # room. A new file must be given its place here. Files of the ground stand beside the rooms.
 ROOMS: dict[str, str] = {
-    "_core": "types told density interface checks cpu threads reference dispatch",
+    "_core": "types density told interface checks cpu threads margins reference_gaps reference "
+    "dispatch",
     "errors": "",
     "conversion": "",
     "validation": "",
@@ -25,16 +26,16 @@ ROOMS: dict[str, str] = {
     "progress": "",
     "tables": "",
     "model": "covariance structures stacks volumes orientations families checks parameters "
-    "eigenvalues stored reach statistics moments prior scoring m_step adaptation",
+    "eigenvalues stored gaps reach statistics moments prior scoring m_step adaptation",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
     "beside",
-    "data": "parallel subsample base scale box sparse streamed partitions dask dask_files told "
-    "told_dask telling inputs",
+    "data": "parallel subsample base scale box observed sparse streamed partitions dask dask_files "
+    "told told_dask telling inputs",
     "bayes": "posterior prior m_step bound stored",
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates loop objective constrained penalised acceleration "
     "incremental online variational runs trials checkpoint",
-    "starts": "ward emem budget race views candidates splits auto methods seeded noisy",
+    "starts": "ward emem budget race views candidates splits auto completion methods seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
     "queries": "features grouped conditioning imputation univariate sampling predictive hdr "

@@ -514,9 +514,9 @@ def test_inputs_may_be_read_only_and_are_not_modified(structure: Structure, dtyp
     arrays = [array.copy() for array in originals]
     for array in arrays:
         array.flags.writeable = False
-    frozen = Problem(
-        arrays[0], arrays[1], Density(structure, arrays[2], arrays[3], arrays[4], arrays[5])
-    )
+    center, means, factors, log_scales = arrays[2:]
+    read_only = Density(structure, center, means, factors, log_scales)
+    frozen = Problem(arrays[0], arrays[1], read_only)
     assert_same_bits(run_all(frozen), expected)
     for array, original in zip(arrays, originals, strict=True):
         assert np.array_equal(array, original)

@@ -152,6 +152,7 @@ def test_arguments_are_those_of_scikit_learn() -> None:
         "eigenvalue_ratio": None,
         "half_life": None,
         "learning_decay": 0.75,
+        "missing_values": "error",
         "n_threads": None,
         "prior": None,
         "fixed": None,

@@ -161,6 +161,11 @@ def check_block(
         _check_not_negative(weight, first_row, place)
 
 
+def has_nan(rows: Rows) -> bool:
+    """Whether any of finite or missing values is missing."""
+    return any(np.isnan(block).any() for _, block in _blocks(rows.reshape(-1)))
+
+
 def check_total_weight(total: float) -> None:
     """Raise unless the sum of weights lies where weighted squares do."""
     low, high = WEIGHT_RANGE

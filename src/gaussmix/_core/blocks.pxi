@@ -7,9 +7,10 @@ registers of one step's loops in memory for the sake of another's.
 
 from libc.string cimport memset
 
+from gaussmix._core.gaps cimport fold_gaps, lacks_values
 from gaussmix._core.lanes cimport PANEL, VECTORS, real, vec
 from gaussmix._core.layout cimport (
-    Block, Mixture, load_rows, make_odd, panel_features, write_row_max, write_scores,
+    Block, Gaps, Mixture, load_rows, make_odd, panel_features, write_row_max, write_scores,
 )
 from gaussmix._core.log_density cimport score_rows
 from gaussmix._core.moments cimport (
@@ -69,6 +70,8 @@ cdef void do_group(
 ) noexcept nogil:
     """Do the job for one group of rows, block by block; its sums start at zero."""
     cdef Block block
+    cdef Gaps gaps
+    cdef bint gapped
     cdef Py_ssize_t row = group * GROUP_ROWS
     cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
     cdef Py_ssize_t panels = block_rows // PANEL
@@ -80,7 +83,16 @@ cdef void do_group(
     block.weight = block.score + panels * block.score_stride
     block.row_max = block.weight + panels * VECTORS
     block.scratch = block.row_max + panels * VECTORS
+    block.gaps = NULL
     memset(sums, 0, width * sizeof(double))
+    gapped = mixture.margins != NULL and lacks_values(
+        job.X + row * mixture.n_features, (end - row) * mixture.n_features)
+    if gapped:
+        place_gaps(&gaps, mixture, block_rows,
+                   <char*>(workspace + block_size(mixture, block_rows)))
+        do_group_with_gaps(
+            job, mixture, &block, &gaps, row, end - row, block_rows, sums, width)
+        row = end
     while row < end:
         block.n_rows = min(block_rows, end - row)
         block.n_panels = (block.n_rows + PANEL - 1) // PANEL
@@ -88,13 +100,18 @@ cdef void do_group(
         row += block.n_rows
     if job.task == ACCUMULATE:
         centre_moments(mixture, sums)
+        if gapped:
+            fold_gaps(mixture, gaps.sums, sums)
     for i in range(width):
         sums[i] *= job.weight_unit
 
 
 cdef void find_densities(Block* block, const Mixture* mixture) noexcept nogil:
     """Find the rows' log-densities."""
-    score_rows(block, mixture)
+    if block.gaps != NULL:
+        find_gap_densities(block, mixture)
+    else:
+        score_rows(block, mixture)
 
 
 cdef void take_in(
@@ -138,9 +155,12 @@ cdef void add_likelihoods(
     add_totals(block, mixture, totals)
 
 
-cdef void find_moments(const Block* block, const Mixture* mixture, double* sums) noexcept nogil:
+cdef void find_moments(Block* block, const Mixture* mixture, double* sums) noexcept nogil:
     """Add the rows' moments to the group's."""
-    add_moments(block, mixture, sums)
+    if block.gaps != NULL:
+        find_gap_moments(block, mixture, sums)
+    else:
+        add_moments(block, mixture, sums)
 
 
 cdef void do_block(

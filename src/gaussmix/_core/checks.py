@@ -87,6 +87,8 @@ def require_pass(
     n_samples, n_features = require_rows(X)
     _require_structure(density.structure)
     n_components = len(density.means)
+    if density.gaps and X.dtype != FLOAT64:
+        raise TypeError(f"X must have dtype float64 where values may be lacking, got {X.dtype}")
     require_array("center", density.center, (n_features,), FLOAT64)
     require_array("means", density.means, (n_components, n_features), FLOAT64)
     shape = factors_shape(density.structure, n_components, n_features)

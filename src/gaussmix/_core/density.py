@@ -52,6 +52,9 @@ class Density(NamedTuple):
     log_scales: FloatArray  # (K,), log weight_k + log det U_k - D/2 log 2 pi
     log_noise: float | None = None
     """Weighted log-density of the noise, the same at every row; None if there is none."""
+    gaps: bool = False
+    """Whether rows, of float64, may lack values, which are NaN. The density of such a row is the
+    marginal one of the values that it has."""
 
     @property
     def n_terms(self) -> int:

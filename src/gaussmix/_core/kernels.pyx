@@ -4,6 +4,7 @@ Rows are taken in groups of GROUP_ROWS, whatever the number of threads, and a th
 a group in blocks that fit its cache. The parts of this file, each with one job:
 
 - blocks.pxi: what is done with a group of rows, block by block;
+- gaps.pxi: groups of rows of which some lack values;
 - memory.pxi: what a call keeps in memory;
 - waves.pxi: groups of rows on several threads;
 - centers.pxi: centres of clusters and the sums of their rows;
@@ -31,6 +32,7 @@ from gaussmix._core.checks import (
 from gaussmix._core.density import Density
 
 include "blocks.pxi"
+include "gaps.pxi"
 include "memory.pxi"
 include "waves.pxi"
 include "centers.pxi"

@@ -7,6 +7,7 @@
 #ifndef GAUSSMIX_LANES_H
 #define GAUSSMIX_LANES_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -26,6 +27,7 @@ typedef int32_t gmx_int;
 #define GMX_LOG_LOWEST -1e35f   /* log-densities are kept above it, so that a block's add up */
 #define GMX_EXP2_DEGREE 6
 #define GMX_LOG_TERMS 5
+#define GMX_SQRT sqrtf
 #else
 #define GMX_REAL_BYTES 8
 typedef double gmx_real;
@@ -38,6 +40,7 @@ typedef int64_t gmx_int;
 #define GMX_LOG_LOWEST -1e300
 #define GMX_EXP2_DEGREE 11
 #define GMX_LOG_TERMS 10
+#define GMX_SQRT sqrt
 #endif
 
 #define GMX_LN2 0.6931471805599453
@@ -108,6 +111,15 @@ GMX_INLINE gmx_vec gmx_in_register(gmx_vec v)
     __asm__("" : "+w"(v));
 #endif
     return v;
+}
+
+/* 1 / sqrt(v), lane by lane. */
+GMX_INLINE gmx_vec gmx_inverse_root(gmx_vec v)
+{
+    gmx_vec out;
+    for (int i = 0; i < GMX_LANES; i++)
+        out[i] = GMX_SQRT(v[i]);
+    return 1 / out;
 }
 
 /* x where a > b, else y, lane by lane; a comparison with NaN is false. Compilers make
@@ -198,6 +210,7 @@ GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
     return a > b ? x : y;
 }
+GMX_INLINE gmx_vec gmx_inverse_root(gmx_vec v) { return 1 / GMX_SQRT(v); }
 GMX_INLINE gmx_vec gmx_maximum(gmx_vec a, gmx_vec b) { return a > b ? a : b; }
 GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a) { return a[0]; }
 GMX_INLINE gmx_vec gmx_in_register(gmx_vec v) { return v; }

@@ -16,6 +16,7 @@ cdef extern from "lanes.h" nogil:
     vec gather "gmx_gather" (const real* values, ptrdiff_t stride)
     void prefetch "gmx_prefetch" (const real* p)
     vec lane_sums "gmx_lane_sums" (vec* vectors)
+    vec inverse_root "gmx_inverse_root" (vec v)
     vec maximum "gmx_maximum" (vec a, vec b)
     vec where_greater "gmx_where_greater" (vec a, vec b, vec x, vec y)
 

@@ -17,7 +17,40 @@ from gaussmix._core.lanes cimport (
 )
 
 cdef enum:
+    GAP_TILE = 4  # columns or rows of a factor that are taken at once for rows that lack values
     FEW_FEATURES = 16  # with more, full factors leave the next block's rows no room in the cache
+
+cdef struct Margins:  # what rows that lack values need, see `margins`
+    Py_ssize_t width  # features, one that stands for none, and zeros to a multiple of GAP_TILE
+    const real* factors  # (K, width, width), of a tied structure (width, width)
+    const real* precisions  # (K, D + 1, D + 1), or (D + 1, D + 1), with a diagonal of ones
+    const real* inverse_roots  # (K, D + 1), what that diagonal was, to the power -1/2
+    const real* log_scales  # (K, D + 1), what a feature that is lacking adds to a log-density
+    const real* log_weights  # (K,), the log-densities of a row without values
+    const real* origin  # (D + 1,), zeros
+
+cdef struct Gaps:  # the workspace of one thread for rows that lack values
+    real* rows  # a block's, copied together
+    double* weights
+    real* out
+    int* labels
+    int* order  # of a group's rows
+    int* others  # rows of the group that lack values
+    int* by_pattern  # the same, sorted by pattern alone
+    int* pattern  # of each of the group's rows
+    int* lacking  # values that each lacks
+    int* counts
+    vec* seen  # [panel][feature][vector][lane], 1 where there is a value, else 0
+    int* index  # [panel][slot][lane], features that are lacking; D where there are no more
+    int* n_slots  # [panel], the most that a row of the panel lacks
+    bint* alike  # [panel], whether all rows lack the same
+    vec* filled  # [panel][feature][vector][lane], rows less one component's mean, without gaps
+    vec* moved  # [component][panel][slot][vector][lane], what gaps are filled with
+    vec* whitened  # of one panel, the factor's product with it
+    vec* gradient  # of one panel, the precision's product with it
+    vec* lower  # of one panel, triangles in rows
+    vec* inverse
+    double* sums  # of a group, component by component
 
 cdef struct Mixture:
     Structure structure
@@ -33,6 +66,7 @@ cdef struct Mixture:
     const real* q_scales  # (K,), times the quadratic forms: 1/2, or half a sphere's precision
     const real* log_scales  # (K,)
     real log_noise  # the noise's log-density, the same everywhere
+    const Margins* margins  # NULL if no row lacks values
 
 cdef struct Block:  # of rows, and the workspace of one thread
     Py_ssize_t n_rows  # the last panel may hold fewer than PANEL
@@ -44,6 +78,7 @@ cdef struct Block:  # of rows, and the workspace of one thread
     vec* weight  # [panel][vector], divided by the job's unit, 0 beyond the last row
     vec* row_max  # [panel][vector]: a row's largest log-density, then its log-likelihood
     vec* scratch  # `scratch_values` numbers for each row
+    Gaps* gaps  # NULL if no row of the block lacks values
 
 
 cdef inline Py_ssize_t make_odd(Py_ssize_t n) noexcept nogil:

@@ -10,9 +10,11 @@ from libc.string cimport memset
 from gaussmix._core.arrays cimport address, structure_of, writable
 from gaussmix._core.estimates cimport Constants
 from gaussmix._core.lanes cimport LN2, real
-from gaussmix._core.layout cimport Mixture
+from gaussmix._core.layout cimport GAP_TILE, Margins, Mixture
 from gaussmix._core.moments cimport moments_order, n_moments
 from gaussmix._core.packing cimport pack, packed_size
+
+from gaussmix._core.margins import margins
 
 cdef enum:
     CACHE_LINE = 64
@@ -41,6 +43,8 @@ cdef class PackedMixture:
     cdef object density  # keeps the arrays alive that `constants` points to
     cdef Constants constants
     cdef Buffer buffer
+    cdef Margins margins  # where rows may lack values
+    cdef object margin_arrays
 
     def __init__(self, density, bint exponentials):
         self.density = density
@@ -55,6 +59,26 @@ cdef class PackedMixture:
             self.mixture.log_noise = <real>(<double>density.log_noise / self.mixture.unit)
         self.buffer = Buffer(packed_size(&self.mixture) * sizeof(real))
         self.repack()
+        if density.gaps:
+            self.add_margins()
+
+    cdef add_margins(self):
+        """Add what rows that lack values need, in the units of log-densities."""
+        cdef Py_ssize_t d = self.mixture.n_features
+        self.margins.width = (d + 1 + GAP_TILE - 1) // GAP_TILE * GAP_TILE
+        found = margins(self.density, self.margins.width)
+        found = found._replace(
+            log_scales=found.log_scales / self.mixture.unit,
+            log_weights=found.log_weights / self.mixture.unit)
+        arrays = [np.ascontiguousarray(array, DTYPE) for array in (*found, np.zeros(d + 1))]
+        self.margin_arrays = arrays
+        self.margins.factors = <const real*>address(arrays[0])
+        self.margins.precisions = <const real*>address(arrays[1])
+        self.margins.inverse_roots = <const real*>address(arrays[2])
+        self.margins.log_scales = <const real*>address(arrays[3])
+        self.margins.log_weights = <const real*>address(arrays[4])
+        self.margins.origin = <const real*>address(arrays[5])
+        self.mixture.margins = &self.margins
 
     cdef void repack(self) noexcept:
         """Pack the density's constants as they are now."""

@@ -48,6 +48,7 @@ from gaussmix._core.density import (
     nearest_density,
     rounded,
 )
+from gaussmix._core.reference_gaps import filled
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
 
@@ -144,6 +145,9 @@ def accumulate(
             log_likelihood = np.zeros(len(z))
         resp *= weight[:, None]
         deviations = z - density.means[:, None, :]  # (K, B, D)
+        if density.gaps and np.isnan(z).any():
+            _, deviations, covariances = filled(z, density)
+            second += _conditional_moments(resp, covariances, density.structure)
         n_k += resp.sum(axis=0)
         resp = resp[:, :n_components]
         first += np.einsum("nk,knd->kd", resp, deviations)
@@ -483,6 +487,8 @@ def _centred(rows: Rows, density: Density) -> FloatArray:
 @np.errstate(over="ignore", invalid="ignore")  # a square may overflow: it is bounded later
 def _log_density(rows: Rows, density: Density) -> FloatArray:
     """l_k of rows (B, D) under every component, and then the noise: (B, T)."""
+    if density.gaps and np.isnan(rows).any():
+        return filled(_centred(rows, density), density).log_prob
     deviations = _centred(rows, density) - density.means[:, None, :]  # (K, B, D)
     factors = density.factors
     if density.structure in ("full", "tied"):
@@ -522,4 +528,13 @@ def _second_moments(resp: FloatArray, deviations: FloatArray, structure: str) ->
         outer: FloatArray = weighted.transpose(0, 2, 1) @ deviations
         return outer if structure == "full" else outer.sum(axis=0)
     per_feature: FloatArray = np.einsum("knd,knd->kd", weighted, deviations)
+    return per_feature if structure == "diag" else per_feature.sum(axis=1)
+
+
+def _conditional_moments(resp: FloatArray, covariances: FloatArray, structure: str) -> FloatArray:
+    """Weighted sums of what rows leave open of each component's second moments."""
+    total: FloatArray = np.einsum("nk,knij->kij", resp, covariances)
+    if structure in ("full", "tied"):
+        return total if structure == "full" else total.sum(axis=0)
+    per_feature = total.diagonal(axis1=1, axis2=2)
     return per_feature if structure == "diag" else per_feature.sum(axis=1)

@@ -38,6 +38,9 @@ InitMethod: TypeAlias = Literal[
 Algorithm: TypeAlias = Literal["em", "incremental"]
 """How a mixture is fitted."""
 
+MissingValues: TypeAlias = Literal["error", "marginalize"]
+"""What becomes of rows in which values are missing."""
+
 Acceleration: TypeAlias = Literal["squarem", "anderson"]
 """How EM jumps ahead."""
 

@@ -35,7 +35,10 @@ cdef run_waves(
     cdef Buffer sums_buffer = Buffer(wave * stride * sizeof(double))
     cdef double* group_sums = <double*>sums_buffer.address
     cdef Py_ssize_t block_rows = rows_per_block(mixture, min(job.n_samples, <Py_ssize_t>GROUP_ROWS))
-    cdef Py_ssize_t lines = (block_size(mixture, block_rows) + CACHE_LINE - 1) // CACHE_LINE
+    cdef Gaps unused
+    cdef size_t lines = (block_size(mixture, block_rows) + CACHE_LINE - 1) // CACHE_LINE
+    if mixture.margins != NULL:
+        lines += place_gaps(&unused, mixture, block_rows, NULL) // CACHE_LINE + 1
     cdef Py_ssize_t size = lines * CACHE_LINE  # of a thread's workspace, in whole cache lines
     cdef Buffer work_buffer = Buffer(threads * size * sizeof(real))
     cdef real* workspace = <real*>work_buffer.address

@@ -76,7 +76,7 @@ class Posterior(Parameters):
             "degrees_of_freedom": self.degrees_of_freedom,
         }
 
-    def density(self, dtype: DTypeLike = np.float64) -> Density:
+    def density(self, dtype: DTypeLike = np.float64, *, gaps: bool = False) -> Density:
         r"""Return constants of the expected log-densities, which do not integrate to one.
 
         These are E[log weight_k] + E[log N(x | mean_k, inv(precision_k))] (Bishop, PRML, 10.46,
@@ -88,7 +88,7 @@ class Posterior(Parameters):
             + self.expected_log_determinants() / 2
             - n_features * (LOG_2_PI + 1 / self.mean_precision) / 2
         )
-        return super().density(dtype)._replace(log_scales=log_scales)
+        return super().density(dtype, gaps=gaps)._replace(log_scales=log_scales)
 
     def expected_log_weights(self) -> FloatArray:
         """Return E[log weight_k]: (K,) (Bishop, PRML, 10.66)."""

@@ -237,8 +237,10 @@ def _answers(
 ) -> Iterator[Array]:
     """Return what a method says of each row, block by block."""
     model.set_params(n_threads=arguments.threads)
+    if arguments.missing == "marginalize":
+        model.set_params(missing_values=arguments.missing)
     source = scan_for(model, arguments)
-    answer: Answer = method if arguments.missing == "error" else in_place(method)
+    answer: Answer = in_place(method) if arguments.missing == "drop" else method
     done = 0
     with progress.bar("writing", "rows") as tell:
         for table in source:

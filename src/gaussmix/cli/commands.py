@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gaussmix import config, distributed, progress, storage
 from gaussmix._core import dispatch
+from gaussmix._core.types import MissingValues
 from gaussmix.cli.reading import Complete
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
@@ -83,6 +84,7 @@ def fit(arguments: argparse.Namespace) -> int:
         verbose_interval=1,
         checkpoint=arguments.checkpoint,
         checkpoint_interval=arguments.checkpoint_interval,
+        missing_values=_missing_values(arguments),
     )
     if arguments.scheduler is not None:
         outcome = _fit_on_cluster(model, arguments)
@@ -96,6 +98,11 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _missing_values(arguments: argparse.Namespace) -> MissingValues:
+    """Return what a mixture does with rows that lack a value; dropped ones it does not see."""
+    return "marginalize" if arguments.missing == "marginalize" else "error"
+
+
 def _fit_at_once(model: GaussianMixture, source: sources.Scan) -> str:
     with progress.last_line("fitting"):
         model.fit(source)
@@ -105,7 +112,7 @@ def _fit_at_once(model: GaussianMixture, source: sources.Scan) -> str:
 def _fit_on_cluster(model: GaussianMixture, arguments: argparse.Namespace) -> str:
     from gaussmix.data import dask_files
 
-    if arguments.missing != "error":
+    if arguments.missing == "drop":
         raise ValueError("--missing drop has no use with --scheduler: leave out the rows before")
     with progress.last_line("fitting"), distributed.connect(arguments.scheduler) as client:
         rows, weight = dask_files.collection(
@@ -158,6 +165,7 @@ def select(arguments: argparse.Namespace) -> int:
         sample_weight=table.weight,
         random_state=arguments.seed,
         n_threads=arguments.threads,
+        missing_values=_missing_values(arguments),
         progress=True,
         n_init=arguments.n_init,
         tol=arguments.tol,
@@ -314,7 +322,7 @@ def write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | N
 @contextmanager
 def complete(source: sources.Scan, arguments: argparse.Namespace) -> Iterator[sources.Scan]:
     """Leave out rows with gaps, if the arguments say so, and say afterwards how many they were."""
-    if arguments.missing == "error":
+    if arguments.missing != "drop":
         yield source
         return
     whole = Complete(source)

@@ -196,8 +196,9 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_missing(parser: argparse.ArgumentParser, dropped: str) -> None:
-    text = f"rows that lack a value: an error, or {dropped}"
-    parser.add_argument("--missing", choices=("error", "drop"), default="error", help=text)
+    text = f"rows that lack a value: an error, {dropped}, or counted by the values that they have"
+    choices = ("error", "drop", "marginalize")
+    parser.add_argument("--missing", choices=choices, default="error", help=text)
 
 
 def _add_verbose(parser: argparse.ArgumentParser) -> None:

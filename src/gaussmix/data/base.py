@@ -46,6 +46,10 @@ class Data(Protocol):
     n_threads: int | None
 
     @property
+    def gaps(self) -> bool:
+        """Whether rows may lack values, which are NaN then."""
+
+    @property
     def n_features(self) -> int:
         """Number of columns."""
 
@@ -93,14 +97,22 @@ class InMemory:
         Finite, C-contiguous, float32 or float64.
     sample_weight : ndarray of shape (n_samples,), float64, or None
     n_threads : int or None
+    gaps : bool
+        Whether rows lack values, which are NaN then.
     """
 
     def __init__(
-        self, rows: Rows, sample_weight: FloatArray | None, n_threads: int | None = None
+        self,
+        rows: Rows,
+        sample_weight: FloatArray | None,
+        n_threads: int | None = None,
+        *,
+        gaps: bool = False,
     ) -> None:
         self.rows = rows
         self.sample_weight = sample_weight
         self.n_threads = n_threads
+        self.gaps = gaps
         self.n_samples, self.n_features = rows.shape
         self.dtype = rows.dtype
 

@@ -86,7 +86,7 @@ class DaskData:
     client : distributed.Client, optional
         By default the current client, or else Dask's scheduler on threads of this process.
     allow_nan : bool
-        Whether values of results by row may be missing; they are NaN then.
+        Whether values may be missing; they are NaN then.
 
     Raises
     ------
@@ -104,7 +104,7 @@ class DaskData:
         allow_nan: bool = False,
     ) -> None:
         self.n_threads = n_threads
-        self._allow_nan = allow_nan
+        self.gaps = allow_nan
         self._client = client
         self.collection = rows_collection(X)
         self._names = column_names(X)
@@ -117,7 +117,7 @@ class DaskData:
     def filled(self) -> "Filled":
         """What the first look at all partitions finds; it checks all values."""
         summary: Summary = self.sum_over(
-            partial(_summary, self._names),
+            partial(_summary, self._names, self.gaps),
             range(len(self._rows.keys)),
             self._rows,
             self._weights,
@@ -218,7 +218,7 @@ class DaskData:
             _block_by_row,
             dask_module().delayed(function, traverse=False),
             like[:0],
-            self._allow_nan,
+            self.gaps,
             self._names,
             drop_axis=1 if like.ndim == 1 else None,
             chunks=chunks,
@@ -262,13 +262,15 @@ class DaskData:
         return compute(self._sources | graph, key, self._client)
 
 
-def _summary(names: Sequence[str] | None, number: int, block: object, weight: object) -> Summary:
+def _summary(
+    names: Sequence[str] | None, allow_nan: bool, number: int, block: object, weight: object
+) -> Summary:
     """Check a partition."""
     name = f"X of partition {number}"
     array = check_numbers(block, name)
     if array.ndim == 2 and len(array) == 0:
         return Summary((0,), 0.0, array.shape[1], frozenset())
-    rows = check_rows(block, name=name, place=partial(place, names=names))
+    rows = check_rows(block, name=name, allow_nan=allow_nan, place=partial(place, names=names))
     weights = _weight(weight, len(rows), number)
     total = float(len(rows)) if weights is None else float(weights.sum())
     return Summary((len(rows),), total, rows.shape[1], frozenset({rows.dtype}))

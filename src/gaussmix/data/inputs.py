@@ -15,6 +15,7 @@ from gaussmix.validation import (
     check_n_threads,
     check_rows,
     check_sample_weight,
+    has_nan,
 )
 
 
@@ -89,6 +90,9 @@ def _in_memory(
         allow_nan=allow_nan,
         place=place,
     )
+    gaps = allow_nan and has_nan(rows)
     if not isinstance(X, Table) or sample_weight is not None:
-        return InMemory(rows, check_sample_weight(sample_weight, len(rows)), n_threads)
-    return InMemory(rows, check_sample_weight(X.weight, len(rows), place), n_threads)
+        weight = check_sample_weight(sample_weight, len(rows))
+    else:
+        weight = check_sample_weight(X.weight, len(rows), place)
+    return InMemory(rows, weight, n_threads, gaps=gaps)

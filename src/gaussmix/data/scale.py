@@ -27,7 +27,7 @@ def require_features_to_scale(data: Data, reg_covar: float) -> None:
     least = smallest_spread(data.dtype)
     if reg_covar >= least**2:
         return
-    first = np.ptp(data.head().astype(np.float64), axis=0)
+    first = np.ptp(data.head().astype(np.float64), axis=0)  # NaN where values are lacking
     if not _too_small(first, least).any():
         return
     spreads = _spreads(data)
@@ -51,7 +51,7 @@ def require_centers_to_scale(centers: FloatArray, dtype: np.dtype[np.floating]) 
 
 
 def _too_small(spreads: FloatArray, least: float) -> NDArray[np.bool_]:
-    return (spreads > 0) & (spreads < least)
+    return ~((spreads <= 0) | (spreads >= least))
 
 
 def _spreads(data: Data) -> FloatArray:
@@ -69,7 +69,8 @@ class _RangePass:
     def add(self, rows: Rows, weight: FloatArray | None) -> None:  # noqa: ARG002, of any weight
         """Look at the next rows."""
         if len(rows):
-            self._extend(rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64))
+            low = np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)
+            self._extend(*(bound.astype(np.float64) for bound in low))
 
     def result(self) -> "_RangePass":
         """Return this pass."""
@@ -82,7 +83,7 @@ class _RangePass:
         return joined
 
     def _extend(self, low: FloatArray | float, high: FloatArray | float) -> None:
-        self.bounds = np.minimum(self.bounds[0], low), np.maximum(self.bounds[1], high)
+        self.bounds = np.fmin(self.bounds[0], low), np.fmax(self.bounds[1], high)
 
 
 def _refuse(what: str, spread: float, dtype: np.dtype[np.floating]) -> NoReturn:

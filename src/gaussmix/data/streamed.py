@@ -49,7 +49,7 @@ class Streamed:
         allow_nan: bool = False,
     ) -> None:
         self.source = source
-        self._allow_nan = allow_nan
+        self.gaps = allow_nan
         self.n_threads = n_threads
         self.n_features = source.n_features
         self.dtype = source.dtype
@@ -177,7 +177,7 @@ class Streamed:
         name, row = str(self.source), 0
         place = getattr(self.source, "place", None)  # a `Source` of anybody's need not have it
         for block in blocks:
-            check_block(*block, name, row, place, allow_nan=self._allow_nan)
+            check_block(*block, name, row, place, allow_nan=self.gaps)
             row += len(block.rows)
             yield block
 

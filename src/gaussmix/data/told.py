@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, PathLike, Rows
-from gaussmix.data.base import InMemory, MakePass
+from gaussmix.data.base import Data, InMemory, MakePass
 from gaussmix.data.partitions import is_dask
 from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
@@ -55,8 +55,13 @@ class ToldData:
         For every row; slices of it go along with the blocks.
     """
 
+    gaps = False  # options refuse rows that lack values
+    untold: Data
+    """The rows alone."""
+
     def __init__(self, rows: InMemory | Streamed, told: Told) -> None:
-        self.rows, self.told = rows, told
+        self.rows = self.untold = rows
+        self.told = told
         self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
         self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
         if len(told) != self.n_samples:

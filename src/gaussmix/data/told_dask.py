@@ -44,7 +44,7 @@ class ToldPartitions(ToldData):
         *,
         noise: bool,
     ) -> None:
-        self._data = rows
+        self._data = self.untold = rows
         self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
         self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
         self._parts_told = _told_parts(name, values, rows)

@@ -123,15 +123,20 @@ class _Sweep:
         """Statistics of every block, under what the point is when the block begins."""
         data = self._objective.data
         assert not isinstance(data, ToldData), "a fit that tells something has algorithm='em'"
-        running, room = StatisticsPass(self.point, data.n_threads), self._size
+        running, room = self._pass(), self._size
         for rows, weight in data.blocks():
             start = 0
             while start < len(rows):
                 if room == 0:
                     yield running.result()
-                    running, room = StatisticsPass(self.point, data.n_threads), self._size
+                    running, room = self._pass(), self._size
                 part = slice(start, start + room)
                 running.add(rows[part], None if weight is None else weight[part])
                 taken = len(rows[part])
                 start, room = start + taken, room - taken
         yield running.result()
+
+    def _pass(self) -> StatisticsPass:
+        """Return a pass under the present point."""
+        data = self._objective.data
+        return StatisticsPass(self.point, data.n_threads, gaps=data.gaps)

@@ -45,7 +45,7 @@ class MaximumLikelihood:
 
     def e_step(self, parameters: Parameters) -> Statistics:
         """Go over the rows once."""
-        return self.data.total(partial(StatisticsPass, parameters))
+        return self.data.total(partial(StatisticsPass, parameters, gaps=self.data.gaps))
 
     def m_step(
         self, statistics: Statistics, previous: Parameters
@@ -59,19 +59,21 @@ class MaximumLikelihood:
 
     def score(self, parameters: Parameters) -> float:
         """Return the mean log-likelihood of a row, which takes a pass."""
-        return self.data.total(partial(LikelihoodPass, parameters)).mean
+        return self.data.total(partial(LikelihoodPass, parameters, gaps=self.data.gaps)).mean
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
         """Advance a run over rows in memory by EM in one call of a kernel.
 
         The kernel saves small data much time, and its bits are those of the loop. It ends before an
         M-step in which a component collapses or has lost its rows: that one is left to the loop.
-        It does nothing where a strategy chooses the points, or where the kernels do not know the
-        structure's M-step.
+        It does nothing where a strategy chooses the points, where rows lack values, or where the
+        kernels do not know the structure's M-step.
         """
         data = self.data
         start = state.point
-        if not (isinstance(data, InMemory) and start.structure.is_general and not start.noise):
+        if not (isinstance(data, InMemory) and start.structure.is_general):
+            return
+        if data.gaps or start.noise is not None:
             return
         while state.follows_em and state.n_iter < max_iter and not state.converged:
             start = state.point

@@ -69,7 +69,7 @@ class MaximumAPosteriori(MaximumLikelihood):
 
     def score(self, parameters: Parameters) -> float:
         """Return the same, which takes a pass."""
-        score = self.data.total(partial(LikelihoodPass, parameters))
+        score = self.data.total(partial(LikelihoodPass, parameters, gaps=self.data.gaps))
         return score.mean + self._of_prior(parameters, score.weight)
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
@@ -119,7 +119,7 @@ def objective_for(
     moments = None
     if relative or (prior is not None and prior.needs_moments):
         matrices = prior is not None and prior.scale is None and isinstance(structure, Matrices)
-        rows = data.rows if isinstance(data, ToldData) else data
+        rows = data.untold if isinstance(data, ToldData) else data
         shift = rows.head().mean(axis=0, dtype=np.float64)
         moments = rows.total(partial(MomentsPass, shift, matrices))
     shape = n_components, data.n_features

@@ -82,6 +82,7 @@ class Adaptation(Estimator):
         """
         relevance = check_real("relevance", relevance, 0, strict=True)
         parts = _check_parts(parameters)
+        _require_no_gaps(self, "adapt")
         data = self._data(X, sample_weight, check_n_threads(self.n_threads))
         present = mixture_of(self, "adapt")
         statistics = data.total(partial(StatisticsPass, present))
@@ -134,6 +135,7 @@ class Adaptation(Estimator):
         array([[ 1.,  0.],
                [ 2., -1.]])
         """
+        _require_no_gaps(self, "statistics")
         data = self._data(X, sample_weight, check_n_threads(self.n_threads))
         codes = None if groups is None else check_groups(groups, data.n_samples)
         return grouped_statistics(mixture_of(self, "statistics"), data, codes)
@@ -147,3 +149,12 @@ def _check_parts(parameters: object) -> tuple[str, ...]:
     if not parts:
         raise ParameterError(f"parameters must not be empty: choose of {', '.join(ADAPTABLE)}")
     return parts
+
+
+def _require_no_gaps(model: Estimator, method: str) -> None:
+    """Raise ParameterError where rows may lack values."""
+    if model._takes_gaps:
+        raise ParameterError(
+            f"{method} does not go with missing_values='marginalize': fill the gaps, for example "
+            "by predict_missing, and set missing_values='error'"
+        )

@@ -145,8 +145,13 @@ class Estimator(MetadataRequester, StandIn):
         return Tags(
             estimator_type=self._estimator_type,
             target_tags=TargetTags(required=False),
-            input_tags=InputTags(sparse=self._takes_sparse),
+            input_tags=InputTags(sparse=self._takes_sparse, allow_nan=self._takes_gaps),
         )
+
+    @property
+    def _takes_gaps(self) -> bool:
+        """Whether rows may lack values."""
+        return False
 
     def _check_fitted(self) -> None:
         """Raise NotFittedError before `fit`."""
@@ -159,7 +164,12 @@ class Estimator(MetadataRequester, StandIn):
         """Check the rows to fit, their weights, and the names of their features."""
         X = opened(X)
         data = route(
-            X, sample_weight, n_threads, estimator=type(self).__name__, sparse=self._takes_sparse
+            X,
+            sample_weight,
+            n_threads,
+            estimator=type(self).__name__,
+            allow_nan=self._takes_gaps,
+            sparse=self._takes_sparse,
         )
         return data, feature_names(X)
 
@@ -176,7 +186,7 @@ class Estimator(MetadataRequester, StandIn):
             n_threads,
             estimator=type(self).__name__,
             n_features=self.n_features_in_,
-            allow_nan=allow_nan,
+            allow_nan=allow_nan or self._takes_gaps,
             sparse=self._takes_sparse,
         )
 

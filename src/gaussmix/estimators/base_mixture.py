@@ -25,6 +25,7 @@ from gaussmix._core.types import (
     WeightLike,
 )
 from gaussmix.data.base import Data
+from gaussmix.data.observed import require_observed
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMResult
@@ -175,7 +176,7 @@ class BaseMixture(Queries[M], Estimator):
         The parameters are those of `fit`.
         """
         data = self._fit(X, sample_weight)
-        return data.by_row(partial(self._assign(), self._present()))
+        return data.by_row(partial(self._assign(), self._present(), gaps=data.gaps))
 
     @overload
     def predict(self, X: DaskLike, *, out: None = None) -> Any: ...
@@ -365,6 +366,7 @@ class BaseMixture(Queries[M], Estimator):
 
     def _training_data(self, X: object, sample_weight: object) -> tuple[Data, Names | None]:
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)
+        require_observed(data, None if names is None else list(names))
         if data.n_samples < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
@@ -465,7 +467,7 @@ class BaseMixture(Queries[M], Estimator):
 def total_score(model: BaseMixture[Any], X: object, sample_weight: object = None) -> Score:
     """Return the log-likelihood of all rows of X under a fitted mixture, and their weight."""
     data = model._data(X, sample_weight, model.n_threads)
-    return data.total(partial(LikelihoodPass, model._present()))
+    return data.total(partial(LikelihoodPass, model._present(), gaps=data.gaps))
 
 
 def _shown(reg_covar: float | str) -> str:

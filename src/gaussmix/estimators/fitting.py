@@ -50,6 +50,7 @@ from gaussmix.validation import (
 ALGORITHMS = ("em", "incremental")
 TOLD_METHODS = ("kmeans", "auto")
 NEW_NOISE = 0.05  # weight of noise that a warm start of a mixture without any begins with
+MISSING_VALUES = ("error", "marginalize")
 WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) | {
     "half_life",
     "learning_decay",
@@ -57,6 +58,16 @@ WITHOUT_EFFECT = frozenset({"checkpoint", "checkpoint_interval", "n_threads"}) |
     "verbose_interval",
 }
 """Parameters that may change while a fit is interrupted: they do not change what it comes to."""
+
+YOUNGER: dict[str, object] = {
+    "eigenvalue_ratio": None,
+    "fixed": None,
+    "missing_values": "error",
+    "noise": False,
+    "prior": None,
+    "weights": None,
+}
+"""Parameters that the first checkpoints did not have, and the values that change nothing."""
 
 
 class Settings(NamedTuple):
@@ -91,6 +102,7 @@ class Settings(NamedTuple):
     """Log-density of the noise, known once X is."""
     classes: Classes | None = None
     """Those of the components, known once X and what is told of it are."""
+    missing_values: str = "error"
 
     @property
     def regularised(self) -> bool:
@@ -142,6 +154,7 @@ def settings_of(model: Any) -> Settings:
         prior=check_prior(model.prior, structure),
         rules=check_rules(model.fixed, model.weights, shared.n_components, structure),
         noise=_check_noise(model.noise),
+        missing_values=check_choice("missing_values", model.missing_values, MISSING_VALUES),
     )
     _check_together(settings)
     return settings
@@ -177,6 +190,7 @@ def _check_noise(noise: object) -> float | None:
 
 def _check_together(settings: Settings) -> None:
     """Raise ParameterError for options that do not go together."""
+    _check_gaps(settings)
     rules = settings.rules
     if rules is None and settings.noise is None:
         return
@@ -205,6 +219,22 @@ def _check_together(settings: Settings) -> None:
             raise ParameterError(
                 f"fixed[{name!r}] needs {init}, or warm_start=True and a fitted mixture, to say at "
                 "which values"
+            )
+
+
+def _check_gaps(settings: Settings) -> None:
+    """Raise ParameterError for options that do not go with rows that lack values."""
+    if settings.missing_values == "error":
+        return
+    for name, given in (
+        ("noise", settings.noise is not None),
+        ("prior", settings.prior is not None),
+        ("reg_covar='relative'", settings.relative),
+    ):
+        if given:
+            raise ParameterError(
+                f"missing_values='marginalize' and {name} are both given, and do not go together: "
+                "give one"
             )
 
 
@@ -300,6 +330,9 @@ def best_run(
     if settings.checkpoint is None:
         return search.best(runs())
     fixed = options_of(options, WITHOUT_EFFECT)
+    for name, default in YOUNGER.items():  # files that do not know of them are as by default
+        if name in fixed and fixed[name] == default:
+            del fixed[name]
     fixed["warm_start"] = False if origin_ is None else origin(*origin_)
     identity = Identity(
         fixed,

@@ -15,13 +15,14 @@ from gaussmix._core.types import (
     DaskLike,
     InitMethod,
     Labels,
+    MissingValues,
     PathLike,
     Rows,
     RowsLike,
     Seed,
     WeightLike,
 )
-from gaussmix.data.base import Data
+from gaussmix.data.base import ByRow, Data
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.data.telling import tell
 from gaussmix.data.told import Classes, ToldData, classes_of
@@ -39,6 +40,7 @@ from gaussmix.estimators.base import check_output, remember_features
 from gaussmix.estimators.base_mixture import BaseMixture, total_score
 from gaussmix.estimators.counterparts import Name
 from gaussmix.estimators.fitting import (
+    MISSING_VALUES,
     Problem,
     Settings,
     likelihood,
@@ -66,7 +68,15 @@ from gaussmix.model.scoring import (
 )
 from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.features import Indices
-from gaussmix.validation import check_boolean, check_integer, check_random_state, check_real
+from gaussmix.validation import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_random_state,
+    check_real,
+)
+
+TOLD_WITHOUT_GAPS = "labels and row_priors do not go with missing_values='marginalize': give one"
 
 
 class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
@@ -177,6 +187,13 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         Have one more component, of constant density, for rows that belong to no other. True makes
         the density 1 over the volume of the smaller of two boxes around X, along the features or
         along principal directions, as mclust does. A number is the volume itself.
+    missing_values : {'error', 'marginalize'}, default='error'
+        What becomes of rows in which values are missing: NaN, None, nulls, empty fields. They are
+        an error, or count by the values that they have: their likelihood is that of the marginal
+        mixture, and EM for it is exact (Ghahramani & Jordan, 1994). That is right where values are
+        missing at random: whether one is missing may depend on the other values of its row, not on
+        itself. A row without any value has log-likelihood 0. Starts look at rows that are filled
+        in.
 
     Attributes
     ----------
@@ -270,6 +287,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         weights: Literal["equal"] | None = None,
         fixed: Mapping[str, Any] | None = None,
         noise: bool | float = False,
+        missing_values: MissingValues = "error",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -297,6 +315,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         self.weights = weights
         self.fixed = fixed
         self.noise = noise
+        self.missing_values = missing_values
 
     @classmethod
     def from_parameters(
@@ -608,8 +627,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
             Weights of the rows, as if each were there so many times.
         """
         data, parameters = self._data(X, sample_weight, self.n_threads), parameters_of(self)
-        score = data.total(partial(LikelihoodPass, parameters))
-        uncertainty = data.total(partial(UncertaintyPass, parameters)).total
+        score = data.total(partial(LikelihoodPass, parameters, gaps=data.gaps))
+        uncertainty = data.total(partial(UncertaintyPass, parameters, gaps=data.gaps)).total
         return score.bic(parameters.n_free()) + 2 * uncertainty
 
     def _plain(self, parameters: Parameters, features: Indices) -> "GaussianMixture":
@@ -618,6 +637,21 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     @property
     def _climbs(self) -> str:
         return super()._climbs if self.prior is None else "penalised mean log-likelihood"
+
+    @property
+    def _takes_gaps(self) -> bool:
+        return check_choice("missing_values", self.missing_values, MISSING_VALUES) != "error"
+
+    def _each_row(
+        self,
+        function: ByRow,
+        X: object,
+        out: PathLike | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Any:
+        if self._takes_gaps:
+            function = cast(ByRow, partial(cast(Any, function), gaps=True))
+        return super()._each_row(function, X, out, names)
 
     def _settings(self) -> Settings:
         return settings_of(self)
@@ -663,6 +697,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         """Check what is told of the rows of a fit, and the classes that it names."""
         if settings.algorithm != "em" and not (labels is None and row_priors is None):
             raise ParameterError("labels and row_priors need algorithm='em', got 'incremental'")
+        if settings.missing_values != "error" and not (labels is None and row_priors is None):
+            raise ParameterError(TOLD_WITHOUT_GAPS)
         classes = classes_of(labels, component_labels, settings.n_components)
         noise = settings.noise is not None
         return tell(data, labels, row_priors, classes, settings.n_components, noise=noise), classes
@@ -702,6 +738,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         classes = Classes(self.classes_, self._owners()) if hasattr(self, "classes_") else None
         noise = parameters.noise is not None
         data = self._data(X, None, self.n_threads)
+        if self._takes_gaps:
+            raise ParameterError(TOLD_WITHOUT_GAPS)
         told = tell(data, labels, row_priors, classes, parameters.n_components, noise=noise)
         assert told is not None, "something is told"
         if out is None:
@@ -715,7 +753,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
             check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
         )
         require_features_to_scale(data, settings.reg_covar)
-        batch = data.total(partial(StatisticsPass, parameters))
+        batch = data.total(partial(StatisticsPass, parameters, gaps=data.gaps))
         pace = check_pace(self.learning_decay, self.half_life)
         parameters, collapsed = online_step(parameters, batch, seen, pace, settings.reg_covar)
         require_means_within_reach(parameters, data.dtype)
@@ -742,6 +780,7 @@ def plain_mixture(
         covariance_type=cast(CovarianceType, parameters.structure.name),
         random_state=model.random_state,
         n_threads=model.n_threads,
+        missing_values=getattr(model, "missing_values", "error"),
     )
     plain.n_features_in_ = parameters.n_features
     if hasattr(model, "feature_names_in_"):

@@ -61,6 +61,7 @@ class Pictures(Estimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or what `scan` or Dask take, optional
+            Rows that lack values are not drawn.
             Rows to show. ``kind='uncertainty'`` needs them.
         kind : str, default='classification'
             - 'classification': rows in the colours of their components, mixed by their
@@ -224,6 +225,10 @@ def points_of(
         return None
     data = model._data(X, None, model.n_threads)
     rows: Any = data.sample(1, check_random_state(0), most).rows
+    if data.gaps:
+        rows = rows[~np.isnan(rows).any(axis=1)]
+        if not len(rows):
+            raise ParameterError("X must have rows without missing values to draw, got none")
     shares = resp(rows)
     return Points(getattr(rows, "matrix", rows), shares, data.n_samples)
 

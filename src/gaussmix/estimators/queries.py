@@ -383,9 +383,14 @@ def _check_columns(X: object, wanted: list[str] | None) -> None:
 
 
 def _is_below(
-    parameters: Parameters, level: float, rows: Rows, n_threads: int | None
+    parameters: Parameters,
+    level: float,
+    rows: Rows,
+    n_threads: int | None,
+    *,
+    gaps: bool = False,
 ) -> NDArray[np.bool_]:
-    return np.asarray(log_likelihoods(parameters, rows, n_threads) < level)
+    return np.asarray(log_likelihoods(parameters, rows, n_threads, gaps=gaps) < level)
 
 
 def _result_names(

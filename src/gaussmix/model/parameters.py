@@ -101,8 +101,8 @@ class Parameters:
         """Inverse covariances, P = U U', in the structure's shape."""
         return self.structure.precisions_of_factors(self.precisions_cholesky)
 
-    def density(self, dtype: DTypeLike = np.float64) -> Density:
-        """The constants that a pass over rows of a dtype needs."""
+    def density(self, dtype: DTypeLike = np.float64, *, gaps: bool = False) -> Density:
+        """The constants that a pass over rows of a dtype needs, of which some may lack values."""
         center, means = np.empty(self.n_features), np.empty(self.means.shape)
         log_scales = np.empty(self.n_components)
         # what was sent to another process may lie anywhere in what it received
@@ -110,7 +110,7 @@ class Parameters:
         given = aligned(self.weights), aligned(self.means), factors
         form = self.structure.form
         dispatch.estimates().density_constants(form, *given, dtype, center, means, log_scales)
-        return Density(form, center, means, factors, log_scales, self._log_noise())
+        return Density(form, center, means, factors, log_scales, self._log_noise(), gaps)
 
     def full_covariances(self) -> FloatArray:
         """Covariance matrices (K, D, D) whatever the structure."""

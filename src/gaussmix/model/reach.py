@@ -13,6 +13,7 @@ from gaussmix._core import dispatch
 from gaussmix._core.density import LOG_LOWEST, Density
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix.model.gaps import keep, parts, target
 from gaussmix.model.parameters import Parameters
 
 NEAR_FLOOR = 0.999
@@ -46,11 +47,16 @@ def assign_within_reach(
         return
     best = np.empty(min(len(rows), CHUNK_ROWS), dtype=rows.dtype)
     for start in range(0, len(rows), CHUNK_ROWS):
-        part, found = rows[start : start + CHUNK_ROWS], labels[start : start + CHUNK_ROWS]
-        scores = best[: len(part)]
+        chunk, found = rows[start : start + CHUNK_ROWS], labels[start : start + CHUNK_ROWS]
+        scores = best[: len(chunk)]
         some = None if told is None else told[start : start + CHUNK_ROWS]
-        dispatch.kernels(rows).assign(part, density, found, scores, n_threads, some)
-        require_reach(scores, part, density, start, what)
+        for part in parts(chunk, density):
+            best_of_part = target(scores, part)
+            kernels = dispatch.kernels(part.rows)
+            own = None if some is None else some[part.place]
+            kernels.assign(part.rows, part.density, found[part.place], best_of_part, n_threads, own)
+            keep(scores, part, best_of_part)
+        require_reach(scores, chunk, density, start, what)
 
 
 def responsibilities_within_reach(
@@ -60,7 +66,11 @@ def responsibilities_within_reach(
 
     Raises ValueError at a row out of reach of every component. One component needs no distances.
     """
-    dispatch.kernels(rows).responsibilities(rows, density, resp, n_threads, told)
+    for part in parts(rows, density):
+        found, own = target(resp, part), None if told is None else told[part.place]
+        kernels = dispatch.kernels(part.rows)
+        kernels.responsibilities(part.rows, part.density, found, n_threads, own)
+        keep(resp, part, found)
     n_terms = density.n_terms
     if n_terms == 1:
         return
@@ -68,6 +78,16 @@ def responsibilities_within_reach(
     alike = np.flatnonzero(resp[:, 0] == rows.dtype.type(1) / rows.dtype.type(n_terms))
     if len(alike):
         _find_out_of_reach(rows, alike, density, told)
+
+
+def find_log_likelihoods(
+    rows: Rows, density: Density, out: Rows, n_threads: int, told: Told | None = None
+) -> None:
+    """Write the log-likelihood of each row into out (N,)."""
+    for part in parts(rows, density):
+        found, own = target(out, part), None if told is None else told[part.place]
+        dispatch.kernels(part.rows).log_likelihood(part.rows, part.density, found, n_threads, own)
+        keep(out, part, found)
 
 
 def require_reach(
@@ -155,11 +175,11 @@ def _find_out_of_reach(
     for start in range(0, len(chosen), CHUNK_ROWS):
         places = chosen[start : start + CHUNK_ROWS]
         part = rows[places]
-        finite = np.isfinite(part).all(axis=1)
+        finite = (~np.isinf(part) if density.gaps else np.isfinite(part)).all(axis=1)
         places, part = places[finite], part[finite]  # others are told as they are
         log_likelihood = np.empty(len(part), dtype=rows.dtype)
         some = None if told is None else told[places]
-        dispatch.kernels(rows).log_likelihood(part, density, log_likelihood, 1, some)
+        find_log_likelihoods(part, density, log_likelihood, 1, some)
         if log_likelihood.min(initial=0.0) <= _floor(rows):
             row = int(places[log_likelihood.argmin()])
             _refuse(rows[row], row, density, "component")
@@ -172,7 +192,7 @@ def _floor(rows: Rows) -> float:
 def _refuse(row: Rows, number: int, density: Density, what: str) -> NoReturn:
     means = density.center + density.means
     with np.errstate(over="ignore"):
-        distances = np.abs(row.astype(np.float64) - means)
+        distances = np.nan_to_num(np.abs(row.astype(np.float64) - means), posinf=np.inf)
     feature = int(distances.min(axis=0).argmax())
     nearest = means[distances[:, feature].argmin(), feature]
     raise ValueError(

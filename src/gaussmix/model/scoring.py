@@ -1,4 +1,7 @@
-"""What a mixture says of each row, and passes that add such scores up."""
+"""What a mixture says of each row, and passes that add such scores up.
+
+With `gaps` rows may lack values, which are NaN then, and are scored by those that they have.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +13,11 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.density import GROUP_ROWS, Density
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix.model.gaps import keep, parts, target
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import (
     assign_within_reach,
+    find_log_likelihoods,
     require_mean_within_reach,
     require_reach,
     responsibilities_within_reach,
@@ -23,22 +28,33 @@ BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
 
 
 def assign(
-    parameters: Parameters, rows: Rows, n_threads: int | None = None, told: Told | None = None
+    parameters: Parameters,
+    rows: Rows,
+    n_threads: int | None = None,
+    told: Told | None = None,
+    *,
+    gaps: bool = False,
 ) -> Labels:
     """Return the most probable component of each row, (N,); -1 is the noise."""
     labels = np.empty(len(rows), dtype=np.int32)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    assign_within_reach(rows, parameters.density(rows.dtype), labels, count, told=told)
+    density = parameters.density(rows.dtype, gaps=gaps)
+    assign_within_reach(rows, density, labels, count, told=told)
     if parameters.noise is not None:
         labels[labels == parameters.n_components] = -1
     return labels
 
 
 def responsibilities(
-    parameters: Parameters, rows: Rows, n_threads: int | None = None, told: Told | None = None
+    parameters: Parameters,
+    rows: Rows,
+    n_threads: int | None = None,
+    told: Told | None = None,
+    *,
+    gaps: bool = False,
 ) -> Rows:
     """Return the posterior probability of each component, and the noise, for each row, (N, T)."""
-    density = parameters.density(rows.dtype)
+    density = parameters.density(rows.dtype, gaps=gaps)
     resp = np.empty((len(rows), density.n_terms), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
     responsibilities_within_reach(rows, density, resp, count, told)
@@ -46,23 +62,34 @@ def responsibilities(
 
 
 def log_likelihoods(
-    parameters: Parameters, rows: Rows, n_threads: int | None = None, told: Told | None = None
+    parameters: Parameters,
+    rows: Rows,
+    n_threads: int | None = None,
+    told: Told | None = None,
+    *,
+    gaps: bool = False,
 ) -> Rows:
     """Return the log-likelihood of each row, (N,)."""
     out = np.empty(len(rows), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    density = parameters.density(rows.dtype)
-    dispatch.kernels(rows).log_likelihood(rows, density, out, count, told)
+    density = parameters.density(rows.dtype, gaps=gaps)
+    find_log_likelihoods(rows, density, out, count, told)
     require_reach(out, rows, density)
     return out
 
 
-def log_densities(parameters: Parameters, rows: Rows, n_threads: int | None = None) -> Rows:
+def log_densities(
+    parameters: Parameters, rows: Rows, n_threads: int | None = None, *, gaps: bool = False
+) -> Rows:
     """Return the log-density of each row under each component, whatever its weight, (N, K)."""
     out = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
     count = threads.for_work(n_threads, pass_flops(rows, parameters))
-    density = replace(parameters, weights=np.ones(parameters.n_components)).density(rows.dtype)
-    dispatch.kernels(rows).log_density(rows, density, out, count)
+    alone = replace(parameters, weights=np.ones(parameters.n_components))
+    density = alone.density(rows.dtype, gaps=gaps)
+    for part in parts(rows, density):
+        found = target(out, part)
+        dispatch.kernels(part.rows).log_density(part.rows, part.density, found, count)
+        keep(out, part, found)
     require_reach(out, rows, density)
     return out
 
@@ -73,12 +100,14 @@ def class_probabilities(
     rows: Rows,
     n_threads: int | None = None,
     told: Told | None = None,
+    *,
+    gaps: bool = False,
 ) -> Rows:
     """Return the posterior probability of each class, and of noise, for each row: (N, C or C + 1).
 
     That of a class is the sum of its components' (K,), whose classes are `owners`.
     """
-    resp = responsibilities(parameters, rows, n_threads, told)
+    resp = responsibilities(parameters, rows, n_threads, told, gaps=gaps)
     n_classes, n_components = int(owners.max()) + 1, len(owners)
     found = np.zeros((len(rows), n_classes + resp.shape[1] - n_components), dtype=rows.dtype)
     for k, owner in enumerate(owners):
@@ -94,12 +123,15 @@ def assign_class(
     rows: Rows,
     n_threads: int | None = None,
     told: Told | None = None,
+    *,
+    gaps: bool = False,
 ) -> NDArray[Any]:
     """Return the name of the most probable class of each row.
 
     Noise is -1, or None beside strings.
     """
-    best = class_probabilities(owners, parameters, rows, n_threads, told).argmax(axis=1)
+    chances = class_probabilities(owners, parameters, rows, n_threads, told, gaps=gaps)
+    best = chances.argmax(axis=1)
     if parameters.noise is None:
         return np.asarray(names[best])
     if names.dtype.kind in "iu":
@@ -134,10 +166,13 @@ class Score:
 
 
 class LikelihoodPass:
-    """Adds up the log-likelihoods of rows."""
+    """Adds up the log-likelihoods of rows, which may lack values with `gaps`."""
 
-    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, n_threads: int | None = None, *, gaps: bool = False
+    ) -> None:
         self._parameters = parameters
+        self._gaps = gaps
         self._n_threads = n_threads
         self._density: Density | None = None
         self._totals = np.zeros(2)
@@ -152,7 +187,7 @@ class LikelihoodPass:
 
     def _add_next(self, rows: Rows, weight: FloatArray | None, told: Told | None) -> None:
         if self._density is None:
-            self._density = self._parameters.density(rows.dtype)
+            self._density = self._parameters.density(rows.dtype, gaps=self._gaps)
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
         self._add(rows, weight, self._density, count, told)
 
@@ -168,8 +203,11 @@ class LikelihoodPass:
         n_threads: int,
         told: Told | None,
     ) -> None:
-        kernels = dispatch.kernels(rows)
-        kernels.accumulate_likelihood(rows, weight, density, self._totals, n_threads, told)
+        for place, part, own in parts(rows, density):
+            chosen = None if weight is None else weight[place]
+            some = None if told is None else told[place]
+            kernels = dispatch.kernels(part)
+            kernels.accumulate_likelihood(part, chosen, own, self._totals, n_threads, some)
         require_mean_within_reach(self._totals, rows, weight, density, told)
 
 

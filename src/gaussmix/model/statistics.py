@@ -11,6 +11,7 @@ from gaussmix._core.density import Density
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
+from gaussmix.model.gaps import parts
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_mean_within_reach
 
@@ -88,10 +89,17 @@ class StatisticsPass:
     non-negative float64 or None. Shapes and dtypes are checked here, but values are not: what is
     not finite ends up in the statistics. `gaussmix.validation.check_rows` and
     `check_sample_weight` check all.
+
+    With `gaps` rows may lack values, which are NaN then. The statistics are the expected ones given
+    the others: conditional means stand for what is lacking, and their covariances are part of the
+    second moments (Ghahramani & Jordan, 1994).
     """
 
-    def __init__(self, parameters: Parameters, n_threads: int | None = None) -> None:
+    def __init__(
+        self, parameters: Parameters, n_threads: int | None = None, *, gaps: bool = False
+    ) -> None:
         self._parameters = parameters
+        self._gaps = gaps
         self._n_threads = n_threads
         self._density: Density | None = None
         self._shift = parameters.means
@@ -111,12 +119,15 @@ class StatisticsPass:
 
     def _add(self, rows: Rows, weight: FloatArray | None, told: Told | None) -> None:
         if self._density is None:
-            self._density = density = self._parameters.density(rows.dtype)
+            self._density = density = self._parameters.density(rows.dtype, gaps=self._gaps)
             self._shift = density.center + density.means
         count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        dispatch.kernels(rows).accumulate(
-            rows, weight, self._density, *self._sums, self._totals, count, None, told
-        )
+        for place, part, density in parts(rows, self._density):
+            own = None if weight is None else weight[place]
+            some = None if told is None else told[place]
+            dispatch.kernels(part).accumulate(
+                part, own, density, *self._sums, self._totals, count, None, some
+            )
         require_mean_within_reach(self._totals, rows, weight, self._density, told)
         self._n_samples += len(rows)
 

@@ -268,7 +268,12 @@ def nest(parameters: Parameters, data: Data | None, each_row: EachRow, criterion
 
 
 def _shares(
-    parameters: Parameters, members: Sequence[Members], X: Rows, n_threads: int | None
+    parameters: Parameters,
+    members: Sequence[Members],
+    X: Rows,
+    n_threads: int | None,
+    *,
+    gaps: bool = False,
 ) -> Rows:
     """Probabilities of clusters (N, n_clusters)."""
     proba = np.empty((len(X), len(members)), dtype=X.dtype)
@@ -276,12 +281,17 @@ def _shares(
     def write(block: slice, shares: Rows) -> None:
         proba[block] = shares.T
 
-    _each_block(parameters, members, X, n_threads, write)
+    _each_block(parameters, members, X, n_threads, write, gaps=gaps)
     return proba
 
 
 def _labels(
-    parameters: Parameters, members: Sequence[Members], X: Rows, n_threads: int | None
+    parameters: Parameters,
+    members: Sequence[Members],
+    X: Rows,
+    n_threads: int | None,
+    *,
+    gaps: bool = False,
 ) -> Labels:
     """Most probable clusters (N,)."""
     labels = np.empty(len(X), dtype=np.int32)
@@ -289,7 +299,7 @@ def _labels(
     def write(block: slice, shares: Rows) -> None:
         labels[block] = shares.argmax(axis=0)
 
-    _each_block(parameters, members, X, n_threads, write)
+    _each_block(parameters, members, X, n_threads, write, gaps=gaps)
     return labels
 
 
@@ -299,9 +309,11 @@ def _each_block(
     X: Rows,
     n_threads: int | None,
     write: Callable[[slice, Rows], None],
+    *,
+    gaps: bool,
 ) -> None:
     """Hand every block of rows and its clusters' shares to a function."""
-    density = parameters.density(X.dtype)
+    density = parameters.density(X.dtype, gaps=gaps)
     count = threads.for_work(n_threads, pass_flops(X, parameters))
 
     def block(rows: slice) -> None:

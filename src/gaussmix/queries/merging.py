@@ -67,7 +67,7 @@ def merge_by_entropy(parameters: Parameters, data: Data) -> list[Merge]:
     rehearsal from there asks for. The result is that of computing every gain of every level.
     """
     thinned = data.total(partial(ThinningPass, -(-data.n_samples // REHEARSAL_ROWS)))
-    sample = InMemory(*joined(thinned.blocks), data.n_threads)
+    sample = InMemory(*joined(thinned.blocks), data.n_threads, gaps=data.gaps)
     rehearsed: dict[Pair, float] = {}
 
     def foresee(clusters: Sequence[Cluster]) -> set[Pair]:
@@ -134,7 +134,7 @@ def gains(pairs: set[Pair], parameters: Parameters, data: Data) -> dict[Pair, fl
     if not pairs:
         return {}
     asked = _Asked.of(pairs)
-    totals = data.total(partial(GainsPass, asked, parameters))
+    totals = data.total(partial(GainsPass, asked, parameters, gaps=data.gaps))
     return dict(zip(asked.pairs, totals.tolist(), strict=True))
 
 
@@ -165,11 +165,18 @@ class GainsPass:
     block wait for the next.
     """
 
-    def __init__(self, asked: _Asked, parameters: Parameters, n_threads: int | None) -> None:
+    def __init__(
+        self,
+        asked: _Asked,
+        parameters: Parameters,
+        n_threads: int | None,
+        *,
+        gaps: bool = False,
+    ) -> None:
         self._asked = asked
         self._parameters = parameters
         self._n_threads = n_threads
-        self._density = parameters.density()
+        self._density = parameters.density(gaps=gaps)
         self._size = block_rows(parameters.n_components)
         self._waiting: list[Block] = []
         self._totals = np.zeros(len(asked.pairs))

@@ -77,6 +77,8 @@ def find_degenerate(data: Data, matrices: bool, names: Sequence[str] | None) -> 
     """
     sample = data.sample(1, np.random.RandomState(0), SAMPLE_ROWS).counted(1)
     rows: FloatArray = sample.rows.astype(np.float64)
+    if data.gaps:  # conditional moments under a guess would not tell what is constant
+        return Degenerate()
     try:
         statistics = _moments(data, FULL if matrices else DIAG, np.median(rows, axis=0))
         _, collapsed = m_step(statistics, 0.0)

@@ -23,6 +23,7 @@ from gaussmix._core.types import (
 )
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.inputs import opened, route
+from gaussmix.data.observed import require_observed
 from gaussmix.data.subsample import most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_outcome
@@ -184,7 +185,9 @@ def select(
     candidates = _models(keys, settings)
     X = opened(X)
     names = feature_names(X)
-    data = route(X, sample_weight, n_threads, estimator=GaussianMixture.__name__)
+    gaps = candidates[0]._takes_gaps
+    data = route(X, sample_weight, n_threads, estimator=GaussianMixture.__name__, allow_nan=gaps)
+    require_observed(data, None if names is None else list(names))
     folds = _folds(data, settings["random_state"], n_splits) if criterion == "cv" else None
     models = _distinct(candidates, data.n_features)
     if "init_params" not in params:
@@ -368,7 +371,7 @@ def _fit(model: GaussianMixture, task: _Task, n_threads: int | None) -> _Fit:
     size = int(model.n_components), model.covariance_type, _n_free(model, task.n_features)
     data = task.data
     if isinstance(data, InMemory):
-        data = InMemory(data.rows, data.sample_weight, n_threads)
+        data = InMemory(data.rows, data.sample_weight, n_threads, gaps=data.gaps)
     try:
         parameters = _keep_best_run(model, data, task.degenerate)
         criteria = _criteria(model, data, parameters)
@@ -410,11 +413,11 @@ def _too_few_rows(settings: Settings, data: Data) -> str:
 
 
 def _criteria(model: GaussianMixture, data: Data, parameters: Parameters) -> dict[str, Any]:
-    uncertainty = data.total(partial(UncertaintyPass, parameters)).total
+    uncertainty = data.total(partial(UncertaintyPass, parameters, gaps=data.gaps)).total
     if model.prior is None:
         score = Score(data.weight * model.lower_bound_, data.weight)
     else:  # the bound is penalised
-        score = data.total(partial(LikelihoodPass, parameters))
+        score = data.total(partial(LikelihoodPass, parameters, gaps=data.gaps))
     n_free = parameters.n_free()
     return {
         "log_likelihood": score.total,
@@ -435,11 +438,12 @@ def _cross_validated(model: GaussianMixture, data: InMemory, folds: NDArray[np.i
             continue
         other = GaussianMixture(**model.get_params())
         rest, seen = (
-            InMemory(data.rows, part, data.n_threads) for part in (weight - held_out, held_out)
+            InMemory(data.rows, part, data.n_threads, gaps=data.gaps)
+            for part in (weight - held_out, held_out)
         )
         try:
             parameters = _keep_best_run(other, rest, Degenerate())
         except (_UnfitError, ValueError) as error:
             raise _UnfitError(f"{error} (without part {fold + 1} of {n_splits})") from None
-        log_likelihood += seen.total(partial(LikelihoodPass, parameters)).total
+        log_likelihood += seen.total(partial(LikelihoodPass, parameters, gaps=data.gaps)).total
     return log_likelihood / float(weight.sum())

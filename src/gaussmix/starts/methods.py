@@ -23,6 +23,7 @@ from gaussmix.model.structures import FULL, Variances
 from gaussmix.starts.auto import Found, auto
 from gaussmix.starts.budget import n_free
 from gaussmix.starts.candidates import described
+from gaussmix.starts.completion import sample_of
 from gaussmix.starts.emem import emem
 from gaussmix.starts.ward import ward
 
@@ -118,7 +119,7 @@ def initial_parameters(
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
         return Parameters.from_precisions(structure, weights, means, precisions)
-    sample, n_threads = data.sample(n_components, random_state), data.n_threads
+    sample, n_threads = sample_of(data, n_components, random_state), data.n_threads
     if method == "random":
         statistics = random_statistics(sample, structure, n_components, random_state)
         start, _ = m_step(statistics, reg_covar)
@@ -162,7 +163,7 @@ def promising(
     kept = max(FEW_STARTS, -(-len(starts) // 3))
     if len(starts) <= kept:
         return starts
-    sample = data.sample(starts[0].n_components, random_state)
+    sample = sample_of(data, starts[0].n_components, random_state)
     if data.n_samples < TRIALS_PAY * len(sample.rows):
         return starts
     return _best(starts, sample, (Round(TRIAL_ITERATIONS, kept),), reg_covar, data.n_threads)
