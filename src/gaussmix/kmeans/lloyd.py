@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.density import Density
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.scale import require_rows_to_scale, smallest_spread
@@ -158,5 +159,7 @@ class _MomentsPass(StatisticsPass):
     def add(self, rows: Rows, weight: FloatArray | None) -> None:  # noqa: ARG002
         super().add(rows, None)
 
-    def _require_reach(self, rows: Rows, weight: FloatArray | None, density: Density) -> None:
+    def _require_reach(
+        self, rows: Rows, weight: FloatArray | None, density: Density, told: Told | None
+    ) -> None:
         """Accept all: the sum of squares tells whether rows lie too far apart."""

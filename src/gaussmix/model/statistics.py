@@ -128,7 +128,7 @@ class StatisticsPass:
             dispatch.kernels(part).accumulate(
                 part, own, density, *self._sums, self._totals, count, None, some
             )
-        require_mean_within_reach(self._totals, rows, weight, self._density, told)
+        self._require_reach(rows, weight, self._density, told)
         self._n_samples += len(rows)
 
     def result(self) -> Statistics:
@@ -147,6 +147,12 @@ class StatisticsPass:
             self._n_samples,
             float(n_k[n_components:].sum()),
         )
+
+    def _require_reach(
+        self, rows: Rows, weight: FloatArray | None, density: Density, told: Told | None
+    ) -> None:
+        """Raise ValueError if a row that was added is out of reach of every component."""
+        require_mean_within_reach(self._totals, rows, weight, density, told)
 
 
 def _zeros(
