@@ -38,7 +38,7 @@ def declared(name: str) -> list[str]:
     """The functions that a file declares `noexcept nogil`, by the names `module_function`."""
     source = re.sub(r"#.*", "", (CORE / name).read_text())
     module = "kernels" if name in PARTS else name.partition(".")[0]
-    pattern = r"^cdef (?:inline )?\w+ (\w+)\([^)]*\) noexcept nogil:"
+    pattern = r"^cdef (?:inline )?[\w *]+[ *](\w+)\([^)]*\) noexcept nogil:"
     return [f"{module}_{function}" for function in re.findall(pattern, source, re.M)]
 
 
