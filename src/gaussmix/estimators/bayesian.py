@@ -160,7 +160,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
     weight_seen_ : float
         Their summed weight.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a frame whose names are strings.
 
     Notes

@@ -253,7 +253,7 @@ class KMeans(Transformer):
         """Return the distance of each row from each centre, (n_samples, n_clusters).
 
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
-        Distances of sparse rows are |x|^2 - 2 x'c + |c|^2 under the root, as in scikit-learn.
+        Distances of sparse rows are the roots of x'x - 2 x'c + c'c, as in scikit-learn.
         """
         distances = self._each_row(partial(_distances, self._centers()), X)
         return self._wrapped(distances, X)

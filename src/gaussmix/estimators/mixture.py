@@ -232,7 +232,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     component_labels_ : ndarray of shape (n_components,)
         The class of each component, if there are classes.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a frame whose names are strings.
 
     Notes

@@ -1,0 +1,52 @@
+"""
+Coming from R's mclust
+======================
+
+mclust's ``Mclust(X)`` is ``select(X, range(1, 10), "all")``. The codes of the covariance families are the same. The sign of the BIC is not:
+mclust's is larger for a better model, ours is lower.
+
+.. code-block:: r
+
+   library(mclust)
+   fit <- Mclust(iris[, 1:4], G = 2:3)
+   summary(fit)          # VEV, 2 components, BIC -561.7285
+   fit$classification
+   fit$z
+   plot(fit, what = "classification")
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import gaussmix
+
+ROOT = Path.cwd()
+while not (ROOT / "tests" / "data").is_dir():
+    ROOT = ROOT.parent
+X = np.loadtxt(ROOT / "tests" / "data" / "iris.csv", delimiter=",", skiprows=1)
+selection = gaussmix.select(X, [2, 3], ["EEE", "VEE", "VEV", "VVV"], random_state=0)
+fit = selection.best_model
+print(fit.covariance_type, fit.n_components, round(selection.best.bic, 4))
+
+# %%
+# ==========================================  =====================================================
+# mclust                                      gaussmix
+# ==========================================  =====================================================
+# ``fit$classification``                      ``fit.predict(X)``
+# ``fit$z``                                   ``fit.predict_proba(X)``
+# ``fit$uncertainty``                         ``1 - fit.predict_proba(X).max(axis=1)``
+# ``fit$parameters$pro, mean``                ``fit.weights_``, ``fit.means_``
+# ``fit$parameters$variance$sigma``           ``fit.covariances_``
+# ``densityMclust(X)``, ``predict(dens, Y)``  ``numpy.exp(fit.score_samples(Y))``
+# ``mclustICL(X)``                            ``select(X, criterion="icl")``
+# ``clustCombi(fit)``                         ``fit.hierarchy(X)``
+# ``plot(fit, what = "classification")``      ``fit.plot(X)``
+# ==========================================  =====================================================
+print(np.bincount(fit.predict(X)), (1 - fit.predict_proba(X).max(axis=1)).max().round(3))
+
+# %%
+fig, ax = plt.subplots(figsize=(6, 4.5))
+fit.plot(X, ax=ax)
+fig.tight_layout()
