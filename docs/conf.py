@@ -74,6 +74,7 @@ def _as_site(app: Any, name: str, source: list[str]) -> None:  # noqa: ARG001, S
     to where it is shown.
     """
     text = ELSEWHERE.sub(rf"]({HOME}/blob/main/\g<path>)", source[0])
+    text = text.replace("(examples/README.rst)", "(gallery/index.rst)")
     if name == "index":
         trees = [
             f"```{{toctree}}\n:hidden:\n:caption: {found['caption']}\n\n"
