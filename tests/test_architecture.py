@@ -41,7 +41,7 @@ ROOMS: dict[str, str] = {
     "queries": "features grouped conditioning imputation univariate sampling predictive hdr "
     "divergences merging hierarchy",
     "estimators": "attributes routing counterparts summaries base adaptation pictures hooks "
-    "queries kmeans fitting base_mixture mixture evidence bayesian",
+    "queries kmeans fitting base_mixture mixture evidence bayesian columns",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PrecisionWarning,
     )
     from gaussmix.estimators.bayesian import BayesianGaussianMixture
+    from gaussmix.estimators.columns import fit_columns
     from gaussmix.estimators.kmeans import KMeans
     from gaussmix.estimators.mixture import GaussianMixture
     from gaussmix.io.readers import DataError
@@ -50,6 +51,7 @@ _HOMES = {
     "Prior": "model.prior",
     "Selection": "selection.candidates",
     "SufficientStatistics": "queries.grouped",
+    "fit_columns": "estimators.columns",
     "load": "storage",
     "patch_sklearn": "patch.classes",
     "save": "storage",
@@ -78,6 +80,7 @@ __all__ = [
     "Selection",
     "SufficientStatistics",
     "__version__",
+    "fit_columns",
     "load",
     "patch_sklearn",
     "save",

@@ -1,0 +1,139 @@
+"""Many mixtures of one feature at once: one for each column of a table."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from gaussmix._core import threads
+from gaussmix._core.types import Rows, SupportsArray
+from gaussmix.data.partitions import is_dask
+from gaussmix.errors import ParameterError
+from gaussmix.estimators.base import feature_names
+from gaussmix.estimators.bayesian import BayesianGaussianMixture
+from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.io.sources import streams
+from gaussmix.validation import check_n_threads, check_random_state, check_rows
+
+M = TypeVar("M", GaussianMixture, BayesianGaussianMixture)
+
+OWN = ("n_threads", "checkpoint", "warm_start")  # parameters that many fits cannot share
+
+
+@overload
+def fit_columns(
+    X: SupportsArray | list[Any],
+    *,
+    estimator: type[M],
+    n_threads: int | None = None,
+    **parameters: Any,
+) -> list[M]: ...
+@overload
+def fit_columns(
+    X: SupportsArray | list[Any], *, n_threads: int | None = None, **parameters: Any
+) -> list[BayesianGaussianMixture]: ...
+def fit_columns(
+    X: SupportsArray | list[Any],
+    *,
+    estimator: Any = BayesianGaussianMixture,
+    n_threads: int | None = None,
+    **parameters: Any,
+) -> Any:
+    """Fit a mixture of one feature to each column of a table, several columns at a time.
+
+    Tools that make synthetic tables model every numeric column so. Each thread fits a column on
+    its own, which keeps all threads busy where one small fit could not. A column's missing values
+    (NaN, None, nulls) are left out of its fit.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_columns)
+        An array, or a frame of pandas or polars. Each thread holds one column at a time in memory.
+    estimator : {BayesianGaussianMixture, GaussianMixture}, default=BayesianGaussianMixture
+        The class of the mixtures.
+    n_threads : int, optional
+        Number of columns that are fitted at a time; by default as many threads as
+        `gaussmix.show_config` shows.
+    **parameters
+        The constructor's, such as ``n_components=10``. An int `random_state` is that of every fit;
+        anything else is drawn from once for each column.
+
+    Returns
+    -------
+    list of estimators
+        A fitted one for each column, in order: that of a separate fit with ``n_threads=1``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not acceptable, or a column cannot be fitted, whose name or number the
+        error begins with.
+    TypeError
+        If X is no table in memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gaussmix
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.column_stack([rng.normal(size=900), rng.normal(size=900) + 9 * (np.arange(900) % 2)])
+    >>> X[::3, 0] = np.nan
+    >>> mixtures = gaussmix.fit_columns(X, n_components=4, max_iter=1000, random_state=0)
+    >>> [mixture.n_effective_ for mixture in mixtures]
+    [1, 2]
+    """
+    if estimator not in (BayesianGaussianMixture, GaussianMixture):
+        raise ParameterError(
+            "estimator must be BayesianGaussianMixture or GaussianMixture (the class), got "
+            f"{estimator!r}"
+        )
+    for name in OWN:
+        if name in parameters:
+            raise ParameterError(f"{name} is not for fit_columns, which makes many fits")
+    columns, names = _columns_of(X)
+    seeds = _seeds(parameters.pop("random_state", None), len(names))
+    models = [estimator(**parameters, random_state=seed, n_threads=1) for seed in seeds]
+    count = min(threads.resolve(check_n_threads(n_threads)).number, len(names))
+
+    def fit(number: int) -> Any:
+        try:
+            return models[number].fit(columns(number))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"column {names[number]}: {error}") from error
+
+    pool = ThreadPoolExecutor(count)
+    try:
+        return list(pool.map(fit, range(len(names))))
+    finally:  # an error, or Ctrl-C, does not wait for the columns that are being fitted
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _columns_of(X: Any) -> tuple[Any, list[str]]:
+    """Return a function that gives a column's present values, (n, 1), and the columns' names."""
+    if is_dask(X) or (streams(X) and not isinstance(X, list)):
+        raise TypeError(
+            f"X must be a table in memory, such as an array or a frame, got {type(X).__name__}"
+        )
+    found = feature_names(X)
+    if hasattr(X, "iloc"):
+        names = [repr(name) for name in X.columns]
+        return lambda number: _present(X.iloc[:, [number]]), names
+    if found is not None:
+        return lambda number: _present(X[[found[number]]]), [repr(name) for name in found]
+    array = X if isinstance(X, np.ndarray) and X.ndim == 2 else check_rows(X, allow_nan=True)
+    return lambda number: _present(array[:, [number]]), [str(i) for i in range(array.shape[1])]
+
+
+def _present(column: Any) -> Rows:
+    """Return the values of a column that are not missing, (n, 1)."""
+    rows = check_rows(column, allow_nan=True)
+    missing = np.isnan(rows[:, 0])
+    return rows[~missing] if missing.any() else rows
+
+
+def _seeds(random_state: Any, number: int) -> Iterator[Any]:
+    """Return a seed for each column."""
+    if isinstance(random_state, int | np.integer):
+        return iter([random_state] * number)
+    return iter(check_random_state(random_state).randint(2**31, size=number).tolist())

@@ -1,0 +1,98 @@
+"""Many mixtures of one feature: those of separate fits, whatever the table and the threads."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gaussmix
+from gaussmix import BayesianGaussianMixture, GaussianMixture, ParameterError, fit_columns
+
+Array = NDArray[np.float64]
+SETTINGS: dict[str, Any] = {"n_components": 3, "max_iter": 2000, "tol": 1e-2}
+
+
+@pytest.fixture
+def table() -> Array:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3)) + np.array([0, 8, 20]) * rng.integers(2, size=(400, 1))
+    X[::5, 1] = np.nan
+    return X
+
+
+@pytest.mark.parametrize("kind", [BayesianGaussianMixture, GaussianMixture])
+@pytest.mark.parametrize("n_threads", [1, 2, None])
+def test_the_mixtures_are_those_of_separate_fits(
+    table: Array, kind: Any, n_threads: int | None
+) -> None:
+    before = table.copy()
+    found = fit_columns(table, estimator=kind, n_threads=n_threads, random_state=0, **SETTINGS)
+    assert np.array_equal(table, before, equal_nan=True)
+    assert len(found) == 3
+    for column, model in zip(table.T, found, strict=True):
+        assert type(model) is kind
+        rows = column[~np.isnan(column)][:, None]
+        alone = kind(n_threads=1, random_state=0, **SETTINGS).fit(rows)
+        assert np.array_equal(model.means_, alone.means_)
+        assert np.array_equal(model.covariances_, alone.covariances_)
+
+
+def test_frames_and_arrays_agree(table: Array) -> None:
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    expected = fit_columns(table, random_state=0, **SETTINGS)
+    names = ["a", "b", "c"]
+    twice = pd.DataFrame(table, columns=["a", "a", "c"])  # names need not differ
+    for frame in (
+        pd.DataFrame(table, columns=names), pl.DataFrame(table, schema=names), table.tolist(),
+        np.asfortranarray(table), pd.DataFrame(table, columns=names).convert_dtypes(), twice,
+    ):  # fmt: skip
+        for model, alike in zip(
+            fit_columns(frame, random_state=0, **SETTINGS), expected, strict=True
+        ):
+            assert np.array_equal(model.means_, alike.means_)
+
+
+def test_float32_columns_stay_so(table: Array) -> None:
+    found = fit_columns(table.astype(np.float32), random_state=0, **SETTINGS)
+    assert found[0].predict_proba(np.ones((2, 1), dtype=np.float32)).dtype == np.float32
+
+
+def test_a_generator_is_drawn_from_for_each_column(table: Array) -> None:
+    same = np.repeat(table[:, :1], 2, axis=1)
+    settings: dict[str, Any] = {"init_params": "random", "max_iter": 0}
+    fits = [
+        fit_columns(same, n_components=2, random_state=np.random.RandomState(1), **settings)
+        for _ in range(2)
+    ]
+    for first, second in zip(*fits, strict=True):
+        assert np.array_equal(first.means_, second.means_)
+    assert not np.array_equal(fits[0][0].means_, fits[0][1].means_)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"estimator": gaussmix.KMeans}, "estimator must be BayesianGaussianMixture or"),
+        ({"estimator": GaussianMixture()}, "estimator must be BayesianGaussianMixture or"),
+        ({"checkpoint": "run.ckpt"}, "checkpoint is not for fit_columns"),
+        ({"n_threads": 0}, "n_threads must be"),
+        ({"n_components": 0}, "column 0: n_components must be"),
+    ],
+)
+def test_bad_arguments_are_named(table: Array, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        fit_columns(table, **arguments)
+
+
+def test_a_bad_column_is_named(table: Array) -> None:
+    pd = pytest.importorskip("pandas")
+    for bad, message in ((np.inf, "infinity"), (np.nan, "minimum of 1 is required|0 sample")):
+        frame = pd.DataFrame(table, columns=["a", "b", "c"])
+        frame["b"] = bad
+        with pytest.raises(ValueError, match=f"column 'b': .*({message})"):
+            fit_columns(frame, **SETTINGS)
+    with pytest.raises(TypeError, match="X must be a table in memory"):
+        fit_columns("table.csv")  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        fit_columns(table[:, 0])
