@@ -8,8 +8,10 @@ import pytest
 
 import gaussmix
 from gaussmix import GaussianMixture
+from gaussmix._core.types import SelectionCriterion
 from gaussmix.cli import parser
 from gaussmix.cli.main import main
+from gaussmix.io.sources import Scan, Table, read_all
 
 OLD_FAITHFUL = Path(__file__).parent / "data" / "old_faithful.csv"
 
@@ -70,6 +72,42 @@ def test_options_reach_the_fits(
     params = gaussmix.load(out).get_params()
     expected = {"init_params": "random", "tol": 1e-3, "max_iter": 7, "reg_covar": 0.5}
     assert {name: params[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("criterion", ["bic", "cv"])
+def test_a_large_file_is_read_block_by_block(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    criterion: SelectionCriterion,
+) -> None:
+    monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", 0)
+    text = OLD_FAITHFUL.read_text().replace("\n", ",1\n").replace(",1", ",w", 1)
+    (tmp_path / "x.csv").write_text(text + "3.0,,1\n,80,1\n")
+    whole: list[Scan] = []
+
+    def seen(source: Scan) -> Table:
+        whole.append(source)
+        return read_all(source)
+
+    monkeypatch.setattr("gaussmix.io.sources.read_all", seen)
+    options = ["-k", "1-3", "--covariance-types", "full,diag", "--seed", "0", "--missing", "drop"]
+    options += ["--weights", "w", "--criterion", criterion, "--init", "kmeans", "--n-init", "1"]
+    assert main(["select", str(tmp_path / "x.csv"), *options]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "gaussmix: left out 2 rows that lack a value\n"
+    assert len(whole) == (criterion == "cv")
+    X = np.loadtxt(OLD_FAITHFUL, delimiter=",", skiprows=1)
+    chosen = gaussmix.select(
+        X,
+        (1, 2, 3),
+        ("full", "diag"),
+        criterion=criterion,
+        random_state=0,
+        init_params="kmeans",
+        n_init=1,
+    )
+    assert captured.out.split("\n\n")[0] == str(chosen).split("\n\n")[0]
 
 
 @pytest.mark.parametrize(

@@ -511,15 +511,27 @@ def test_large_data_has_quick_starts(groups: FloatArray, monkeypatch: pytest.Mon
 # Rows elsewhere -------------------------------------------------------------------------------
 
 
-def test_rows_of_a_file(groups: FloatArray, tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [True, False])
+def test_rows_of_a_file(
+    groups: FloatArray, tmp_path: Path, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not held:
+        monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", groups.nbytes - 1)
     np.save(tmp_path / "x.npy", groups)
     there = gaussmix.select(tmp_path / "x.npy", (1, 3), random_state=0, n_threads=1)
     here = gaussmix.select(groups, (1, 3), random_state=0, n_threads=1)
     assert timeless(there) == timeless(here)
     np.testing.assert_array_equal(there.best_model.means_, here.best_model.means_)
     np.testing.assert_array_equal(there.predict(groups), here.best_model.predict(groups))
-    with pytest.raises(ValueError, match="criterion='cv' deals rows out to parts, and needs"):
-        gaussmix.select(tmp_path / "x.npy", criterion="cv")
+    if held:
+        there, here = (
+            gaussmix.select(X, 2, "diag", criterion="cv", random_state=0)
+            for X in (tmp_path / "x.npy", groups)
+        )
+        assert there.best.cv == here.best.cv
+    else:
+        with pytest.raises(ValueError, match="criterion='cv' deals rows out to parts, and needs"):
+            gaussmix.select(tmp_path / "x.npy", criterion="cv")
 
 
 def test_weights_and_names_of_a_file(groups: FloatArray, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import atomic, sinks, sources
 from gaussmix.model.prior import Prior
 from gaussmix.selection import search
+from gaussmix.selection.candidates import Selection
 
 OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
 """Parameters of a fit that a saved model does not keep."""
@@ -154,15 +155,26 @@ def select(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     with complete(_scan(arguments), arguments) as source:
-        table = sources.read_all(source)
+        chosen = _selected(source, arguments)
+    print(chosen)
+    best = chosen.best  # raises, once the table is printed, if nothing could be fitted
+    if arguments.output is not None:
+        storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
+        print(f"\n{best.name} saved to {arguments.output}")
+    if arguments.plot is not None:
+        save_curves(arguments.plot, chosen.curves())
+        print(f"picture saved to {arguments.plot}")
+    return 0
+
+
+def _selected(source: sources.Scan, arguments: argparse.Namespace) -> Selection:
     start = {} if arguments.init is None else {"init_params": arguments.init}
-    chosen = search.select(
-        table,
+    return search.select(
+        sources.read_all(source) if arguments.criterion == "cv" else source,
         arguments.components,
         arguments.covariance_types,
         criterion=arguments.criterion,
         n_splits=arguments.splits,
-        sample_weight=table.weight,
         random_state=arguments.seed,
         n_threads=arguments.threads,
         missing_values=_missing_values(arguments),
@@ -175,15 +187,6 @@ def select(arguments: argparse.Namespace) -> int:
         eigenvalue_ratio=arguments.eigenvalue_ratio,
         **start,
     )
-    print(chosen)
-    best = chosen.best  # raises, once the table is printed, if nothing could be fitted
-    if arguments.output is not None:
-        storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
-        print(f"\n{best.name} saved to {arguments.output}")
-    if arguments.plot is not None:
-        save_curves(arguments.plot, chosen.curves())
-        print(f"picture saved to {arguments.plot}")
-    return 0
 
 
 def sample(arguments: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from gaussmix._core.types import (
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.inputs import opened, route
 from gaussmix.data.observed import require_observed
+from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_outcome
@@ -128,7 +129,8 @@ def select(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        Criterion 'cv' needs rows in memory.
+        What is read from elsewhere is held if it takes no more than 128 MiB, and else read again
+        by every pass. Criterion 'cv' needs rows in memory, or such as are held.
     n_components : int or iterable of int, default=range(1, 11)
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
         'all' are the fourteen families, by their codes.
@@ -187,6 +189,8 @@ def select(
     names = feature_names(X)
     gaps = candidates[0]._takes_gaps
     data = route(X, sample_weight, n_threads, estimator=GaussianMixture.__name__, allow_nan=gaps)
+    if isinstance(data, Streamed):
+        data = data.in_memory() or data  # small fits run side by side there
     require_observed(data, None if names is None else list(names))
     folds = _folds(data, settings["random_state"], n_splits) if criterion == "cv" else None
     models = _distinct(candidates, data.n_features)
@@ -257,8 +261,8 @@ def _folds(data: Data, seed: Seed, n_splits: object) -> NDArray[np.int32]:
     if not isinstance(data, InMemory):
         raise ParameterError(
             "criterion='cv' deals rows out to parts, and needs an X in memory, an array or a "
-            "frame, but this one is read anew for every pass: read it or a sample of it into "
-            "memory, or choose by 'bic', 'icl' or 'aic'"
+            "frame, but this one is too large to be held and read anew for every pass: read it or "
+            "a sample of it into memory, or choose by 'bic', 'icl' or 'aic'"
         )
     n_splits = check_integer("n_splits", n_splits, 2)
     if n_splits > data.n_samples:
