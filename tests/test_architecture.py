@@ -39,7 +39,7 @@ ROOMS: dict[str, str] = {
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
     "queries": "features grouped conditioning imputation univariate sampling predictive hdr "
-    "divergences merging hierarchy",
+    "divergences united merging hierarchy",
     "estimators": "attributes routing counterparts summaries base adaptation pictures hooks "
     "queries kmeans fitting base_mixture mixture evidence bayesian",
     "storage": "",
