@@ -1,6 +1,7 @@
 """What `gaussmix` says of saved models, and what they say of rows: show, predict, score, ..."""
 
 import csv
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_columns_are_found_by_name_in_any_order(
     np.testing.assert_array_equal(np.load(tmp_path / "q.npy"), np.load(tmp_path / "p.npy"))
 
 
-@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".tsv.gz", ".parquet"])
 def test_kept_columns_stand_before_the_answers(
     ending: str, fitted: GaussianMixture, X: FloatArray, model: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -124,8 +125,9 @@ def test_kept_columns_stand_before_the_answers(
         table = pd.read_parquet(out)
         header, rows = list(table.columns), table.to_numpy().tolist()
     else:
-        with out.open(newline="") as file:
-            header, *rows = csv.reader(file, delimiter="\t" if ending == ".tsv" else ",")
+        opened = gzip.open if ending.endswith(".gz") else open
+        with opened(out, "rt", newline="") as file:
+            header, *rows = csv.reader(file, delimiter="," if ending == ".csv" else "\t")
     assert header == names
     assert [row[:2] for row in rows] == [[f"n, {i}", f"r{i}"] for i in range(400)]
     proba = np.array([row[2:] for row in rows], np.float64)

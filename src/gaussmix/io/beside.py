@@ -11,7 +11,7 @@ from gaussmix.errors import ParameterError
 from gaussmix.io import arrow
 from gaussmix.io.atomic import replacing
 from gaussmix.io.readers import Array, DataError
-from gaussmix.io.sinks import check_ending, text_format
+from gaussmix.io.sinks import check_ending, packed, text_format
 from gaussmix.io.text import delimiter_of
 
 
@@ -36,7 +36,7 @@ def write_beside(path: Path, kept: Kept, blocks: Iterable[Array], names: Sequenc
     Parameters
     ----------
     path : path
-        Ends in .csv, .tsv or .parquet.
+        Ends in .csv, .csv.gz, .tsv, .tsv.gz or .parquet.
     kept : Kept
         Of as many rows as the blocks have.
     blocks : iterable of ndarrays, of shape (n, n_columns) or all (n,)
@@ -52,7 +52,8 @@ def write_beside(path: Path, kept: Kept, blocks: Iterable[Array], names: Sequenc
         if ending in arrow.PARQUET_ENDINGS:
             arrow.write_columns(file, map(_columns, parts), header, str(path))
         else:
-            _write_text(file, parts, header, delimiter_of(path))
+            with packed(path, file) as text:
+                _write_text(text, parts, header, delimiter_of(path))
 
 
 Part = tuple[list[tuple[object, ...]], Array]
