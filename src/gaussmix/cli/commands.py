@@ -289,11 +289,12 @@ def load_mixture(path: Path, purpose: str) -> storage.Mixture:
 def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> sources.Scan:
     """Return the chosen columns of the file, or of the text that comes from standard input."""
     weights = getattr(arguments, "weights", None)
-    path = arguments.file
-    if path == STREAM:
-        path = arguments.file = _spooled(arguments)
     chosen = arguments.columns if columns is None else columns
-    return sources.scan(path, chosen, weights, **_text_format(arguments))
+    options = _text_format(arguments)
+    if arguments.file == STREAM:
+        path = _spooled(arguments)
+        return sources.scan_text(path, "standard input", chosen, weights, **options)
+    return sources.scan(arguments.file, chosen, weights, **options)
 
 
 def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -305,13 +306,14 @@ def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
 def _spooled(arguments: argparse.Namespace) -> Path:
     """Return a file with what standard input has: a fit reads it many times.
 
-    The file is there as long as the arguments are.
+    It is removed when the command ends.
     """
-    arguments.folder = tempfile.TemporaryDirectory(prefix="gaussmix-")
-    path = Path(arguments.folder.name) / "stdin.csv"
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    return path
+    if not hasattr(arguments, "spooled"):
+        folder = arguments.leftovers.enter_context(tempfile.TemporaryDirectory(prefix="gaussmix-"))
+        arguments.spooled = Path(folder) / "input"
+        with arguments.spooled.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    return Path(arguments.spooled)
 
 
 def write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | None) -> None:

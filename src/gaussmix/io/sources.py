@@ -328,7 +328,27 @@ def scan(
             "delimiter, decimal and missing are for text files "
             f"({', '.join(TEXT_ENDINGS)}), but data is {_shown_data(data)}"
         )
-    reader = _reader(data, "data", text)
+    return _scanned(_reader(data, "data", text), columns, weights, labels, text)
+
+
+def scan_text(
+    path: Path,
+    name: str,
+    columns: Sequence[str | int] | None = None,
+    weights: object = None,
+    *,
+    delimiter: str | None = None,
+    decimal: str = ".",
+) -> Scan:
+    """Scan a text file, whatever its ending, which errors call by a name: see `scan`."""
+    text = check_format(delimiter, decimal, MISSING)
+    return _scanned(TextReader(path, text, name), columns, weights, None, text)
+
+
+def _scanned(
+    reader: Reader, columns: Any, weights: object, labels: object, text: TextFormat
+) -> Scan:
+    """Choose columns of a table. `text` is the format of a file with weights."""
     weight = None if weights is None else _weight_column(reader, weights)
     label = None if labels is None else _column(reader, labels)
     if label is not None and columns is None:
