@@ -165,6 +165,32 @@ def test_columns_are_kept_from_every_kind_of_file(
     assert [float(row[0]) for row in rows] == list(range(400))
 
 
+def test_kept_columns_go_to_standard_output(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("predict", model, data, "--keep", "name,id", "--proba", "-o", tmp_path / "p.csv")
+    command = [sys.executable, "-m", "gaussmix", "predict", str(model), "-", "--proba", "--keep"]
+    done = subprocess.run(
+        [*command, "name,id", "-o", "-"], input=data.read_bytes(), capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (tmp_path / "p.csv").read_bytes()
+    assert main(["predict", str(model), str(data), "--keep", "id,id", "-o", "-"]) == 2
+    message = "columns of the output must have different names, got ['id', 'id', 'component']"
+    assert message in capsys.readouterr().err
+
+
+def test_a_reader_of_kept_columns_may_have_seen_enough(model: Path, data: Path) -> None:
+    command = [sys.executable, "-m", "gaussmix", "predict", str(model), str(data), "--keep", "id"]
+    done = subprocess.Popen(
+        [*command, "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert done.stdout is not None
+    done.stdout.close()
+    _, error = done.communicate(timeout=60)
+    assert (done.returncode, error) == (0, "")
+
+
 def test_what_cannot_be_kept_is_said(
     model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

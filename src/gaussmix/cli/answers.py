@@ -20,7 +20,7 @@ from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import sinks, sources
-from gaussmix.io.beside import Kept, check_beside, write_beside
+from gaussmix.io.beside import Kept, check_beside, write_beside, write_text_beside
 from gaussmix.io.readers import Array
 from gaussmix.queries.hierarchy import Hierarchy
 
@@ -211,7 +211,7 @@ def _watched(
 def _check_answers(arguments: argparse.Namespace) -> None:
     """Raise what writing answers would raise, before the work."""
     check_output(arguments.output, sinks.check_ending, arguments.model, arguments.file)
-    if arguments.keep is not None:
+    if arguments.keep is not None and arguments.output != STREAM:
         check_beside(arguments.output)
 
 
@@ -227,8 +227,11 @@ def _write_answers(
     output: Path = arguments.output
     if arguments.keep is None:
         write(output, blocks, names)
+        return
+    kept = Kept(*scan_for(model, arguments).values(arguments.keep))
+    if output == STREAM:
+        write_text_beside(sys.stdout.buffer, kept, blocks, names)
     else:
-        kept = Kept(*scan_for(model, arguments).values(arguments.keep))
         write_beside(output, kept, blocks, names)
 
 

@@ -44,9 +44,7 @@ def write_beside(path: Path, kept: Kept, blocks: Iterable[Array], names: Sequenc
         Names of the numbers' columns.
     """
     ending = check_beside(path)
-    header = [*kept.names, *names]
-    if len({*header}) < len(header):
-        raise ParameterError(f"columns of {path} must have different names, got {header}")
+    header = _header(str(path), kept, names)
     with replacing(path) as file:
         parts = _parts(kept, blocks)
         if ending in arrow.PARQUET_ENDINGS:
@@ -54,6 +52,20 @@ def write_beside(path: Path, kept: Kept, blocks: Iterable[Array], names: Sequenc
         else:
             with packed(path, file) as text:
                 _write_text(text, parts, header, delimiter_of(path))
+
+
+def write_text_beside(
+    file: BinaryIO, kept: Kept, blocks: Iterable[Array], names: Sequence[str]
+) -> None:
+    """Write the same as text to an open file, such as standard output."""
+    _write_text(file, _parts(kept, blocks), _header("the output", kept, names), ",")
+
+
+def _header(name: str, kept: Kept, names: Sequence[str]) -> list[str]:
+    header = [*kept.names, *names]
+    if len({*header}) < len(header):
+        raise ParameterError(f"columns of {name} must have different names, got {header}")
+    return header
 
 
 Part = tuple[list[tuple[object, ...]], Array]
@@ -73,11 +85,12 @@ def _write_text(
     file: BinaryIO, parts: Iterator[Part], header: Sequence[str], delimiter: str
 ) -> None:
     text = TextIOWrapper(file, encoding="utf-8", newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(header)
-    for rows, numbers in parts:
-        form = text_format(numbers.dtype)
-        for values, answers in zip(rows, numbers.tolist(), strict=True):
-            writer.writerow([*values, *(form % answer for answer in answers)])
-    text.flush()
-    text.detach()
+    try:
+        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(header)
+        for rows, numbers in parts:
+            form = text_format(numbers.dtype)
+            for values, answers in zip(rows, numbers.tolist(), strict=True):
+                writer.writerow([*values, *(form % answer for answer in answers)])
+    finally:
+        text.detach()  # the file is another's to close
