@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, KMeans, load, progress, save
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import FloatArray, MergeCriterion
 from gaussmix.cli.main import main
 
 GAPS = [3, 17, 399]  # rows of `gaps` that lack a value
@@ -312,6 +312,45 @@ def test_hierarchy_prints_levels_and_writes_clusters(
     assert lines[6] == f"cluster 0: components {', '.join(map(str, members))}"
     run("hierarchy", tmp_path / "m.npz", data, "--proba", "-o", tmp_path / "p.csv")
     assert len(read(tmp_path / "p.csv")[0]) == nested.n_clusters
+
+
+@pytest.mark.parametrize("criterion", ["entropy", "bhattacharyya"])
+def test_hierarchy_draws_its_tree(
+    X: FloatArray,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    criterion: MergeCriterion,
+) -> None:
+    pytest.importorskip("matplotlib")
+    fitted, path = GaussianMixture(4, random_state=0).fit(frame(X)), tmp_path / "tree.svg"
+    save(fitted, tmp_path / "m.npz")
+    run("hierarchy", tmp_path / "m.npz", data, "--criterion", criterion, "--plot", path)
+    assert capsys.readouterr().out.endswith(f"\npicture saved to {path}\n")
+    drawn = path.read_text(encoding="utf-8")
+    shown = fitted.hierarchy(frame(X), criterion=criterion)
+    assert f"{shown.n_clusters} suggested" in drawn  # beside the entropies
+    assert {path.name for path in tmp_path.iterdir()} >= {"tree.svg", "m.npz"}
+
+
+def test_wrong_pictures_of_a_hierarchy_are_found_before_the_work(
+    model: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.delattr("gaussmix.storage.load")
+    for path, message in [
+        (tmp_path / "tree.pdx", "got '.pdx'"),
+        (tmp_path / "no" / "tree.png", "there is no folder"),
+    ]:
+        assert main(["hierarchy", str(model), str(data), "--plot", str(path)]) == 2
+        assert message in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["hierarchy", str(model), str(data), "--plot", "tree.png"]) == 2
+    assert "--plot needs matplotlib" in capsys.readouterr().err
 
 
 def test_a_fit_leaves_out_rows_with_gaps(

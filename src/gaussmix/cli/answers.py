@@ -12,7 +12,15 @@ import numpy as np
 
 from gaussmix import progress, storage
 from gaussmix._core.types import FloatArray
-from gaussmix.cli.commands import STREAM, check_output, complete, load_mixture, scan_for, write
+from gaussmix.cli.commands import (
+    STREAM,
+    check_output,
+    check_plot,
+    complete,
+    load_mixture,
+    scan_for,
+    write,
+)
 from gaussmix.cli.reading import Answer, Watched, in_place
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.base_mixture import total_score
@@ -102,15 +110,22 @@ def outliers(arguments: argparse.Namespace) -> int:
 
 def hierarchy(arguments: argparse.Namespace) -> int:
     """Merge the components of a mixture into clusters that nest, and write each row's cluster."""
+    from gaussmix.plotting.tree import save_tree
+
+    check_plot(arguments.plot, arguments.model, arguments.file)
     model = _checked_mixture(arguments, "hierarchy")
     with _watched(model, arguments, "merging") as source:
         found = model.hierarchy(source, criterion=arguments.criterion)
     n_clusters = arguments.clusters or found.n_clusters
-    _reporter(arguments)(_levels(found, n_clusters))
+    say = _reporter(arguments)
+    say(_levels(found, n_clusters))
     if arguments.output is not None:
         method = found.predict_proba if arguments.proba else found.predict
         names = [f"cluster {k}" for k in range(n_clusters)] if arguments.proba else ["cluster"]
         _write_answers(model, arguments, partial(method, n_clusters=n_clusters), names)
+    if arguments.plot is not None:
+        save_tree(arguments.plot, found.tree())
+        say(f"picture saved to {arguments.plot}")
     return 0
 
 

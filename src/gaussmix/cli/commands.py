@@ -145,13 +145,9 @@ def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
 
 def select(arguments: argparse.Namespace) -> int:
     """Fit mixtures of many sizes and covariance types, print a table and save the best."""
-    from gaussmix.plotting.backend import check_ending
     from gaussmix.plotting.curves import save_curves
 
-    if arguments.plot is not None:
-        if find_spec("matplotlib") is None:
-            raise ImportError('--plot needs matplotlib: pip install "gaussmix[cli]"')
-        check_output(arguments.plot, check_ending, arguments.file, arguments.weights)
+    check_plot(arguments.plot, arguments.file, arguments.weights)
     if arguments.output is not None:
         check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     with complete(_scan(arguments), arguments) as source:
@@ -241,6 +237,17 @@ def check_output(
     for path in map(str, filter(None, inputs)):
         if Path(path).exists() and output.exists() and output.samefile(path):
             raise ValueError(f"{output}: the output would replace the input {path}")
+
+
+def check_plot(path: Path | None, *inputs: str | int | Path | None) -> None:
+    """Raise what drawing a picture would raise, before the work."""
+    from gaussmix.plotting.backend import check_ending
+
+    if path is None:
+        return
+    if find_spec("matplotlib") is None:
+        raise ImportError('--plot needs matplotlib: pip install "gaussmix[cli]"')
+    check_output(path, check_ending, *inputs)
 
 
 def _check_partial(arguments: argparse.Namespace) -> None:

@@ -156,6 +156,7 @@ def _add_hierarchy(subparsers: Any) -> None:
     add("--criterion", choices=MERGING, default=MERGING[0], help="what to merge next")
     add("--clusters", type=_integer(1), metavar="N", help="the suggested number if not given")
     add("--proba", action="store_true", help="probabilities instead of clusters")
+    add("--plot", type=_file, metavar="PICTURE", help="the tree, and the entropies of its levels")
     _add_answers(parser)
     _add_optional_output(parser, f"clusters of the rows ({OUTPUTS})")
 
