@@ -130,7 +130,7 @@ def test_errors_are_sentences(
     capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
 ) -> None:
     message = error_of(capsys, data, "--covariance-types", "full,")
-    assert "all, or some of full, tied, diag, spherical, EII, " in message
+    assert "some of all, full, tied, diag, spherical, EII, " in message
     assert "are wanted, with commas between, got 'full,'" in message
     assert "invalid choice: 'best'" in error_of(capsys, data, "--criterion", "best")
     assert "No such file" in error_of(capsys, tmp_path / "no.npy")

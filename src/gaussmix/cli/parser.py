@@ -301,15 +301,12 @@ def _delimiter(text: str) -> str:
     return {"tab": "\t", "\\t": "\t"}.get(text, text)
 
 
-def _structures(text: str) -> str | list[str]:
-    names, known = [part.strip() for part in text.split(",")], structure_names()
-    if names == [search.ALL]:
-        return search.ALL
+def _structures(text: str) -> list[str]:
+    names, known = [part.strip() for part in text.split(",")], (search.ALL, *structure_names())
     for name in names:
         if name not in known:
             raise argparse.ArgumentTypeError(
-                f"{search.ALL}, or some of {', '.join(known)} are wanted, with commas between, "
-                f"got {text!r}"
+                f"some of {', '.join(known)} are wanted, with commas between, got {text!r}"
             )
     return names
 

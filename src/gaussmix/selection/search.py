@@ -1,5 +1,6 @@
 """How many components, and of which covariance type: fit all combinations and compare."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
@@ -78,6 +79,7 @@ COLLAPSED = (
     "direction"
 )
 
+CovarianceTypes: TypeAlias = CovarianceType | Literal["all"]
 Key: TypeAlias = tuple[int, CovarianceType]
 
 
@@ -109,7 +111,7 @@ class _UnfitError(Exception):
 def select(
     X: RowsLike,
     n_components: int | Iterable[int] = range(1, 11),
-    covariance_types: CovarianceType | Literal["all"] | Iterable[CovarianceType] = FORMS,
+    covariance_types: CovarianceTypes | Iterable[CovarianceTypes] = FORMS,
     *,
     criterion: SelectionCriterion = "bic",
     n_splits: int = 5,
@@ -133,7 +135,7 @@ def select(
         by every pass. Criterion 'cv' needs rows in memory, or such as are held.
     n_components : int or iterable of int, default=range(1, 11)
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
-        'all' are the fourteen families, by their codes.
+        'all', which may be one of several, stands for the codes of the fourteen families.
     criterion : {'bic', 'aic', 'icl', 'cv'}, default='bic'
         Information criteria as `GaussianMixture.bic`, `aic` and `icl` have them, of which the
         lowest is chosen; or the mean log-likelihood of rows held out by cross-validation (Smyth,
@@ -221,18 +223,17 @@ def _counts(n_components: object) -> list[int]:
 
 
 def _structures(covariance_types: object) -> list[CovarianceType]:
-    names = covariance_types
-    if isinstance(covariance_types, str):
-        names = CODES if covariance_types == ALL else [covariance_types]
+    names = [covariance_types] if isinstance(covariance_types, str) else covariance_types
     if not isinstance(names, Iterable):
         raise ParameterError(
             f"covariance_types must be a string or several of them, got {covariance_types!r}"
         )
-    choices = structure_names()
+    choices = (ALL, *structure_names())
     checked = [check_choice("covariance_types", name, choices) for name in names]
     if not checked:
         raise ParameterError(f"covariance_types must not be empty, got {covariance_types!r}")
-    return cast(list[CovarianceType], list(dict.fromkeys(checked)))
+    meant = itertools.chain.from_iterable(CODES if n == ALL else (n,) for n in checked)
+    return cast(list[CovarianceType], list(dict.fromkeys(meant)))
 
 
 def _seed(random_state: Seed) -> int:
