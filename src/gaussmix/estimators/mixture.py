@@ -472,6 +472,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         CollapseWarning
             If a component shrank onto too few distinct rows and had to be regularised: once for
             each component.
+        PrecisionWarning
+            As `fit`: once for each component.
 
         References
         ----------
@@ -766,6 +768,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         self.lower_bounds_ = [self.lower_bound_]
         warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
+        self._warn_rounded(parameters, data.dtype)
 
 
 def plain_mixture(
