@@ -27,8 +27,8 @@ ROOMS: dict[str, str] = {
     "tables": "",
     "model": "covariance structures stacks volumes orientations families checks parameters "
     "eigenvalues stored gaps reach statistics moments prior scoring m_step adaptation",
-    "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
-    "beside",
+    "io": "blocks atomic headers archive readahead readers frames npy arrow text sources scans "
+    "sinks beside",
     "data": "parallel subsample base scale box observed sparse streamed partitions dask dask_files "
     "told told_dask telling inputs",
     "bayes": "posterior prior m_step bound stored",

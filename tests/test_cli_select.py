@@ -11,7 +11,7 @@ from gaussmix import GaussianMixture
 from gaussmix._core.types import SelectionCriterion
 from gaussmix.cli import parser
 from gaussmix.cli.main import main
-from gaussmix.io.sources import Scan, Table, read_all
+from gaussmix.io.scans import Scan, Table, read_all
 
 OLD_FAITHFUL = Path(__file__).parent / "data" / "old_faithful.csv"
 
@@ -90,7 +90,7 @@ def test_a_large_file_is_read_block_by_block(
         whole.append(source)
         return read_all(source)
 
-    monkeypatch.setattr("gaussmix.io.sources.read_all", seen)
+    monkeypatch.setattr("gaussmix.io.scans.read_all", seen)
     options = ["-k", "1-3", "--covariance-types", "full,diag", "--seed", "0", "--missing", "drop"]
     options += ["--weights", "w", "--criterion", criterion, "--init", "kmeans", "--n-init", "1"]
     assert main(["select", str(tmp_path / "x.csv"), *options]) == 0
@@ -157,7 +157,7 @@ def test_wrong_outputs_are_found_before_the_work(
     capsys: pytest.CaptureFixture[str], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.delattr("gaussmix.io.sources.scan")
+    monkeypatch.delattr("gaussmix.io.scans.scan")
     assert "got '.npy'" in error_of(capsys, data, "-o", data)
     assert "there is no folder" in error_of(capsys, data, "-o", data.parent / "no" / "m.npz")
     assert "got '.pdx'" in error_of(capsys, data, "--plot", data.parent / "a.pdx")

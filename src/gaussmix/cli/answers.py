@@ -27,7 +27,7 @@ from gaussmix.estimators.base_mixture import total_score
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.io import sinks, sources
+from gaussmix.io import scans, sinks
 from gaussmix.io.beside import Kept, check_beside, write_beside, write_text_beside
 from gaussmix.io.readers import Array
 from gaussmix.queries.hierarchy import Hierarchy
@@ -86,7 +86,7 @@ def outliers(arguments: argparse.Namespace) -> int:
         mixture = model.marginal(range(model.n_features_in_))
     level, n_outside, n_rows = float(mixture.hdr_level(arguments.p)), 0, 0
 
-    def outside(table: sources.Table) -> Array:
+    def outside(table: scans.Table) -> Array:
         return (np.asarray(mixture.score_samples(table)) < level).astype(np.int32)
 
     def counted(blocks: Iterator[Array]) -> Iterator[Array]:

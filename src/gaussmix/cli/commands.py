@@ -22,7 +22,7 @@ from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.io import atomic, sinks, sources
+from gaussmix.io import atomic, scans, sinks
 from gaussmix.model.prior import Prior
 from gaussmix.selection import search
 from gaussmix.selection.candidates import Selection
@@ -104,7 +104,7 @@ def _missing_values(arguments: argparse.Namespace) -> MissingValues:
     return "marginalize" if arguments.missing == "marginalize" else "error"
 
 
-def _fit_at_once(model: GaussianMixture, source: sources.Scan) -> str:
+def _fit_at_once(model: GaussianMixture, source: scans.Scan) -> str:
     with progress.last_line("fitting"):
         model.fit(source)
     return _outcome(model)
@@ -128,7 +128,7 @@ def _outcome(model: GaussianMixture) -> str:
     return f"{converged} after {model.n_iter_} iterations, mean log-likelihood"
 
 
-def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
+def _fit_batches(model: GaussianMixture, source: scans.Scan) -> str:
     """One step of online EM for each block of the file."""
     n_rows = n_batches = 0
     with progress.bar("fitting", "rows") as tell:
@@ -163,10 +163,10 @@ def select(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _selected(source: sources.Scan, arguments: argparse.Namespace) -> Selection:
+def _selected(source: scans.Scan, arguments: argparse.Namespace) -> Selection:
     start = {} if arguments.init is None else {"init_params": arguments.init}
     return search.select(
-        sources.read_all(source) if arguments.criterion == "cv" else source,
+        scans.read_all(source) if arguments.criterion == "cv" else source,
         arguments.components,
         arguments.covariance_types,
         criterion=arguments.criterion,
@@ -293,15 +293,15 @@ def load_mixture(path: Path, purpose: str) -> storage.Mixture:
     return model
 
 
-def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> sources.Scan:
+def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> scans.Scan:
     """Return the chosen columns of the file, or of the text that comes from standard input."""
     weights = getattr(arguments, "weights", None)
     chosen = arguments.columns if columns is None else columns
     options = _text_format(arguments)
     if arguments.file == STREAM:
         path = _spooled(arguments)
-        return sources.scan_text(path, "standard input", chosen, weights, **options)
-    return sources.scan(arguments.file, chosen, weights, **options)
+        return scans.scan_text(path, "standard input", chosen, weights, **options)
+    return scans.scan(arguments.file, chosen, weights, **options)
 
 
 def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -332,18 +332,18 @@ def write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | N
 
 
 @contextmanager
-def complete(source: sources.Scan, arguments: argparse.Namespace) -> Iterator[sources.Scan]:
+def complete(source: scans.Scan, arguments: argparse.Namespace) -> Iterator[scans.Scan]:
     """Leave out rows with gaps, if the arguments say so, and say afterwards how many they were."""
     if arguments.missing != "drop":
         yield source
         return
     whole = Complete(source)
-    yield sources.scan(whole)
+    yield scans.scan(whole)
     if whole.n_left_out:
         progress.print_above(f"gaussmix: left out {whole.n_left_out:,} rows that lack a value")
 
 
-def scan_for(model: storage.Model, arguments: argparse.Namespace) -> sources.Scan:
+def scan_for(model: storage.Model, arguments: argparse.Namespace) -> scans.Scan:
     """Return the columns that the model knows, in its order, if the file has them by name."""
     wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
     if arguments.columns is None and wanted:

@@ -50,7 +50,7 @@ from gaussmix.estimators.fitting import (
     with_noise_of,
 )
 from gaussmix.estimators.hooks import Hooks
-from gaussmix.io.sources import Scan
+from gaussmix.io.scans import Scan
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import structure_named
 from gaussmix.model.eigenvalues import adopted
