@@ -27,8 +27,8 @@ ROOMS: dict[str, str] = {
     "tables": "",
     "model": "covariance structures stacks volumes orientations families checks parameters "
     "eigenvalues stored gaps reach statistics moments prior scoring m_step adaptation",
-    "io": "blocks atomic headers archive readahead readers frames npy arrow text sources sinks "
-    "beside",
+    "io": "blocks atomic headers archive readahead readers frames npy arrow text sources scans "
+    "sinks beside",
     "data": "parallel subsample base scale box observed sparse streamed partitions dask dask_files "
     "told told_dask telling inputs",
     "bayes": "posterior prior m_step bound stored",
@@ -39,7 +39,7 @@ ROOMS: dict[str, str] = {
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
     "queries": "features grouped conditioning imputation univariate sampling predictive hdr "
-    "divergences merging hierarchy",
+    "divergences united merging hierarchy",
     "estimators": "attributes routing counterparts summaries base adaptation pictures hooks "
     "queries kmeans fitting base_mixture mixture evidence bayesian columns",
     "storage": "",

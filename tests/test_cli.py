@@ -16,8 +16,8 @@ from gaussmix._core.types import FloatArray
 from gaussmix.cli import demo
 from gaussmix.cli.main import main
 from gaussmix.io.readers import DataError
+from gaussmix.io.scans import Table, read_all, scan
 from gaussmix.io.sinks import write
-from gaussmix.io.sources import Table, read_all, scan
 
 
 def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -397,7 +397,7 @@ def test_a_wrong_output_is_found_before_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("matplotlib")
-    for work in ("io.sources.scan", "storage.load", "cli.demo.generate"):
+    for work in ("io.scans.scan", "storage.load", "cli.demo.generate"):
         monkeypatch.delattr(f"gaussmix.{work}")
     commands: list[tuple[list[object], str]] = [
         (["fit", data, "-k", 2], ".npz"),

@@ -1,6 +1,7 @@
 """What `gaussmix` says of saved models, and what they say of rows: show, predict, score, ..."""
 
 import csv
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture, KMeans, load, progress, save
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import FloatArray, MergeCriterion
 from gaussmix.cli.main import main
 
 GAPS = [3, 17, 399]  # rows of `gaps` that lack a value
@@ -112,7 +113,7 @@ def test_columns_are_found_by_name_in_any_order(
     np.testing.assert_array_equal(np.load(tmp_path / "q.npy"), np.load(tmp_path / "p.npy"))
 
 
-@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".tsv.gz", ".parquet"])
 def test_kept_columns_stand_before_the_answers(
     ending: str, fitted: GaussianMixture, X: FloatArray, model: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -124,8 +125,9 @@ def test_kept_columns_stand_before_the_answers(
         table = pd.read_parquet(out)
         header, rows = list(table.columns), table.to_numpy().tolist()
     else:
-        with out.open(newline="") as file:
-            header, *rows = csv.reader(file, delimiter="\t" if ending == ".tsv" else ",")
+        opened = gzip.open if ending.endswith(".gz") else open
+        with opened(out, "rt", newline="") as file:
+            header, *rows = csv.reader(file, delimiter="," if ending == ".csv" else "\t")
     assert header == names
     assert [row[:2] for row in rows] == [[f"n, {i}", f"r{i}"] for i in range(400)]
     proba = np.array([row[2:] for row in rows], np.float64)
@@ -161,6 +163,32 @@ def test_columns_are_kept_from_every_kind_of_file(
     header, *rows = read(tmp_path / "p.csv")
     assert header == ["column 2", "component"]
     assert [float(row[0]) for row in rows] == list(range(400))
+
+
+def test_kept_columns_go_to_standard_output(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("predict", model, data, "--keep", "name,id", "--proba", "-o", tmp_path / "p.csv")
+    command = [sys.executable, "-m", "gaussmix", "predict", str(model), "-", "--proba", "--keep"]
+    done = subprocess.run(
+        [*command, "name,id", "-o", "-"], input=data.read_bytes(), capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (tmp_path / "p.csv").read_bytes()
+    assert main(["predict", str(model), str(data), "--keep", "id,id", "-o", "-"]) == 2
+    message = "columns of the output must have different names, got ['id', 'id', 'component']"
+    assert message in capsys.readouterr().err
+
+
+def test_a_reader_of_kept_columns_may_have_seen_enough(model: Path, data: Path) -> None:
+    command = [sys.executable, "-m", "gaussmix", "predict", str(model), str(data), "--keep", "id"]
+    done = subprocess.Popen(
+        [*command, "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert done.stdout is not None
+    done.stdout.close()
+    _, error = done.communicate(timeout=60)
+    assert (done.returncode, error) == (0, "")
 
 
 def test_what_cannot_be_kept_is_said(
@@ -284,6 +312,45 @@ def test_hierarchy_prints_levels_and_writes_clusters(
     assert lines[6] == f"cluster 0: components {', '.join(map(str, members))}"
     run("hierarchy", tmp_path / "m.npz", data, "--proba", "-o", tmp_path / "p.csv")
     assert len(read(tmp_path / "p.csv")[0]) == nested.n_clusters
+
+
+@pytest.mark.parametrize("criterion", ["entropy", "bhattacharyya"])
+def test_hierarchy_draws_its_tree(
+    X: FloatArray,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    criterion: MergeCriterion,
+) -> None:
+    pytest.importorskip("matplotlib")
+    fitted, path = GaussianMixture(4, random_state=0).fit(frame(X)), tmp_path / "tree.svg"
+    save(fitted, tmp_path / "m.npz")
+    run("hierarchy", tmp_path / "m.npz", data, "--criterion", criterion, "--plot", path)
+    assert capsys.readouterr().out.endswith(f"\npicture saved to {path}\n")
+    drawn = path.read_text(encoding="utf-8")
+    shown = fitted.hierarchy(frame(X), criterion=criterion)
+    assert f"{shown.n_clusters} suggested" in drawn  # beside the entropies
+    assert {path.name for path in tmp_path.iterdir()} >= {"tree.svg", "m.npz"}
+
+
+def test_wrong_pictures_of_a_hierarchy_are_found_before_the_work(
+    model: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.delattr("gaussmix.storage.load")
+    for path, message in [
+        (tmp_path / "tree.pdx", "got '.pdx'"),
+        (tmp_path / "no" / "tree.png", "there is no folder"),
+    ]:
+        assert main(["hierarchy", str(model), str(data), "--plot", str(path)]) == 2
+        assert message in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["hierarchy", str(model), str(data), "--plot", "tree.png"]) == 2
+    assert "--plot needs matplotlib" in capsys.readouterr().err
 
 
 def test_a_fit_leaves_out_rows_with_gaps(

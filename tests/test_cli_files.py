@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,30 @@ def test_standard_input_and_output(frame: Any, tmp_path: Path) -> None:
     rows = piped("sample", model, "-n", 9, "--seed", 0, "-o", "-").splitlines()
     assert rows[0] == "a,b"
     assert len(rows) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", [], "standard input: the file is empty; rows of numbers are wanted"),
+        ("a,b\n1,2\n1,x\n", [], "standard input, line 3, column 2 (b): a finite number is wanted"),
+        ("a,b\n1,2\n1,\n", [], "Input standard input contains NaN, first at line 3, column 2 (b)"),
+        ("a,b\n1,2\n", ["--columns", "c"], "standard input has no column 'c'"),
+        ("a;b\n1,5;2\n", ["--delimiter", ";"], "standard input, line 2, column 1 (a): a finite"),
+    ],
+)
+def test_errors_say_standard_input(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(text.encode())))
+    found = error_of(capsys, "fit", "-", "-k", 1, "-o", tmp_path / "m.npz", *options)
+    assert message in found
+    assert "gaussmix-" not in found
 
 
 @pytest.mark.parametrize("command", ["predict", "fit --partial", "score", "fit"])

@@ -22,6 +22,7 @@ from gaussmix.estimators.attributes import parameters_of
 from gaussmix.queries import merging as merging_module
 from gaussmix.queries.hierarchy import Hierarchy, elbow
 from gaussmix.queries.merging import cluster_shares, gains
+from gaussmix.queries.united import WithVariances
 
 Partition = set[frozenset[int]]
 
@@ -339,13 +340,35 @@ def union_of(one: list[Any], other: list[Any]) -> list[Any]:
     return [weight, mean, second - np.outer(mean, mean)]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_merges_by_distance_are_those_of_brute_force(seed: int) -> None:
-    model = mixture(n_components=7, n_features=3, seed=seed)
+def structured(structure: Structure, n_features: int, seed: int) -> GaussianMixture:
+    """Seven components like those of `mixture`."""
+    if structure == "full":
+        return mixture(7, n_features, seed)
+    rng = np.random.default_rng(seed)
+    covariances: dict[str, FloatArray] = {
+        "tied": mixture(1, n_features, seed).covariances_[0],
+        "diag": rng.uniform(0.2, 9, size=(7, n_features)),
+        "spherical": rng.uniform(0.2, 9, size=7),
+    }
+    return GaussianMixture.from_parameters(
+        rng.dirichlet(np.full(7, 3.0)),
+        rng.uniform(-4, 4, size=(7, n_features)),
+        covariances[structure],
+        covariance_type=structure,
+    )
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("n_features", [3, 10])
+@pytest.mark.parametrize("seed", range(3))
+def test_merges_by_distance_are_those_of_brute_force(
+    structure: Structure, n_features: int, seed: int
+) -> None:
+    model = structured(structure, n_features, seed)
     hierarchy = model.hierarchy(criterion="bhattacharyya")
+    covariances = parameters_of(model).full_covariances()
     clusters = {
-        frozenset((k,)): [model.weights_[k], model.means_[k], model.covariances_[k]]
-        for k in range(7)
+        frozenset((k,)): [model.weights_[k], model.means_[k], covariances[k]] for k in range(7)
     }
     distances: list[float] = []
     for level in range(6, 0, -1):
@@ -359,6 +382,41 @@ def test_merges_by_distance_are_those_of_brute_force(seed: int) -> None:
     assert np.allclose(hierarchy.linkage[:, 2], heights, rtol=1e-9)
     assert hierarchy.n_clusters == 1 + np.sum(np.exp(-heights) < 0.1)
     assert hierarchy.entropies is None
+
+
+@pytest.mark.parametrize("structure", ["diag", "spherical"])
+def test_merges_by_distance_of_many_features_take_little_memory(structure: Structure) -> None:
+    """Features that tell nothing apart change no distance; matrices would take 120 GB."""
+    n_features = 50_000
+    few = structured(structure, 3, 0)
+    variances = few.covariances_
+    if structure == "diag":
+        variances = np.hstack([variances, np.full((7, n_features - 3), 2.0)])
+    else:
+        few.covariances_ = variances = np.full(7, 2.0)
+    means = np.hstack([few.means_, np.full((7, n_features - 3), 5.0)])
+    many = GaussianMixture.from_parameters(
+        few.weights_, means, variances, covariance_type=structure
+    )
+    tracemalloc.start()
+    found = many.hierarchy(criterion="bhattacharyya").linkage
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * means.nbytes
+    np.testing.assert_allclose(
+        found, few.hierarchy(criterion="bhattacharyya").linkage, rtol=1e-9, atol=1e-12
+    )
+
+
+def test_distances_far_apart_keep_their_digits() -> None:
+    """A cluster of two that lie 1e8 deviations apart, and a third that lies beside both."""
+    means = np.zeros((3, 4))
+    means[1, 0], means[2] = 1e8, (5e7, 3.0, 4.0, 0.0)
+    gaussians = WithVariances(np.full(3, 1 / 3), means, np.ones((3, 4)))
+    gaussians.unite(0, 1)
+    across = 5e7**2 + 1  # variance of the union along the first feature
+    expected = 25 / 8 + 0.5 * np.log((across + 1) / 2 / np.sqrt(across))
+    assert gaussians.distances_from(0)[1] == pytest.approx(expected, rel=1e-12)
 
 
 def test_rows_add_the_entropies_of_merges_by_distance() -> None:

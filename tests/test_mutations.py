@@ -27,8 +27,8 @@ from gaussmix import (
     scan,
 )
 from gaussmix._core.types import Acceleration, CovarianceType, FloatArray
+from gaussmix.io.scans import read_all
 from gaussmix.io.sinks import write
-from gaussmix.io.sources import read_all
 
 pytestmark = pytest.mark.fuzz
 

@@ -179,6 +179,20 @@ def test_how_far_em_falls_in_float32(
 
 
 @pytest.mark.filterwarnings("ignore:Best performing:UserWarning")
+def test_online_em_warns_of_lost_digits_once() -> None:
+    X = two_far_groups(1e-6, 3).astype(np.float32)
+    with pytest.warns(PrecisionWarning, match="Components 0, 1 lost digits"):
+        start = fit_far_groups(X, 1e-6, "full")
+    model = GaussianMixture.from_parameters(start.weights_, start.means_, start.covariances_)
+    model.set_params(reg_covar=0)
+    with pytest.warns(PrecisionWarning, match="Components 0, 1 lost digits"):
+        model.partial_fit(X)
+    model.partial_fit(X)  # warnings are errors
+    with pytest.warns(PrecisionWarning, match="Components 0, 1 lost digits"):
+        model.set_params(warm_start=True, max_iter=1, tol=10).fit(X)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing:UserWarning")
 @pytest.mark.filterwarnings("error::gaussmix.PrecisionWarning")
 def test_float64_has_digits_enough() -> None:
     assert np.isfinite(fit_far_groups(two_far_groups(1e-6, 3), 1e-6, "full").lower_bound_)

@@ -17,6 +17,7 @@ from gaussmix.data.base import Data
 from gaussmix.estimators import fitting
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.fitting import Settings
+from gaussmix.model.families import CODES
 from gaussmix.selection import search
 from gaussmix.selection.candidates import Candidate, Selection
 
@@ -511,15 +512,27 @@ def test_large_data_has_quick_starts(groups: FloatArray, monkeypatch: pytest.Mon
 # Rows elsewhere -------------------------------------------------------------------------------
 
 
-def test_rows_of_a_file(groups: FloatArray, tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [True, False])
+def test_rows_of_a_file(
+    groups: FloatArray, tmp_path: Path, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not held:
+        monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", groups.nbytes - 1)
     np.save(tmp_path / "x.npy", groups)
     there = gaussmix.select(tmp_path / "x.npy", (1, 3), random_state=0, n_threads=1)
     here = gaussmix.select(groups, (1, 3), random_state=0, n_threads=1)
     assert timeless(there) == timeless(here)
     np.testing.assert_array_equal(there.best_model.means_, here.best_model.means_)
     np.testing.assert_array_equal(there.predict(groups), here.best_model.predict(groups))
-    with pytest.raises(ValueError, match="criterion='cv' deals rows out to parts, and needs"):
-        gaussmix.select(tmp_path / "x.npy", criterion="cv")
+    if held:
+        there, here = (
+            gaussmix.select(X, 2, "diag", criterion="cv", random_state=0)
+            for X in (tmp_path / "x.npy", groups)
+        )
+        assert there.best.cv == here.best.cv
+    else:
+        with pytest.raises(ValueError, match="criterion='cv' deals rows out to parts, and needs"):
+            gaussmix.select(tmp_path / "x.npy", criterion="cv")
 
 
 def test_weights_and_names_of_a_file(groups: FloatArray, tmp_path: Path) -> None:
@@ -555,6 +568,11 @@ def test_a_fit_that_did_not_converge_counts(groups: FloatArray) -> None:
     assert shown[-1] == "? did not converge: increase max_iter or tol"
 
 
+def test_all_families_may_stand_among_others(groups: FloatArray) -> None:
+    chosen = gaussmix.select(groups, 1, ["tied", "all", "VVV"], n_init=1, random_state=0)
+    assert [row.covariance_type for row in chosen.table] == ["tied", *CODES]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -563,7 +581,10 @@ def test_a_fit_that_did_not_converge_counts(groups: FloatArray) -> None:
         ({"n_components": "12"}, "n_components must be an integer or several of them, got '12'"),
         ({"n_components": None}, "n_components must be an integer or several of them, got None"),
         ({"n_components": []}, r"n_components must not be empty, got \[\]"),
-        ({"covariance_types": "round"}, "covariance_types must be one of .*, got 'round'"),
+        (
+            {"covariance_types": "round"},
+            "covariance_types must be one of 'all', 'full', .*, 'VVV', .*, got 'round'",
+        ),
         ({"covariance_types": 3}, "covariance_types must be a string or several of them, got 3"),
         ({"covariance_types": ()}, r"covariance_types must not be empty, got \(\)"),
         ({"criterion": "BIC"}, "criterion must be one of .*, got 'BIC'"),

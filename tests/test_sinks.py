@@ -1,6 +1,7 @@
 """Predictions written block by block, against NumPy's and pyarrow's readers."""
 
 import errno
+import gzip
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from gaussmix import DataError, GaussianMixture, ParameterError, scan
 from gaussmix.io.sinks import HEADER_BYTES, write
 
-KINDS = [".npy", ".csv", ".tsv", ".parquet"]
+KINDS = [".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"]
 
 
 def parts(values: NDArray[Any], step: int = 7) -> Iterator[NDArray[Any]]:
@@ -32,7 +33,7 @@ def read(path: Path) -> NDArray[Any]:
 
         columns = [column.to_numpy() for column in parquet.read_table(path).columns]
         return np.stack(columns, axis=1)
-    return np.loadtxt(path, delimiter="," if path.suffix == ".csv" else "\t", skiprows=1, ndmin=2)
+    return np.loadtxt(path, delimiter="," if ".csv" in path.name else "\t", skiprows=1, ndmin=2)
 
 
 @pytest.mark.parametrize("ending", KINDS)
@@ -157,8 +158,28 @@ def test_blocks_that_do_not_fit(tmp_path: Path, blocks: list[NDArray[Any]], mess
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_compressed_text_is_the_same_text(tmp_path: Path, ending: str) -> None:
+    values = np.random.default_rng(0).normal(size=(100, 2))
+    plain, compressed = tmp_path / f"out{ending}", tmp_path / f"out{ending}.GZ"
+    for path in (plain, compressed):
+        write(path, parts(values), ["a", "b c"])
+    assert gzip.decompress(compressed.read_bytes()) == plain.read_bytes()
+    source = scan(compressed)
+    assert source.columns == ("a", "b c")
+    np.testing.assert_array_equal(np.concatenate([table.rows for table in source]), values)
+    write(tmp_path / f"other{ending}.gz", parts(values), ["a", "b c"])
+    assert (tmp_path / f"other{ending}.gz").read_bytes() == compressed.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.npy.gz", "a.csv.bz2", "a.parquet.gz", "a.gz", ".csv", "a"])
+def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"the ending must be one of \.npy, .*, got "):
+        write(tmp_path / name, [np.zeros(2)])
+
+
 def test_other_misuse(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"one of \.npy, \.csv, \.tsv, \.parquet, got '\.txt'"):
+    with pytest.raises(DataError, match=r"one of \.npy, \.csv, \.tsv, \.csv\.gz, .*, got '\.txt'"):
         write(tmp_path / "out.txt", [np.zeros(2)])
     with pytest.raises(ParameterError, match="got 1 for 2 columns"):
         write(tmp_path / "out.csv", [np.zeros((2, 2))], ["a"])

@@ -29,7 +29,7 @@ from gaussmix import (
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.io.atomic import replacing
 from gaussmix.io.readers import DataError
-from gaussmix.io.sources import scan
+from gaussmix.io.scans import scan
 
 STRUCTURES = ("full", "tied", "diag", "spherical")
 

@@ -180,6 +180,30 @@ def test_small_data_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(readings) == 2 < again  # scan looks at the first block
 
 
+def test_small_data_become_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    def streamed(rows: NDArray[Any]) -> Streamed:
+        return Streamed(scan(function(rows, WEIGHT)), None, 1, allow_nan=True)
+
+    assert streamed(X).in_memory() is None
+    monkeypatch.setattr("gaussmix.data.streamed.HELD_BYTES", X.nbytes)
+    whole = streamed(X).in_memory()
+    assert whole is not None
+    np.testing.assert_array_equal(whole.rows, X)
+    np.testing.assert_array_equal(whole.sample_weight, WEIGHT)
+    assert not whole.gaps
+    gaps = np.where(X > 5, np.nan, X)
+    whole = streamed(gaps).in_memory()
+    assert whole is not None
+    assert whole.gaps
+
+
+def test_data_known_to_be_large_are_not_read_to_see_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    source = scan(tmp_path / "x.npy")
+    (tmp_path / "x.npy").unlink()
+    assert Streamed(source, None, 1).in_memory() is None
+
+
 def test_a_function_may_fill_the_same_array_again() -> None:
     def blocks() -> Iterator[Any]:
         block = np.empty((1000, 2))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gaussmix import DataError, GaussianMixture, ParameterError, scan
 from gaussmix.io import text as text_module
-from gaussmix.io.sources import read_all
+from gaussmix.io.scans import read_all
 from gaussmix.io.text import ends_inside, split
 
 

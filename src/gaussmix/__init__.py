@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gaussmix.estimators.kmeans import KMeans
     from gaussmix.estimators.mixture import GaussianMixture
     from gaussmix.io.readers import DataError
-    from gaussmix.io.sources import scan
+    from gaussmix.io.scans import scan
     from gaussmix.model.prior import Prior
     from gaussmix.patch.classes import patch_sklearn, unpatch_sklearn
     from gaussmix.queries.grouped import SufficientStatistics
@@ -55,7 +55,7 @@ _HOMES = {
     "load": "storage",
     "patch_sklearn": "patch.classes",
     "save": "storage",
-    "scan": "io.sources",
+    "scan": "io.scans",
     "select": "selection.search",
     "show_config": "config",
     "unpatch_sklearn": "patch.classes",

@@ -12,15 +12,23 @@ import numpy as np
 
 from gaussmix import progress, storage
 from gaussmix._core.types import FloatArray
-from gaussmix.cli.commands import STREAM, check_output, complete, load_mixture, scan_for, write
+from gaussmix.cli.commands import (
+    STREAM,
+    check_output,
+    check_plot,
+    complete,
+    load_mixture,
+    scan_for,
+    write,
+)
 from gaussmix.cli.reading import Answer, Watched, in_place
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.base_mixture import total_score
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.io import sinks, sources
-from gaussmix.io.beside import Kept, check_beside, write_beside
+from gaussmix.io import scans, sinks
+from gaussmix.io.beside import Kept, check_beside, write_beside, write_text_beside
 from gaussmix.io.readers import Array
 from gaussmix.queries.hierarchy import Hierarchy
 
@@ -78,7 +86,7 @@ def outliers(arguments: argparse.Namespace) -> int:
         mixture = model.marginal(range(model.n_features_in_))
     level, n_outside, n_rows = float(mixture.hdr_level(arguments.p)), 0, 0
 
-    def outside(table: sources.Table) -> Array:
+    def outside(table: scans.Table) -> Array:
         return (np.asarray(mixture.score_samples(table)) < level).astype(np.int32)
 
     def counted(blocks: Iterator[Array]) -> Iterator[Array]:
@@ -102,15 +110,22 @@ def outliers(arguments: argparse.Namespace) -> int:
 
 def hierarchy(arguments: argparse.Namespace) -> int:
     """Merge the components of a mixture into clusters that nest, and write each row's cluster."""
+    from gaussmix.plotting.tree import save_tree
+
+    check_plot(arguments.plot, arguments.model, arguments.file)
     model = _checked_mixture(arguments, "hierarchy")
     with _watched(model, arguments, "merging") as source:
         found = model.hierarchy(source, criterion=arguments.criterion)
     n_clusters = arguments.clusters or found.n_clusters
-    _reporter(arguments)(_levels(found, n_clusters))
+    say = _reporter(arguments)
+    say(_levels(found, n_clusters))
     if arguments.output is not None:
         method = found.predict_proba if arguments.proba else found.predict
         names = [f"cluster {k}" for k in range(n_clusters)] if arguments.proba else ["cluster"]
         _write_answers(model, arguments, partial(method, n_clusters=n_clusters), names)
+    if arguments.plot is not None:
+        save_tree(arguments.plot, found.tree())
+        say(f"picture saved to {arguments.plot}")
     return 0
 
 
@@ -211,7 +226,7 @@ def _watched(
 def _check_answers(arguments: argparse.Namespace) -> None:
     """Raise what writing answers would raise, before the work."""
     check_output(arguments.output, sinks.check_ending, arguments.model, arguments.file)
-    if arguments.keep is not None:
+    if arguments.keep is not None and arguments.output != STREAM:
         check_beside(arguments.output)
 
 
@@ -227,8 +242,11 @@ def _write_answers(
     output: Path = arguments.output
     if arguments.keep is None:
         write(output, blocks, names)
+        return
+    kept = Kept(*scan_for(model, arguments).values(arguments.keep))
+    if output == STREAM:
+        write_text_beside(sys.stdout.buffer, kept, blocks, names)
     else:
-        kept = Kept(*scan_for(model, arguments).values(arguments.keep))
         write_beside(output, kept, blocks, names)
 
 

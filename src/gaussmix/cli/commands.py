@@ -22,9 +22,10 @@ from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.io import atomic, sinks, sources
+from gaussmix.io import atomic, scans, sinks
 from gaussmix.model.prior import Prior
 from gaussmix.selection import search
+from gaussmix.selection.candidates import Selection
 
 OF_THE_RUN = ("verbose", "verbose_interval", "n_threads", "checkpoint", "checkpoint_interval")
 """Parameters of a fit that a saved model does not keep."""
@@ -103,7 +104,7 @@ def _missing_values(arguments: argparse.Namespace) -> MissingValues:
     return "marginalize" if arguments.missing == "marginalize" else "error"
 
 
-def _fit_at_once(model: GaussianMixture, source: sources.Scan) -> str:
+def _fit_at_once(model: GaussianMixture, source: scans.Scan) -> str:
     with progress.last_line("fitting"):
         model.fit(source)
     return _outcome(model)
@@ -127,7 +128,7 @@ def _outcome(model: GaussianMixture) -> str:
     return f"{converged} after {model.n_iter_} iterations, mean log-likelihood"
 
 
-def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
+def _fit_batches(model: GaussianMixture, source: scans.Scan) -> str:
     """One step of online EM for each block of the file."""
     n_rows = n_batches = 0
     with progress.bar("fitting", "rows") as tell:
@@ -144,25 +145,32 @@ def _fit_batches(model: GaussianMixture, source: sources.Scan) -> str:
 
 def select(arguments: argparse.Namespace) -> int:
     """Fit mixtures of many sizes and covariance types, print a table and save the best."""
-    from gaussmix.plotting.backend import check_ending
     from gaussmix.plotting.curves import save_curves
 
-    if arguments.plot is not None:
-        if find_spec("matplotlib") is None:
-            raise ImportError('--plot needs matplotlib: pip install "gaussmix[cli]"')
-        check_output(arguments.plot, check_ending, arguments.file, arguments.weights)
+    check_plot(arguments.plot, arguments.file, arguments.weights)
     if arguments.output is not None:
         check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     with complete(_scan(arguments), arguments) as source:
-        table = sources.read_all(source)
+        chosen = _selected(source, arguments)
+    print(chosen)
+    best = chosen.best  # raises, once the table is printed, if nothing could be fitted
+    if arguments.output is not None:
+        storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
+        print(f"\n{best.name} saved to {arguments.output}")
+    if arguments.plot is not None:
+        save_curves(arguments.plot, chosen.curves())
+        print(f"picture saved to {arguments.plot}")
+    return 0
+
+
+def _selected(source: scans.Scan, arguments: argparse.Namespace) -> Selection:
     start = {} if arguments.init is None else {"init_params": arguments.init}
-    chosen = search.select(
-        table,
+    return search.select(
+        scans.read_all(source) if arguments.criterion == "cv" else source,
         arguments.components,
         arguments.covariance_types,
         criterion=arguments.criterion,
         n_splits=arguments.splits,
-        sample_weight=table.weight,
         random_state=arguments.seed,
         n_threads=arguments.threads,
         missing_values=_missing_values(arguments),
@@ -175,15 +183,6 @@ def select(arguments: argparse.Namespace) -> int:
         eigenvalue_ratio=arguments.eigenvalue_ratio,
         **start,
     )
-    print(chosen)
-    best = chosen.best  # raises, once the table is printed, if nothing could be fitted
-    if arguments.output is not None:
-        storage.save(chosen.best_model.set_params(n_threads=None), arguments.output)
-        print(f"\n{best.name} saved to {arguments.output}")
-    if arguments.plot is not None:
-        save_curves(arguments.plot, chosen.curves())
-        print(f"picture saved to {arguments.plot}")
-    return 0
 
 
 def sample(arguments: argparse.Namespace) -> int:
@@ -240,6 +239,17 @@ def check_output(
             raise ValueError(f"{output}: the output would replace the input {path}")
 
 
+def check_plot(path: Path | None, *inputs: str | int | Path | None) -> None:
+    """Raise what drawing a picture would raise, before the work."""
+    from gaussmix.plotting.backend import check_ending
+
+    if path is None:
+        return
+    if find_spec("matplotlib") is None:
+        raise ImportError('--plot needs matplotlib: pip install "gaussmix[cli]"')
+    check_output(path, check_ending, *inputs)
+
+
 def _check_partial(arguments: argparse.Namespace) -> None:
     """Raise at options that online EM has no use for."""
     without = {"checkpoint": None, "scheduler": None, "accelerate": None, "n_init": 1}
@@ -283,14 +293,15 @@ def load_mixture(path: Path, purpose: str) -> storage.Mixture:
     return model
 
 
-def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> sources.Scan:
+def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> scans.Scan:
     """Return the chosen columns of the file, or of the text that comes from standard input."""
     weights = getattr(arguments, "weights", None)
-    path = arguments.file
-    if path == STREAM:
-        path = arguments.file = _spooled(arguments)
     chosen = arguments.columns if columns is None else columns
-    return sources.scan(path, chosen, weights, **_text_format(arguments))
+    options = _text_format(arguments)
+    if arguments.file == STREAM:
+        path = _spooled(arguments)
+        return scans.scan_text(path, "standard input", chosen, weights, **options)
+    return scans.scan(arguments.file, chosen, weights, **options)
 
 
 def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -302,13 +313,14 @@ def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:
 def _spooled(arguments: argparse.Namespace) -> Path:
     """Return a file with what standard input has: a fit reads it many times.
 
-    The file is there as long as the arguments are.
+    It is removed when the command ends.
     """
-    arguments.folder = tempfile.TemporaryDirectory(prefix="gaussmix-")
-    path = Path(arguments.folder.name) / "stdin.csv"
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    return path
+    if not hasattr(arguments, "spooled"):
+        folder = arguments.leftovers.enter_context(tempfile.TemporaryDirectory(prefix="gaussmix-"))
+        arguments.spooled = Path(folder) / "input"
+        with arguments.spooled.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    return Path(arguments.spooled)
 
 
 def write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | None) -> None:
@@ -320,18 +332,18 @@ def write(output: Path, blocks: Iterator[NDArray[Any]], names: Sequence[str] | N
 
 
 @contextmanager
-def complete(source: sources.Scan, arguments: argparse.Namespace) -> Iterator[sources.Scan]:
+def complete(source: scans.Scan, arguments: argparse.Namespace) -> Iterator[scans.Scan]:
     """Leave out rows with gaps, if the arguments say so, and say afterwards how many they were."""
     if arguments.missing != "drop":
         yield source
         return
     whole = Complete(source)
-    yield sources.scan(whole)
+    yield scans.scan(whole)
     if whole.n_left_out:
         progress.print_above(f"gaussmix: left out {whole.n_left_out:,} rows that lack a value")
 
 
-def scan_for(model: storage.Model, arguments: argparse.Namespace) -> sources.Scan:
+def scan_for(model: storage.Model, arguments: argparse.Namespace) -> scans.Scan:
     """Return the columns that the model knows, in its order, if the file has them by name."""
     wanted = [str(name) for name in getattr(model, "feature_names_in_", ())]
     if arguments.columns is None and wanted:

@@ -156,6 +156,7 @@ def _add_hierarchy(subparsers: Any) -> None:
     add("--criterion", choices=MERGING, default=MERGING[0], help="what to merge next")
     add("--clusters", type=_integer(1), metavar="N", help="the suggested number if not given")
     add("--proba", action="store_true", help="probabilities instead of clusters")
+    add("--plot", type=_file, metavar="PICTURE", help="the tree, and the entropies of its levels")
     _add_answers(parser)
     _add_optional_output(parser, f"clusters of the rows ({OUTPUTS})")
 
@@ -300,15 +301,12 @@ def _delimiter(text: str) -> str:
     return {"tab": "\t", "\\t": "\t"}.get(text, text)
 
 
-def _structures(text: str) -> str | list[str]:
-    names, known = [part.strip() for part in text.split(",")], structure_names()
-    if names == [search.ALL]:
-        return search.ALL
+def _structures(text: str) -> list[str]:
+    names, known = [part.strip() for part in text.split(",")], (search.ALL, *structure_names())
     for name in names:
         if name not in known:
             raise argparse.ArgumentTypeError(
-                f"{search.ALL}, or some of {', '.join(known)} are wanted, with commas between, "
-                f"got {text!r}"
+                f"some of {', '.join(known)} are wanted, with commas between, got {text!r}"
             )
     return names
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from gaussmix.io.blocks import Block
 from gaussmix.io.readers import Array, DataError
-from gaussmix.io.sources import Scan, Source, Table
+from gaussmix.io.scans import Scan, Table
+from gaussmix.io.sources import Source
 from gaussmix.progress import Progress
 
 Answer = Callable[[Table], Array]

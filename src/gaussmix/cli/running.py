@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from gaussmix import progress
 from gaussmix.cli.parser import make_parser
@@ -17,7 +17,8 @@ def run(argv: Sequence[str] | None) -> int:
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning
         arguments = make_parser().parse_args(argv)
-        with _heard(getattr(arguments, "verbose", False)):
+        verbose = getattr(arguments, "verbose", False)
+        with _heard(verbose), ExitStack() as arguments.leftovers:
             status: int = arguments.run(arguments)
         sys.stdout.flush()
     return status

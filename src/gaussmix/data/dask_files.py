@@ -9,7 +9,7 @@ from gaussmix._core.types import Rows
 from gaussmix.errors import ParameterError
 from gaussmix.io.arrow import PARQUET_ENDINGS
 from gaussmix.io.readers import block_rows
-from gaussmix.io.sources import scan
+from gaussmix.io.scans import scan
 
 PART_BLOCKS = 16  # of a .npy file: some 64 MB, which a worker reads in a moment
 

@@ -9,7 +9,8 @@ from gaussmix.data.dask import DaskData
 from gaussmix.data.partitions import is_dask
 from gaussmix.data.sparse import check_sparse, is_sparse
 from gaussmix.data.streamed import Streamed
-from gaussmix.io.sources import Scan, Table, scan, streams
+from gaussmix.io.scans import Scan, Table, scan
+from gaussmix.io.sources import streams
 from gaussmix.validation import (
     check_n_features,
     check_n_threads,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import FloatArray, PathLike, Rows
-from gaussmix.data.base import ByRow, MakePass, R
+from gaussmix.data.base import ByRow, InMemory, MakePass, R
 from gaussmix.data.subsample import Reservoir, Sample, most_rows, stratified
 from gaussmix.errors import ParameterError
 from gaussmix.io import sinks
@@ -18,7 +18,7 @@ from gaussmix.io.blocks import Block, joined
 from gaussmix.io.readahead import read_ahead
 from gaussmix.io.sources import Source
 from gaussmix.model.statistics import Statistics
-from gaussmix.validation import check_block, check_sample_weight, check_total_weight
+from gaussmix.validation import check_block, check_sample_weight, check_total_weight, has_nan
 
 HELD_BYTES = 1 << 27
 """Rows that take no more than this stay in memory when they have been read once."""
@@ -83,6 +83,16 @@ class Streamed:
         """Read the rows in order, in blocks of whole groups of GROUP_ROWS but for the last."""
         return whole_groups(self._read())
 
+    def in_memory(self) -> InMemory | None:
+        """Return the rows as one array if they are few enough to be held, else None."""
+        if (self.source.n_samples or 0) > self._most_held:
+            return None
+        self._count()
+        if self._held is None:
+            return None
+        rows, weight = joined(self._held)
+        return InMemory(rows, weight, self.n_threads, gaps=self.gaps and has_nan(rows))
+
     def head(self) -> Rows:
         """Return the first rows."""
         with read_ahead(self.source.blocks()) as blocks:
@@ -114,6 +124,11 @@ class Streamed:
 
     def _results(self, function: ByRow) -> Iterator[NDArray[Any]]:
         return (function(block.rows, self.n_threads) for block in self.blocks())
+
+    @property
+    def _most_held(self) -> int:
+        """Number of rows that take HELD_BYTES."""
+        return HELD_BYTES // (self.dtype.itemsize * self.n_features)
 
     def _has_weights(self) -> bool:
         self._count()
@@ -150,18 +165,17 @@ class Streamed:
         """Read all blocks, and check, count and hold them."""
         held: list[Block] = []
         n_samples, weight = 0, 0.0
-        most_held = HELD_BYTES // (self.dtype.itemsize * self.n_features)
         known = self.source.n_samples
         for block in self._checked(self._from_source()):
             n_samples += len(block.rows)
             weight += float(len(block.rows) if block.weight is None else block.weight.sum())
-            if max(known or 0, n_samples) <= most_held:
+            if max(known or 0, n_samples) <= self._most_held:
                 held.append(block)
             else:
                 held.clear()
             yield block
         self._finish(n_samples, weight)
-        if n_samples <= most_held:
+        if n_samples <= self._most_held:
             self._held = held
 
     def _read_again(self) -> Iterator[Block]:

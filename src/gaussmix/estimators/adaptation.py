@@ -22,6 +22,7 @@ HISTORY = (
     "n_samples_seen_",
     "weight_seen_",
     "_warned",
+    "_rounded",
     "_sampler",
 )
 """Attributes that say how a fit went, which an adapted model was not part of."""

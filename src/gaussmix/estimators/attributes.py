@@ -131,6 +131,7 @@ def set_outcome(model: Any, run: Run) -> None:
     model.lower_bound_ = run.lower_bound
     model.lower_bounds_ = result.lower_bounds
     vars(model).pop("_warned", None)
+    vars(model).pop("_rounded", None)
     vars(model).pop("_sampler", None)  # sampling starts again from random_state
 
 

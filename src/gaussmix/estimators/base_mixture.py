@@ -425,16 +425,19 @@ class BaseMixture(Queries[M], Estimator):
             )
 
     def _warn_rounded(self, parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
+        """Warn of components that have too few digits, once of each until the next fit."""
         if not may_be_rounded(parameters, dtype):
             return
         errors = rounding_errors(parameters, dtype)
-        rounded = np.flatnonzero(errors > TOLERATED_ERROR)
-        if len(rounded):
+        known: frozenset[int] = getattr(self, "_rounded", frozenset())
+        rounded = [k for k in np.flatnonzero(errors > TOLERATED_ERROR).tolist() if k not in known]
+        if rounded:
+            self._rounded, error = known.union(rounded), errors[rounded].max()
             convert = "Convert X to float64, leave" if dtype == np.float32 else "Leave"
             warn(
-                f"{_listed(tuple(rounded.tolist()))} lost digits: standard deviations are so small "
+                f"{_listed(tuple(rounded))} lost digits: standard deviations are so small "
                 f"beside distances from the mixture's mean that {dtype} rounds log-likelihoods of "
-                f"rows by up to about {errors.max():.2g}. {convert} out rows far from all others, "
+                f"rows by up to about {error:.2g}. {convert} out rows far from all others, "
                 f"or increase reg_covar={_shown(self.reg_covar)}.",
                 PrecisionWarning,
             )

@@ -50,7 +50,7 @@ from gaussmix.estimators.fitting import (
     with_noise_of,
 )
 from gaussmix.estimators.hooks import Hooks
-from gaussmix.io.sources import Scan
+from gaussmix.io.scans import Scan
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import structure_named
 from gaussmix.model.eigenvalues import adopted
@@ -472,6 +472,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         CollapseWarning
             If a component shrank onto too few distinct rows and had to be regularised: once for
             each component.
+        PrecisionWarning
+            As `fit`: once for each component.
 
         References
         ----------
@@ -766,6 +768,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         self.lower_bounds_ = [self.lower_bound_]
         warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
+        self._warn_rounded(parameters, data.dtype)
 
 
 def plain_mixture(

@@ -11,7 +11,7 @@ from gaussmix.errors import ParameterError
 from gaussmix.io import arrow
 from gaussmix.io.atomic import replacing
 from gaussmix.io.readers import Array, DataError
-from gaussmix.io.sinks import check_ending, text_format
+from gaussmix.io.sinks import check_ending, packed, text_format
 from gaussmix.io.text import delimiter_of
 
 
@@ -36,7 +36,7 @@ def write_beside(path: Path, kept: Kept, blocks: Iterable[Array], names: Sequenc
     Parameters
     ----------
     path : path
-        Ends in .csv, .tsv or .parquet.
+        Ends in .csv, .csv.gz, .tsv, .tsv.gz or .parquet.
     kept : Kept
         Of as many rows as the blocks have.
     blocks : iterable of ndarrays, of shape (n, n_columns) or all (n,)
@@ -44,15 +44,28 @@ def write_beside(path: Path, kept: Kept, blocks: Iterable[Array], names: Sequenc
         Names of the numbers' columns.
     """
     ending = check_beside(path)
-    header = [*kept.names, *names]
-    if len({*header}) < len(header):
-        raise ParameterError(f"columns of {path} must have different names, got {header}")
+    header = _header(str(path), kept, names)
     with replacing(path) as file:
         parts = _parts(kept, blocks)
         if ending in arrow.PARQUET_ENDINGS:
             arrow.write_columns(file, map(_columns, parts), header, str(path))
         else:
-            _write_text(file, parts, header, delimiter_of(path))
+            with packed(path, file) as text:
+                _write_text(text, parts, header, delimiter_of(path))
+
+
+def write_text_beside(
+    file: BinaryIO, kept: Kept, blocks: Iterable[Array], names: Sequence[str]
+) -> None:
+    """Write the same as text to an open file, such as standard output."""
+    _write_text(file, _parts(kept, blocks), _header("the output", kept, names), ",")
+
+
+def _header(name: str, kept: Kept, names: Sequence[str]) -> list[str]:
+    header = [*kept.names, *names]
+    if len({*header}) < len(header):
+        raise ParameterError(f"columns of {name} must have different names, got {header}")
+    return header
 
 
 Part = tuple[list[tuple[object, ...]], Array]
@@ -72,11 +85,12 @@ def _write_text(
     file: BinaryIO, parts: Iterator[Part], header: Sequence[str], delimiter: str
 ) -> None:
     text = TextIOWrapper(file, encoding="utf-8", newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(header)
-    for rows, numbers in parts:
-        form = text_format(numbers.dtype)
-        for values, answers in zip(rows, numbers.tolist(), strict=True):
-            writer.writerow([*values, *(form % answer for answer in answers)])
-    text.flush()
-    text.detach()
+    try:
+        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(header)
+        for rows, numbers in parts:
+            form = text_format(numbers.dtype)
+            for values, answers in zip(rows, numbers.tolist(), strict=True):
+                writer.writerow([*values, *(form % answer for answer in answers)])
+    finally:
+        text.detach()  # the file is another's to close

@@ -1,6 +1,7 @@
 """The tree of merged components, level by level, and the entropies of the levels."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from gaussmix.plotting.colors import ordered_colors
 FAINT = "0.5"  # a grey, seen on light and dark
 HEIGHT, CURVE = 4.6, 3.2  # inches: of the figure, and of the curve along its width
 LEAF, LEAST, MOST = 0.2, 3.6, 16.0  # inches: of a component along the width, of the tree
+DPI = 160  # of a picture that is saved
 LARGEST_LABEL, SMALLEST_LABEL, CHARACTER = 10.0, 5.0, 0.7  # points, and a digit's part of them
 
 
@@ -56,8 +58,7 @@ def draw_tree(tree: Tree, ax: Any = None, colors: Colors | None = None) -> Any:
         axes = backend.axes_on(ax)
         _draw_branches(axes, tree, chosen, backend.inches(axes)[0])
         return axes
-    width = float(np.clip(LEAF * tree.n_components, LEAST, MOST))
-    beside = CURVE if tree.entropies is not None else 0.0
+    width, beside = _widths(tree)
     figure = backend.new_figure((width + beside, HEIGHT)) if ax is None else ax
     if tree.entropies is None:
         panels = figure.subplots(1, 1, squeeze=False)[0]
@@ -68,6 +69,26 @@ def draw_tree(tree: Tree, ax: Any = None, colors: Colors | None = None) -> Any:
     whole = figure.bbox.width / figure.dpi
     _draw_branches(panels[0], tree, chosen, whole * width / (width + beside))
     return panels
+
+
+def save_tree(path: Path, tree: Tree) -> None:
+    """Draw the tree, and save the picture in the format of the path's ending.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the ending is not one that matplotlib writes.
+    """
+    with backend.saved(path, (sum(_widths(tree)), HEIGHT), DPI, layout="constrained") as figure:
+        draw_tree(tree, figure)
+
+
+def _widths(tree: Tree) -> tuple[float, float]:
+    """Return the widths of the tree and of the entropies beside it, in inches."""
+    width = float(np.clip(LEAF * tree.n_components, LEAST, MOST))
+    return width, CURVE if tree.entropies is not None else 0.0
 
 
 def _colors(tree: Tree, colors: Colors | None) -> Colors:

@@ -43,6 +43,12 @@ def bhattacharyya_from(i: int, means: FloatArray, factors: FloatArray) -> FloatA
     return _bhattacharyya(*_relative_to_all(i, means, factors))
 
 
+def bhattacharyya_of_variances(i: int, variances: FloatArray) -> FloatArray:
+    """Bhattacharyya's distances of a Gaussian from all, of one mean and variances (K, D): (K,)."""
+    s = np.sqrt(variances[i] / variances)
+    return _bhattacharyya(s, np.zeros(1))
+
+
 def hellinger(parameters: Parameters) -> FloatArray:
     """Hellinger's distance, from 0 to 1: sqrt(1 - exp(-Bhattacharyya's)): (K, K)."""
     return np.sqrt(-np.expm1(-bhattacharyya(parameters)))

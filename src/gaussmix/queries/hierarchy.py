@@ -196,10 +196,15 @@ class Hierarchy:
         ValueError
             If `ax` is neither axes nor a figure, or the colours are not one for each cluster.
         """
-        from gaussmix.plotting.tree import Tree, draw_tree
+        from gaussmix.plotting.tree import draw_tree
 
-        tree = Tree(self.linkage, self.labels(), self.entropies, self._elbow_lines())
-        return draw_tree(tree, ax, colors)
+        return draw_tree(self.tree(), ax, colors)
+
+    def tree(self) -> Any:
+        """Return what `gaussmix.plotting.tree` draws."""
+        from gaussmix.plotting.tree import Tree
+
+        return Tree(self.linkage, self.labels(), self.entropies, self._elbow_lines())
 
     def _repr_html_(self) -> str:
         """Show the levels up to some beyond the suggested one, in notebooks."""

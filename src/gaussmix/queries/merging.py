@@ -27,7 +27,8 @@ from gaussmix.data.parallel import in_order
 from gaussmix.io.blocks import Block, joined
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import responsibilities_within_reach
-from gaussmix.queries.divergences import bhattacharyya, bhattacharyya_from
+from gaussmix.queries.divergences import bhattacharyya
+from gaussmix.queries.united import gaussians_of
 
 BLOCK_VALUES = 1 << 16
 """Shares of rows that a thread holds at a time, half a megabyte. With half as many NumPy's calls
@@ -87,20 +88,16 @@ def merge_by_distance(parameters: Parameters) -> list[Merge]:
     A cluster counts as the Gaussian that has its mean and covariance.
     """
     clusters, merges = _singles(parameters), []
-    weights, means = parameters.weights.copy(), parameters.means.copy()
-    factors = parameters.structure.as_matrices(parameters.precisions_cholesky, *means.shape)
+    gaussians = gaussians_of(parameters)
     distances = bhattacharyya(parameters)
     while len(clusters) > 1:
         np.fill_diagonal(distances, np.inf)
         i, j = _first_place(distances == distances.min())
         merges.append(Merge(clusters[i], clusters[j], float(distances[i, j])))
-        weights[i], means[i], factors[i] = _united([i, j], weights, means, factors)
+        gaussians.unite(i, j)
         _unite(clusters, i, j)
-        weights, means, factors = (
-            np.delete(values, j, axis=0) for values in (weights, means, factors)
-        )
         distances = np.delete(np.delete(distances, j, axis=0), j, axis=1)
-        distances[i] = distances[:, i] = bhattacharyya_from(i, means, factors)
+        distances[i] = distances[:, i] = gaussians.distances_from(i)
     return merges
 
 
@@ -297,20 +294,3 @@ def _unite(clusters: list[Cluster], i: int, j: int) -> None:
 def _first_place(flags: NDArray[np.bool_]) -> tuple[int, int]:
     i, j = np.argwhere(flags)[0]
     return int(i), int(j)
-
-
-def _united(
-    pair: list[int], weights: FloatArray, means: FloatArray, factors: FloatArray
-) -> tuple[float, FloatArray, FloatArray]:
-    r"""Weight, mean and precision factor of the Gaussian with the moments of two together.
-
-    Its covariance is sum_k w_k R_k' R_k + w_1 w_2 d d' with R_k = inv(U_k) and the step d between
-    the means. A root of it is the R of a QR decomposition, so the covariance is never formed, and
-    no digits are lost twice.
-    """
-    total = weights[pair].sum()
-    share = weights[pair] / total if total > 0 else np.full(2, 0.5)
-    step = means[pair[1]] - means[pair[0]]
-    roots = np.sqrt(share)[:, None, None] * np.linalg.inv(factors[pair])
-    root = np.linalg.qr(np.vstack([*roots, np.sqrt(share.prod()) * step]), mode="r")
-    return float(total), share @ means[pair], np.triu(np.linalg.inv(root))

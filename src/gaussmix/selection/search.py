@@ -1,5 +1,6 @@
 """How many components, and of which covariance type: fit all combinations and compare."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
@@ -24,6 +25,7 @@ from gaussmix._core.types import (
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.inputs import opened, route
 from gaussmix.data.observed import require_observed
+from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_outcome
@@ -77,6 +79,7 @@ COLLAPSED = (
     "direction"
 )
 
+CovarianceTypes: TypeAlias = CovarianceType | Literal["all"]
 Key: TypeAlias = tuple[int, CovarianceType]
 
 
@@ -108,7 +111,7 @@ class _UnfitError(Exception):
 def select(
     X: RowsLike,
     n_components: int | Iterable[int] = range(1, 11),
-    covariance_types: CovarianceType | Literal["all"] | Iterable[CovarianceType] = FORMS,
+    covariance_types: CovarianceTypes | Iterable[CovarianceTypes] = FORMS,
     *,
     criterion: SelectionCriterion = "bic",
     n_splits: int = 5,
@@ -128,10 +131,11 @@ def select(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        Criterion 'cv' needs rows in memory.
+        What is read from elsewhere is held if it takes no more than 128 MiB, and else read again
+        by every pass. Criterion 'cv' needs rows in memory, or such as are held.
     n_components : int or iterable of int, default=range(1, 11)
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
-        'all' are the fourteen families, by their codes.
+        'all', which may be one of several, stands for the codes of the fourteen families.
     criterion : {'bic', 'aic', 'icl', 'cv'}, default='bic'
         Information criteria as `GaussianMixture.bic`, `aic` and `icl` have them, of which the
         lowest is chosen; or the mean log-likelihood of rows held out by cross-validation (Smyth,
@@ -187,6 +191,8 @@ def select(
     names = feature_names(X)
     gaps = candidates[0]._takes_gaps
     data = route(X, sample_weight, n_threads, estimator=GaussianMixture.__name__, allow_nan=gaps)
+    if isinstance(data, Streamed):
+        data = data.in_memory() or data  # small fits run side by side there
     require_observed(data, None if names is None else list(names))
     folds = _folds(data, settings["random_state"], n_splits) if criterion == "cv" else None
     models = _distinct(candidates, data.n_features)
@@ -217,18 +223,17 @@ def _counts(n_components: object) -> list[int]:
 
 
 def _structures(covariance_types: object) -> list[CovarianceType]:
-    names = covariance_types
-    if isinstance(covariance_types, str):
-        names = CODES if covariance_types == ALL else [covariance_types]
+    names = [covariance_types] if isinstance(covariance_types, str) else covariance_types
     if not isinstance(names, Iterable):
         raise ParameterError(
             f"covariance_types must be a string or several of them, got {covariance_types!r}"
         )
-    choices = structure_names()
+    choices = (ALL, *structure_names())
     checked = [check_choice("covariance_types", name, choices) for name in names]
     if not checked:
         raise ParameterError(f"covariance_types must not be empty, got {covariance_types!r}")
-    return cast(list[CovarianceType], list(dict.fromkeys(checked)))
+    meant = itertools.chain.from_iterable(CODES if n == ALL else (n,) for n in checked)
+    return cast(list[CovarianceType], list(dict.fromkeys(meant)))
 
 
 def _seed(random_state: Seed) -> int:
@@ -257,8 +262,8 @@ def _folds(data: Data, seed: Seed, n_splits: object) -> NDArray[np.int32]:
     if not isinstance(data, InMemory):
         raise ParameterError(
             "criterion='cv' deals rows out to parts, and needs an X in memory, an array or a "
-            "frame, but this one is read anew for every pass: read it or a sample of it into "
-            "memory, or choose by 'bic', 'icl' or 'aic'"
+            "frame, but this one is too large to be held and read anew for every pass: read it or "
+            "a sample of it into memory, or choose by 'bic', 'icl' or 'aic'"
         )
     n_splits = check_integer("n_splits", n_splits, 2)
     if n_splits > data.n_samples:
