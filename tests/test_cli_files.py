@@ -170,7 +170,7 @@ def test_wrong_columns_and_weights(parquet: Path, capsys: pytest.CaptureFixture[
 def scheduler() -> Any:
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, protocol="tcp", dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 
