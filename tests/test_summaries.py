@@ -164,3 +164,10 @@ def test_tables() -> None:
 )
 def test_digits_follow_the_spread(mean: float, std: float, text: str) -> None:
     assert with_spread(mean, std) == text
+
+
+def test_noise_has_a_row_of_its_own(faithful: FloatArray) -> None:
+    model = GaussianMixture(2, noise=True, random_state=0).fit(faithful)
+    *_, noise = model.summary().rows
+    weight = model.noise_weight_
+    assert noise == ("noise", f"{weight:.4f}", f"{len(faithful) * weight:,.1f}", "", "")

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from gaussmix import progress, storage
-from gaussmix._core.types import FloatArray
 from gaussmix.cli.commands import (
     STREAM,
     check_output,
@@ -31,19 +30,14 @@ from gaussmix.io import scans, sinks
 from gaussmix.io.beside import Kept, check_beside, write_beside, write_text_beside
 from gaussmix.io.readers import Array
 from gaussmix.queries.hierarchy import Hierarchy
+from gaussmix.tables import as_text
 
-SHOWN_FEATURES = 8  # of each component, in a table
 OUTSIDE = ["outlier"]
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print what a saved model is: its weights, sizes and means."""
-    model = storage.load(arguments.model)
-    print(model)
-    if isinstance(model, KMeans):
-        _show_centers(model)
-    else:
-        _show_mixture(model)
+    """Print what a saved model is: its weights, sizes, means and spreads."""
+    print(storage.load(arguments.model).summary())
     return 0
 
 
@@ -129,74 +123,20 @@ def hierarchy(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show_centers(model: KMeans) -> None:
-    print(f"{model.n_clusters} clusters of {model.n_features_in_} features")
-    if hasattr(model, "inertia_"):
-        print(f"inertia {model.inertia_:.6g} after {model.n_iter_} iterations")
-    columns = [_numbers("cluster", np.arange(model.n_clusters), "d")]
-    print(_table([*columns, *_features(model, model.cluster_centers_)]))
-
-
-def _show_mixture(model: storage.Mixture) -> None:
-    n_components, n_features = model.means_.shape
-    print(
-        f"{n_components} components of {n_features} features, {model.covariance_type} covariances"
-    )
-    n_seen = getattr(model, "n_samples_seen_", 0)
-    if n_seen:
-        outcome = "converged" if model.converged_ else "did not converge"
-        is_bayesian = isinstance(model, BayesianGaussianMixture)
-        value = "evidence lower bound" if is_bayesian else "mean log-likelihood"
-        print(
-            f"fitted to {n_seen} rows: {outcome} after {model.n_iter_} iterations, "
-            f"{value} {model.lower_bound_:.6f}"
-        )
-    columns = [_numbers("component", np.arange(n_components), "d")]
-    columns.append(_numbers("weight", model.weights_, ".4f"))
-    if n_seen:
-        size = model.weights_ * getattr(model, "weight_seen_", n_seen)
-        columns.append(_numbers("size", size, ".1f"))
-    print(_table([*columns, *_features(model, model.means_)]))
-
-
-def _features(model: storage.Model, centers: FloatArray) -> list[list[str]]:
-    """Return columns of means or centres, the first ones if there are many."""
-    n_features = centers.shape[1]
-    names = [str(name) for name in getattr(model, "feature_names_in_", range(n_features))]
-    kind = "center" if isinstance(model, KMeans) else "mean"
-    shown = [
-        _numbers(f"{kind} {name}", column, ".6g")
-        for name, column in zip(names, centers.T[:SHOWN_FEATURES], strict=False)
-    ]
-    more = n_features - SHOWN_FEATURES
-    return shown if more <= 0 else [*shown, [f"({more} more)", *[""] * len(centers)]]
-
-
-def _numbers(name: str, values: Any, form: str) -> list[str]:
-    return [name, *(format(value, form) for value in values)]
-
-
-def _table(columns: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in columns]
-    rows = zip(*columns, strict=True)
-    padded = ([cell.rjust(w) for cell, w in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join("  ".join(row).rstrip() for row in padded)
-
-
 def _levels(found: Hierarchy, n_clusters: int) -> str:
     """Return a table of the levels, and the components of each cluster of one of them."""
-    columns = [_numbers("clusters", range(1, found.n_components + 1), "d")]
+    columns = {"clusters": [str(number) for number in range(1, found.n_components + 1)]}
     if found.entropies is not None:
-        columns.append(_numbers("entropy", found.entropies, ".6g"))
-    heights = ["height", *(f"{height:.6g}" for height in found.linkage[::-1, 2]), ""]
-    columns.append(heights)
+        columns["entropy"] = [f"{entropy:.6g}" for entropy in found.entropies]
+    columns["height"] = [*(f"{height:.6g}" for height in found.linkage[::-1, 2]), ""]
     labels = found.labels(n_clusters)
     lines = [
         f"cluster {k}: components {', '.join(map(str, np.flatnonzero(labels == k)))}"
         for k in range(n_clusters)
     ]
     suggested = f"{found.n_clusters} clusters are suggested"
-    return "\n".join([_table(columns), suggested, *lines])
+    table = as_text(tuple(columns), tuple(zip(*columns.values(), strict=True)))
+    return "\n".join([table, suggested, *lines])
 
 
 def _reporter(arguments: argparse.Namespace) -> Callable[[str], None]:

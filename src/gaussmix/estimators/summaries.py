@@ -25,6 +25,10 @@ def mixture_summary(model: Any, parameters: Parameters, names: Sequence[str]) ->
         size = () if weight_seen is None else (f"{weight * weight_seen:,.1f}",)
         cells = (with_spread(parameters.means[k, j], spreads[k, j]) for j in shown)
         rows.append((str(k), f"{weight:.4f}", *size, *cells))
+    if parameters.noise is not None:
+        weight = parameters.noise.weight
+        size = () if weight_seen is None else (f"{weight * weight_seen:,.1f}",)
+        rows.append(("noise", f"{weight:.4f}", *size, *("" for _ in shown)))
     sizes = () if weight_seen is None else ("rows",)
     number = f"{parameters.n_components} component{'' if parameters.n_components == 1 else 's'}"
     kind = f"{number}, {parameters.structure.name} covariances"
