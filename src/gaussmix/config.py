@@ -43,7 +43,17 @@ def config() -> dict[str, Any]:
 
 
 def show_config() -> None:
-    """Print `config()` as a table."""
+    """Print `config()` as a table.
+
+    Examples
+    --------
+    >>> import gaussmix
+    >>> gaussmix.show_config()
+    gaussmix     ...
+    compiler     ...
+    ISA chosen   ...
+    threads      ...
+    """
     for name, value in _lines(config()):
         print(f"{name:12} {value}")
 

@@ -88,6 +88,15 @@ def connect(address: str, timeout: float = ANSWER_SECONDS) -> Any:
     -----
     UserWarning
         If the scheduler has no workers yet: a fit will wait for the first.
+
+    Examples
+    --------
+    >>> from dask.distributed import LocalCluster
+    >>> from gaussmix import distributed
+    >>> with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+    ...     with distributed.connect(cluster.scheduler_address) as client:
+    ...         print(client.status)
+    running
     """
     try:
         from distributed import Client

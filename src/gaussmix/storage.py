@@ -92,6 +92,14 @@ def save(model: Model, path: PathLike) -> None:
         fit the fitted ones.
     OSError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import gaussmix
+    >>> mixture = gaussmix.GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [8.0], [9.0]])
+    >>> gaussmix.save(mixture, "two.npz")
+    >>> gaussmix.load("two.npz")
+    <GaussianMixture(n_components=2, random_state=0), fitted: 4 rows, 1 feature>
     """
     if type(model) not in HISTORY:
         raise TypeError(f"model must be a {CLASSES}, got {type(model).__name__}")
@@ -131,6 +139,14 @@ def load(path: PathLike, kind: type[Any] | None = None) -> Model:
         If `path` is not a path, or `kind` not one of the classes.
     OSError
         If the file cannot be opened.
+
+    Examples
+    --------
+    >>> import gaussmix
+    >>> mixture = gaussmix.GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [8.0], [9.0]])
+    >>> gaussmix.save(mixture, "two.npz")
+    >>> gaussmix.load("two.npz", gaussmix.GaussianMixture).means_.shape
+    (2, 1)
     """
     if kind is not None and kind not in HISTORY:
         raise ParameterError(f"kind must be {CLASSES}, got {kind!r}")

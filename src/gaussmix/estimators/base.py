@@ -58,6 +58,12 @@ class Estimator(MetadataRequester, StandIn):
         Returns
         -------
         dict
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> GaussianMixture(3, tol=1e-5).get_params()["tol"]
+        1e-05
         """
         found = {}
         for name in _arguments(type(self)):
@@ -83,6 +89,12 @@ class Estimator(MetadataRequester, StandIn):
         ------
         ValueError
             If there is no argument of that name.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> GaussianMixture(3).set_params(covariance_type="diag")
+        GaussianMixture(n_components=3, covariance_type='diag')
         """
         nested: dict[str, dict[str, Any]] = defaultdict(dict)
         for key, value in params.items():
@@ -235,6 +247,12 @@ class Transformer(Estimator):
         Returns
         -------
         ndarray of str objects, shape (n_features_out,)
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> KMeans(2).fit([[0.0], [1.0], [9.0]]).get_feature_names_out()
+        array(['kmeans0', 'kmeans1'], dtype=object)
         """
         self._check_fitted()
         if input_features is not None:
@@ -253,6 +271,13 @@ class Transformer(Estimator):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> kmeans = KMeans(2).fit([[0.0], [1.0], [9.0]]).set_output(transform="pandas")
+        >>> kmeans.transform([[0.0]]).columns.tolist()
+        ['kmeans0', 'kmeans1']
         """
         if transform is not None:
             containers = ("default", "pandas", "polars")

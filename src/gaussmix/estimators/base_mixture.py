@@ -158,6 +158,15 @@ class BaseMixture(Queries[M], Estimator):
         PrecisionWarning
             If components are so small, beside their distance from the mixture's mean, that
             rounding of X's dtype shows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import BayesianGaussianMixture
+        >>> X = np.random.default_rng(0).normal([[0.0]] * 60 + [[30.0]] * 20)
+        >>> mixture = BayesianGaussianMixture(n_components=2, random_state=0).fit(X)
+        >>> mixture.converged_, mixture.n_effective_
+        (True, 2)
         """
         self._fit(X, sample_weight)
         return self
@@ -174,6 +183,13 @@ class BaseMixture(Queries[M], Estimator):
         """Fit the mixture to X and return the most probable component of each row, as `predict`.
 
         The parameters are those of `fit`.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> labels = GaussianMixture(2, random_state=0).fit_predict([[0.0], [1.0], [8.0], [9.0]])
+        >>> (labels == labels[0]).tolist()
+        [True, True, False, False]
         """
         data = self._fit(X, sample_weight)
         return data.by_row(partial(self._assign(), self._present(), gaps=data.gaps))
@@ -198,6 +214,13 @@ class BaseMixture(Queries[M], Estimator):
         ndarray of shape (n_samples,), int32
             -1 is the noise. With `classes_` they are classes, and None is noise beside strings. Of
             a Dask collection a lazy dask array; with `out` its path.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[-1], [1]], [1, 1], "spherical")
+        >>> mixture.predict([[-2.0], [0.1], [3.0]])
+        array([0, 1, 1], dtype=int32)
         """
         return self._by_row(self._assign(), X, out, ["component"])
 
@@ -221,6 +244,15 @@ class BaseMixture(Queries[M], Estimator):
         ndarray of shape (n_samples, n_components)
             float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
             `out` its path.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import BayesianGaussianMixture
+        >>> X = np.random.default_rng(0).normal([[0.0]] * 60 + [[30.0]] * 20)
+        >>> mixture = BayesianGaussianMixture(n_components=2, random_state=0).fit(X)
+        >>> mixture.predict_proba([[0.0], [30.0]]).max(axis=1).round(2)
+        array([1., 1.])
         """
         names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
         return self._by_row(responsibilities, X, out, names)
@@ -308,6 +340,15 @@ class BaseMixture(Queries[M], Estimator):
         ndarray of shape (n_samples,)
             float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
             `out` its path.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gaussmix import BayesianGaussianMixture
+        >>> X = np.random.default_rng(0).normal([[0.0]] * 60 + [[30.0]] * 20)
+        >>> mixture = BayesianGaussianMixture(n_components=2, random_state=0).fit(X)
+        >>> mixture.score_samples([[0.0], [15.0]]).round(1)
+        array([-2. , -7.2])
         """
         return self._by_row(log_likelihoods, X, out, ["log-likelihood"])
 
@@ -320,6 +361,15 @@ class BaseMixture(Queries[M], Estimator):
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the mean.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0.0]], [1.0], "spherical")
+        >>> round(mixture.score([[0.0], [3.0]]), 3)
+        -3.169
+        >>> round(mixture.score([[0.0], [3.0]], sample_weight=[2, 1]), 3)
+        -2.419
         """
         return total_score(self, X, sample_weight).mean
 
@@ -343,6 +393,14 @@ class BaseMixture(Queries[M], Estimator):
             Grouped by component.
         y : ndarray of shape (n_samples,), int64
             Component of each row.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[0], [9]], [1, 1], "spherical")
+        >>> X, components = mixture.sample(1000, random_state=0)
+        >>> [round(X[components == k].mean()) for k in (0, 1)]
+        [0, 9]
         """
         self._check_fitted()
         if isinstance(n_samples, Integral) and n_samples < 1:
@@ -361,6 +419,15 @@ class BaseMixture(Queries[M], Estimator):
         """Say whether a meta-estimator of scikit-learn is to pass `sample_weight` to `partial_fit`.
 
         The parameter is that of `set_fit_request`.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from gaussmix import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_partial_fit_request(sample_weight=True)
+        >>> mixture.get_metadata_routing().partial_fit.requests
+        {'sample_weight': True}
         """
         return self._set_request("partial_fit", sample_weight)
 

@@ -79,7 +79,8 @@ def fit_columns(
     >>> rng = np.random.default_rng(0)
     >>> X = np.column_stack([rng.normal(size=900), rng.normal(size=900) + 9 * (np.arange(900) % 2)])
     >>> X[::3, 0] = np.nan
-    >>> mixtures = gaussmix.fit_columns(X, n_components=4, max_iter=1000, random_state=0)
+    >>> settings = {"tol": 1e-6, "max_iter": 1000, "accelerate": "squarem"}
+    >>> mixtures = gaussmix.fit_columns(X, n_components=4, random_state=0, **settings)
     >>> [mixture.n_effective_ for mixture in mixtures]
     [1, 2]
     """

@@ -171,6 +171,15 @@ class KMeans(Transformer):
             If fewer clusters than `n_clusters` have any rows.
         UserWarning
             If `algorithm` is "elkan".
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0], [2.0], [8.0], [10.0]]
+        >>> kmeans = KMeans(2, init=[[0.0], [10.0]]).fit(X, sample_weight=[3, 1, 1, 1])
+        >>> kmeans.cluster_centers_
+        array([[0.5],
+               [9. ]])
         """
         self._check_parameters()
         data, names = self._data_for_fit(X, sample_weight, self.n_threads)
@@ -202,7 +211,15 @@ class KMeans(Transformer):
         y: object = None,
         sample_weight: WeightLike = None,
     ) -> Any:
-        """Find the clusters of X and return the cluster of each row, shape (n_samples,)."""
+        """Find the clusters of X and return the cluster of each row, shape (n_samples,).
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0], [2.0], [8.0], [10.0]]
+        >>> KMeans(2, init=[[0.0], [10.0]]).fit_predict(X)
+        array([0, 0, 1, 1], dtype=int32)
+        """
         self.fit(X, sample_weight=sample_weight)
         return self.labels_ if hasattr(self, "labels_") else self.predict(X)
 
@@ -220,7 +237,18 @@ class KMeans(Transformer):
         y: object = None,
         sample_weight: WeightLike = None,
     ) -> Any:
-        """Find the clusters of X and return distances, as `transform` does."""
+        """Find the clusters of X and return distances, as `transform` does.
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0], [2.0], [8.0], [10.0]]
+        >>> KMeans(2, init=[[0.0], [10.0]]).fit_transform(X)
+        array([[1., 9.],
+               [1., 7.],
+               [7., 1.],
+               [9., 1.]])
+        """
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     @overload
@@ -242,6 +270,14 @@ class KMeans(Transformer):
         -------
         ndarray of shape (n_samples,), int32
             Of a Dask collection a lazy dask array; with `out` its path.
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0], [2.0], [8.0], [10.0]]
+        >>> kmeans = KMeans(2, init=[[0.0], [10.0]]).fit(X)
+        >>> kmeans.predict([[4.0], [6.0]])
+        array([0, 1], dtype=int32)
         """
         return self._each_row(partial(_nearest, self._centers()), X, out, ["cluster"])
 
@@ -254,6 +290,14 @@ class KMeans(Transformer):
 
         The dtype is float32 for float32 rows, else float64; the container follows `set_output`.
         Distances of sparse rows are the roots of x'x - 2 x'c + c'c, as in scikit-learn.
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0], [2.0], [8.0], [10.0]]
+        >>> kmeans = KMeans(2, init=[[0.0], [10.0]]).fit(X)
+        >>> kmeans.transform([[4.0]])
+        array([[3., 5.]])
         """
         distances = self._each_row(partial(_distances, self._centers()), X)
         return self._wrapped(distances, X)
@@ -264,7 +308,16 @@ class KMeans(Transformer):
         y: object = None,
         sample_weight: WeightLike = None,
     ) -> float:
-        """Return minus the inertia of X: the weighted sum of squared distances, negated."""
+        """Return minus the inertia of X: the weighted sum of squared distances, negated.
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0], [2.0], [8.0], [10.0]]
+        >>> kmeans = KMeans(2, init=[[0.0], [10.0]]).fit(X)
+        >>> kmeans.score(X)
+        -4.0
+        """
         data = self._data(X, sample_weight, self.n_threads)
         centers = self._centers()
         require_centers_to_scale(centers, data.dtype)
@@ -316,6 +369,14 @@ class KMeans(Transformer):
         -----
         Cells are drawn where the picture does not hide distances between centres, as of two
         features, or of three centres in their plane. Elsewhere no border in the picture is theirs.
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0, 0.0], [2.0, 0.0], [8.0, 1.0], [10.0, 1.0]]
+        >>> axes = KMeans(2, random_state=0).fit(X).plot(X)
+        >>> axes.get_xlabel(), axes.get_ylabel()
+        ('feature 0', 'feature 1')
         """
         from gaussmix.plotting.backend import require_matplotlib
         from gaussmix.plotting.mixtures import draw_mixture
@@ -337,6 +398,20 @@ class KMeans(Transformer):
         Summary
             It prints as text, and notebooks show it as a table. Sizes are there only if `labels_`
             are, and centres have their first six features.
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> X = [[0.0], [2.0], [8.0], [10.0]]
+        >>> kmeans = KMeans(2, init=[[0.0], [10.0]]).fit(X)
+        >>> print(kmeans.summary())
+        KMeans: 2 clusters
+        4 rows, 1 feature
+        2 iterations, inertia 4
+        <BLANKLINE>
+        cluster  rows  feature 0
+              0     2          1
+              1     2          9
         """
         centers = self._centers()
         names, _ = names_of(self, None, centers.shape[1])

@@ -354,6 +354,13 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         ------
         ValueError
             If the arrays are not of shapes that fit together, or not valid parameters.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.3, 0.7], [[0], [5]], [[[1]], [[4]]])
+        >>> mixture.predict([[1.0], [4.0]])
+        array([0, 1], dtype=int32)
         """
         structure = structure_named(covariance_type)
         n_components, n_features = table_shape("means", means)
@@ -424,6 +431,16 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         PrecisionWarning
             If components are so small, beside their distance from the mixture's mean, that
             rounding of X's dtype shows.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> X = [[0.0], [1.0], [2.0], [7.0], [8.0], [9.0]]
+        >>> labels = [1, -1, -1, 0, -1, -1]  # two rows are known
+        >>> mixture = GaussianMixture(2, random_state=0).fit(X, labels=labels)
+        >>> mixture.means_
+        array([[8.],
+               [1.]])
         """
         self._fit(X, sample_weight, labels, row_priors, component_labels)
         return self
@@ -542,6 +559,14 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
             A column for each component, or for each class if there are `classes_`, and one more
             for the noise if there is any. float32 for float32 rows, else float64. Of a Dask
             collection a lazy dask array; with `out` its path.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[-1], [1]], [1, 1], "spherical")
+        >>> mixture.predict_proba([[0.0], [1.0]]).round(3)
+        array([[0.5  , 0.5  ],
+               [0.119, 0.881]])
         """
         names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
         function: Callable[..., Rows] = responsibilities
@@ -585,6 +610,13 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         ndarray of shape (n_samples,)
             float32 for float32 rows, else float64. Of a Dask collection a lazy dask array; with
             `out` its path.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0.0]], [1.0], "spherical")
+        >>> mixture.score_samples([[0.0], [3.0]]).round(3)
+        array([-0.919, -5.419])
         """
         return self._by_row(log_likelihoods, X, out, ["log-likelihood"], labels, row_priors)
 
@@ -598,6 +630,13 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         X : array-like of shape (n_samples, n_features)
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> X = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]]
+        >>> [round(GaussianMixture(k, random_state=0).fit(X).aic(X), 1) for k in (1, 2)]
+        [40.5, 32.9]
         """
         return total_score(self, X, sample_weight).aic(parameters_of(self).n_free())
 
@@ -611,6 +650,13 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         X : array-like of shape (n_samples, n_features)
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times: n is their sum.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> X = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]]
+        >>> [round(GaussianMixture(k, random_state=0).fit(X).bic(X), 1) for k in (1, 2)]
+        [40.1, 31.9]
         """
         return total_score(self, X, sample_weight).bic(parameters_of(self).n_free())
 
@@ -627,6 +673,14 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         X : array-like of shape (n_samples, n_features)
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[-1], [1]], [1, 1], "spherical")
+        >>> X = mixture.sample(1000, random_state=0)[0]
+        >>> mixture.icl(X) > mixture.bic(X)  # the components overlap
+        True
         """
         data, parameters = self._data(X, sample_weight, self.n_threads), parameters_of(self)
         score = data.total(partial(LikelihoodPass, parameters, gaps=data.gaps))

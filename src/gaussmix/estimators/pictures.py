@@ -177,6 +177,14 @@ class Pictures(Estimator):
             If matplotlib is not installed.
         ValueError
             If the parameters come from no fit.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [2.0], [8.0], [9.0]])
+        >>> axes = mixture.plot_convergence()
+        >>> axes.get_xlabel()
+        'iteration'
         """
         from gaussmix.plotting.curves import draw_convergence
 

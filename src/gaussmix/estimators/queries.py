@@ -58,6 +58,15 @@ class Queries(Pictures, Generic[M]):
         -------
         GaussianMixture
             A plain one, also from a subclass.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> means, variances = [[0, 0], [4, 8]], [[1, 1], [2, 2]]
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], means, variances, "diag")
+        >>> mixture.marginal(1).means_
+        array([[0.],
+               [8.]])
         """
         parameters = mixture_of(self, "marginal")
         chosen = check_features("features", features, parameters.n_features, self._names())
@@ -88,6 +97,14 @@ class Queries(Pictures, Generic[M]):
         See Also
         --------
         regress : Means and spreads for many rows.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> means, variances = [[0, 0], [4, 8]], [[1, 1], [1, 2]]
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], means, variances, "diag")
+        >>> mixture.conditional(features=0, values=2.5).weights_.round(3)
+        array([0.119, 0.881])
         """
         parameters = mixture_of(self, "conditional")
         given, others = check_some_features(
@@ -138,6 +155,14 @@ class Queries(Pictures, Generic[M]):
             If `return_cov`.
 
         Of a Dask collection they are lazy dask arrays; with `out` its path is returned instead.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0, 0]], [[[1.0, 0.8], [0.8, 1.0]]])
+        >>> mean, std = mixture.regress(0, [[1.0], [2.0]], targets=1, return_std=True)
+        >>> mean.round(3), std.round(3)
+        (array([0.8, 1.6]), array([0.6, 0.6]))
         """
         parameters = mixture_of(self, "regress")
         size, names = parameters.n_features, self._names()
@@ -192,6 +217,15 @@ class Queries(Pictures, Generic[M]):
         -----
         Rows that lack the same features are predicted together, so that many rows with few
         patterns are fast.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0, 0]], [[[1.0, 0.8], [0.8, 1.0]]])
+        >>> mixture.predict_missing([[1.0, None], [None, None], [3.0, 2.0]])
+        array([[1. , 0.8],
+               [0. , 0. ],
+               [3. , 2. ]])
         """
         check_boolean("return_std", return_std)
         parameters = mixture_of(self, "predict_missing")
@@ -217,6 +251,13 @@ class Queries(Pictures, Generic[M]):
         Returns
         -------
         float or ndarray of the shape of x, float64
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[-1], [1]], [1, 1], "spherical")
+        >>> mixture.cdf([0, 1, float("inf")]).round(3)
+        array([0.5  , 0.739, 1.   ])
         """
         mixture = self._line("cdf")
         points = check_numbers(x, "x").astype(np.float64)
@@ -239,6 +280,13 @@ class Queries(Pictures, Generic[M]):
         Returns
         -------
         float or ndarray of the shape of p, float64
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[-1], [1]], [1, 1], "spherical")
+        >>> mixture.quantile([0.1, 0.9]).round(3)
+        array([-1.849,  1.849])
         """
         mixture = self._line("quantile")
         return univariate.quantile(mixture, _check_probabilities(p))[()]
@@ -273,6 +321,15 @@ class Queries(Pictures, Generic[M]):
         Returns
         -------
         float or ndarray of the shape of p, float64
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0.0]], [1.0], "spherical")
+        >>> mixture.hdr_level([0.95]).round(3)
+        array([-2.84])
+        >>> mixture.score_samples([[1.96]]).round(3)  # 95 % lie within 1.96 standard deviations
+        array([-2.84])
         """
         parameters = mixture_of(self, "hdr_level")
         inside = _check_probabilities(p, open_interval=True)
@@ -308,6 +365,13 @@ class Queries(Pictures, Generic[M]):
         -------
         ndarray of shape (n_samples,), bool
             Of a Dask collection a lazy dask array; with `out` its path.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[0.0]], [1.0], "spherical")
+        >>> mixture.is_outlier([[0.0], [2.0]], p=0.95)
+        array([False,  True])
         """
         if np.ndim(p):
             raise ParameterError(f"p must be one number, got {p!r}")
@@ -330,6 +394,14 @@ class Queries(Pictures, Generic[M]):
         Returns
         -------
         ndarray of shape (n_components, n_components), float64
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[0], [4]], [1, 1], "spherical")
+        >>> mixture.component_distances()
+        array([[0., 2.],
+               [2., 0.]])
         """
         return DISTANCES[check_choice("kind", kind, tuple(DISTANCES))](parameters_of(self))
 

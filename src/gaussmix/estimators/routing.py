@@ -28,6 +28,12 @@ class MetadataRequester:
         Returns
         -------
         sklearn.utils.metadata_routing.MetadataRequest
+
+        Examples
+        --------
+        >>> from gaussmix import KMeans
+        >>> KMeans().get_metadata_routing().fit.requests
+        {'sample_weight': None}
         """
         from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
@@ -56,6 +62,15 @@ class MetadataRequester:
         ------
         RuntimeError
             Unless ``sklearn.set_config(enable_metadata_routing=True)`` was called.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from gaussmix import KMeans
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     kmeans = KMeans().set_fit_request(sample_weight=True)
+        >>> kmeans.get_metadata_routing().fit.requests
+        {'sample_weight': True}
         """
         return self._set_request("fit", sample_weight)
 
@@ -63,6 +78,15 @@ class MetadataRequester:
         """Say whether a meta-estimator of scikit-learn is to pass `sample_weight` to `score`.
 
         The parameter is that of `set_fit_request`.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from gaussmix import KMeans
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     kmeans = KMeans().set_score_request(sample_weight="counts")
+        >>> kmeans.get_metadata_routing().score.requests
+        {'sample_weight': 'counts'}
         """
         return self._set_request("score", sample_weight)
 

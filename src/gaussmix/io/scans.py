@@ -205,6 +205,16 @@ def scan(
         If a file or a chosen column holds anything but numbers.
     OSError
         If a file cannot be opened.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gaussmix
+    >>> np.save("rows.npy", np.arange(8.0).reshape(4, 2))
+    >>> gaussmix.scan("rows.npy")
+    <Scan of rows.npy: 4 x 2 float64>
+    >>> [table.rows.shape for table in gaussmix.scan("rows.npy", columns=[1])]
+    [(4, 1)]
     """
     text = check_format(delimiter, decimal, missing)
     if isinstance(data, Scan) and columns is None and weights is None and labels is None:

@@ -97,7 +97,14 @@ class Prior:
         return self.mean is None or self.scale is None
 
     def plain(self) -> dict[str, Any]:
-        """Return the arguments of the constructor as JSON can hold them."""
+        """Return the arguments of the constructor as JSON can hold them.
+
+        Examples
+        --------
+        >>> from gaussmix import Prior
+        >>> Prior(mean=[0, 1]).plain()["mean"]
+        [0.0, 1.0]
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name: value if value is None else np.asarray(value, np.float64).tolist()

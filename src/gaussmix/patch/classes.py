@@ -72,7 +72,17 @@ def patch_sklearn() -> Patch:
 
 
 def unpatch_sklearn() -> None:
-    """Put scikit-learn's classes back, if `patch_sklearn` replaced them."""
+    """Put scikit-learn's classes back, if `patch_sklearn` replaced them.
+
+    Examples
+    --------
+    >>> import gaussmix
+    >>> from sklearn import mixture
+    >>> patch = gaussmix.patch_sklearn()
+    >>> gaussmix.unpatch_sklearn()
+    >>> mixture.GaussianMixture is gaussmix.GaussianMixture
+    False
+    """
     _put_back(list(REPLACED))
 
 

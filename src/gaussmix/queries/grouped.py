@@ -77,6 +77,14 @@ class SufficientStatistics:
         ------
         ParameterError
             If the shape is another, or a number is not finite.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1.0], [[5.0]], [1.0], "spherical")
+        >>> found = mixture.statistics([[4.0], [8.0]])
+        >>> found.first, found.about(0).first
+        (array([[[2.]]]), array([[[12.]]]))
         """
         given = np.asarray(check_numbers(shift, "shift"), np.float64)
         try:

@@ -101,6 +101,15 @@ class Hierarchy:
         -------
         ndarray of shape (n_components,), int32
             From 0 to n_clusters - 1, in order of the clusters' first components.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> params = [0.3, 0.3, 0.4], [[0], [2], [9]], [1, 1, 1]
+        >>> mixture = GaussianMixture.from_parameters(*params, "spherical")
+        >>> hierarchy = mixture.hierarchy(criterion="bhattacharyya")
+        >>> hierarchy.labels(), hierarchy.labels(1)
+        (array([0, 0, 1], dtype=int32), array([0, 0, 0], dtype=int32))
         """
         n_clusters = self._level(n_clusters)
         cluster = np.arange(self.n_components)
@@ -139,6 +148,16 @@ class Hierarchy:
         ndarray of shape (n_samples, n_clusters)
             float32 for float32 rows, else float64. Columns are in the order of `labels`. Of a Dask
             collection a lazy dask array; with `out` its path.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> params = [0.3, 0.3, 0.4], [[0], [2], [9]], [1, 1, 1]
+        >>> mixture = GaussianMixture.from_parameters(*params, "spherical")
+        >>> hierarchy = mixture.hierarchy(criterion="bhattacharyya")
+        >>> hierarchy.predict_proba([[1.0], [5.5]], n_clusters=2).round(2)
+        array([[1.  , 0.  ],
+               [0.43, 0.57]])
         """
         members = self._members(n_clusters)
         names = [f"cluster {label}" for label in range(len(members))]
@@ -169,6 +188,15 @@ class Hierarchy:
         -------
         ndarray of shape (n_samples,), int32
             Of a Dask collection a lazy dask array; with `out` its path.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> params = [0.3, 0.3, 0.4], [[0], [2], [9]], [1, 1, 1]
+        >>> mixture = GaussianMixture.from_parameters(*params, "spherical")
+        >>> hierarchy = mixture.hierarchy(criterion="bhattacharyya")
+        >>> hierarchy.predict([[1.0], [8.0]], n_clusters=2)
+        array([0, 1], dtype=int32)
         """
         members = self._members(n_clusters)
         return self._each_row(partial(_labels, self._parameters, members), X, out, ["cluster"])
@@ -195,13 +223,33 @@ class Hierarchy:
             If matplotlib is not installed.
         ValueError
             If `ax` is neither axes nor a figure, or the colours are not one for each cluster.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> params = [0.3, 0.3, 0.4], [[0], [2], [9]], [1, 1, 1]
+        >>> mixture = GaussianMixture.from_parameters(*params, "spherical")
+        >>> hierarchy = mixture.hierarchy(criterion="bhattacharyya")
+        >>> axes = hierarchy.plot()
+        >>> axes[0].get_ylabel()
+        'number of clusters'
         """
         from gaussmix.plotting.tree import draw_tree
 
         return draw_tree(self.tree(), ax, colors)
 
     def tree(self) -> Any:
-        """Return what `gaussmix.plotting.tree` draws."""
+        """Return what `gaussmix.plotting.tree` draws.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> params = [0.3, 0.3, 0.4], [[0], [2], [9]], [1, 1, 1]
+        >>> mixture = GaussianMixture.from_parameters(*params, "spherical")
+        >>> hierarchy = mixture.hierarchy(criterion="bhattacharyya")
+        >>> hierarchy.tree().labels
+        array([0, 0, 1], dtype=int32)
+        """
         from gaussmix.plotting.tree import Tree
 
         return Tree(self.linkage, self.labels(), self.entropies, self._elbow_lines())

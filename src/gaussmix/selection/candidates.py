@@ -54,7 +54,15 @@ class Candidate(NamedTuple):
     problem: str = ""
 
     def loss(self, criterion: str) -> float:
-        """Value of a criterion, turned so that lower is better; infinite if it failed."""
+        """Value of a criterion, turned so that lower is better; infinite if it failed.
+
+        Examples
+        --------
+        >>> from gaussmix import Candidate
+        >>> candidate = Candidate(2, "full", 11, bic=812.5, cv=-3.5)
+        >>> candidate.loss("bic"), candidate.loss("cv")
+        (812.5, 3.5)
+        """
         value = float(getattr(self, criterion))
         if math.isnan(value):
             return math.inf
@@ -136,6 +144,15 @@ class Selection:
         ------
         ValueError
             If no mixture could be fitted.
+
+        Examples
+        --------
+        >>> import gaussmix
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [20.0], [21.0], [22.0], [23.0]]
+        >>> selection = gaussmix.select(X, [1, 2], ["full", "tied"], random_state=0)
+        >>> labels = selection.predict(X)
+        >>> (labels == labels[0]).tolist()
+        [True, True, True, True, False, False, False, False]
         """
         predict: Any = self.best_model.predict
         return predict(X, out=out)
@@ -147,6 +164,14 @@ class Selection:
         ----------
         criterion : {'bic', 'aic', 'icl', 'cv'}, optional
             By default the one that the best was chosen by.
+
+        Examples
+        --------
+        >>> import gaussmix
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [20.0], [21.0], [22.0], [23.0]]
+        >>> selection = gaussmix.select(X, [1, 2], ["full", "tied"], random_state=0)
+        >>> [candidate.name for candidate in selection.ranked()]
+        ['2 tied', '2 full', '1 full', '1 tied']
         """
         criterion = self._criterion(criterion)
         good = [row for row in self.table if not row.problem]
@@ -159,6 +184,18 @@ class Selection:
         ------
         ImportError
             If pandas is not installed.
+
+        Examples
+        --------
+        >>> import gaussmix
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [20.0], [21.0], [22.0], [23.0]]
+        >>> selection = gaussmix.select(X, [1, 2], ["full", "tied"], random_state=0)
+        >>> selection.to_frame()[["n_components", "covariance_type", "bic"]].round(1)
+           n_components covariance_type   bic
+        0             1            full  63.8
+        1             1            tied  63.8
+        2             2            full  46.0
+        3             2            tied  43.9
         """
         import pandas as pd
 
@@ -183,13 +220,31 @@ class Selection:
         ------
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import gaussmix
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [20.0], [21.0], [22.0], [23.0]]
+        >>> selection = gaussmix.select(X, [1, 2], ["full", "tied"], random_state=0)
+        >>> axes = selection.plot("aic")
+        >>> axes.get_ylabel()
+        'AIC, lower is better'
         """
         from gaussmix.plotting.curves import draw_curves
 
         return draw_curves(self.curves(criterion), ax)
 
     def curves(self, criterion: SelectionCriterion | None = None) -> Any:
-        """Return what `gaussmix.plotting.curves` draws."""
+        """Return what `gaussmix.plotting.curves` draws.
+
+        Examples
+        --------
+        >>> import gaussmix
+        >>> X = [[0.0], [1.0], [2.0], [3.0], [20.0], [21.0], [22.0], [23.0]]
+        >>> selection = gaussmix.select(X, [1, 2], ["full", "tied"], random_state=0)
+        >>> selection.curves().best
+        (2, 'tied')
+        """
         from gaussmix.plotting.curves import Curves
 
         criterion = self._criterion(criterion)

@@ -176,8 +176,8 @@ def select(
     >>> import numpy as np
     >>> import gaussmix
     >>> rng = np.random.default_rng(0)
-    >>> X = np.concatenate([rng.normal(size=(100, 2)), rng.normal(9.0, 2.0, size=(100, 2))])
-    >>> selection = gaussmix.select(X, range(1, 5), random_state=0)
+    >>> X = np.concatenate([rng.normal(size=(50, 2)), rng.normal(9.0, 2.0, size=(50, 2))])
+    >>> selection = gaussmix.select(X, range(1, 4), random_state=0)
     >>> selection.best.n_components, selection.best.covariance_type
     (2, 'spherical')
     """
