@@ -1,10 +1,13 @@
 """What filling in gaps does to an outlier test: recall and false alarms of four ways.
 
 python -m benchmarks.missing_values [--picture docs/missing-values.png]
+
+The picture has a twin on a dark background beside it, docs/missing-values-dark.png.
 """
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix import GaussianMixture
 from gaussmix._core.types import FloatArray
+from gaussmix.plotting.colors import COLORS
 
 N_ROWS, N_FEATURES, N_COMPONENTS, N_OUTLIERS = 200_000, 10, 5, 200
 SHARES = (0.001, 0.005, 0.02, 0.05)  # of the cells, missing at random
@@ -100,30 +104,36 @@ def run() -> dict[float, dict[str, Found]]:
     return found
 
 
-def draw(found: dict[float, dict[str, Found]], path: str) -> None:
+def draw(found: dict[float, dict[str, Found]], path: Path) -> None:
     """Draw false alarms and recall against the share of missing cells."""
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     shares = [100 * share for share in found]
-    for name in WAYS:
+    for name, color, mark in zip(WAYS, COLORS, "s^o", strict=False):
         results = [found[share][name] for share in found]
-        panels[0].plot(shares, [result.false_alarms for result in results], "o-", label=name)
-        panels[1].plot(shares, [100 * result.recall for result in results], "o-", label=name)
+        style = {"marker": mark, "color": color, "label": name}
+        panels[0].plot(shares, [result.false_alarms for result in results], **style)
+        panels[1].plot(shares, [100 * result.recall for result in results], **style)
     panels[0].set(xlabel="missing cells, %", ylabel="false alarms", yscale="log")
-    panels[1].set(xlabel="missing cells, %", ylabel="recall, %", ylim=(0, 101))
-    panels[0].legend(frameon=False)
+    panels[1].set(xlabel="missing cells, %", ylabel="recall, %", ylim=(0, 104))
+    panels[1].legend(frameon=False, loc="lower left")
     figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def main() -> None:
     """Run the experiment."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--picture", help="file for a picture")
+    parser.add_argument("--picture", type=Path, help="file for a picture")
     arguments = parser.parse_args()
     found = run()
     if arguments.picture:
-        draw(found, arguments.picture)
+        from matplotlib import pyplot as plt
+
+        for ending, style in {"": "default", "-dark": "dark_background"}.items():
+            with plt.style.context(style):
+                draw(found, arguments.picture.with_stem(arguments.picture.stem + ending))
 
 
 if __name__ == "__main__":

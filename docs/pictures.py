@@ -2,7 +2,8 @@
 
 Run as `python docs/pictures.py [NAME ...]`, in the root of the repository; needs matplotlib,
 pandas and scikit-learn. The pictures take the style that is set: the dark
-ones are drawn in matplotlib's own `dark_background`.
+ones are drawn in matplotlib's own `dark_background`. The results of a long experiment are drawn by
+`python -m benchmarks.missing_values --picture docs/missing-values.png`.
 """
 
 import sys
@@ -20,11 +21,13 @@ from gaussmix import GaussianMixture, KMeans
 from gaussmix._core.types import FloatArray
 from gaussmix.cli import demo
 from gaussmix.estimators.attributes import parameters_of
+from gaussmix.model.families import CODES
 from gaussmix.plotting.backend import ellipse, ink
 from gaussmix.plotting.colors import COLORS, component_colors, mixed, rgb
 from gaussmix.plotting.comparison import Comparison, save_comparison
 from gaussmix.plotting.curves import save_curves
 from gaussmix.plotting.shapes import ellipses
+from gaussmix.plotting.views import features_view
 
 DOCS = Path(__file__).parent
 DATA = DOCS.parent / "tests" / "data"
@@ -40,6 +43,13 @@ GAP = 0.25  # by which each moon is moved away from the other
 RINGS, RADII = np.array([3.9, 0.25]), (1.2, 0.3)
 N_COMPONENTS, N_CLUSTERS = 12, 4
 COVERAGE = 0.68
+
+GROUPS = (  # centres, standard deviations along the axes of the group, and its angle
+    ((0.0, 0.0), (2.0, 0.4), 0.5),
+    ((5.0, 1.0), (0.7, 0.5), 0.0),
+    ((2.0, 5.0), (1.2, 0.3), -0.9),
+)
+N_LABELLED, N_LABELS = 600, 8
 
 
 def table(name: str) -> FloatArray:
@@ -200,7 +210,8 @@ def show(
     axes.axis("off")
     if model is None:
         return
-    found = ellipses(model.means_, model.covariances_, COVERAGE)
+    seen = features_view(np.arange(2), ("", "")).mixture(parameters_of(model))
+    found = ellipses(seen.means, seen.covariances, COVERAGE)
     for k, outline in enumerate(found.drawn()):
         axes.add_patch(ellipse(*outline, fill=False, ec=ink(axes), lw=1.0, alpha=0.8))
         if numbered:
@@ -218,10 +229,76 @@ def describe(
     axes.text(0.5, 1.02, note, transform=axes.transAxes, ha="center", alpha=0.7)
 
 
+def families() -> Draw:
+    """Three groups, fitted by each of the fourteen families."""
+    rng = np.random.default_rng(4)
+    X = np.vstack(
+        [
+            center + rng.normal(size=(150, 2)) * deviations @ rotation(angle)
+            for center, deviations, angle in GROUPS
+        ]
+    )
+    models = [
+        GaussianMixture(3, covariance_type=code, tol=1e-6, max_iter=1000, random_state=0).fit(X)
+        for code in CODES
+    ]
+    group = KMeans(3, init=[center for center, _, _ in GROUPS]).fit(X)
+
+    def draw(path: Path) -> None:
+        figure, axes = plt.subplots(2, 7, figsize=(14, 4.2), sharex=True, sharey=True)
+        for panel, model in zip(axes.flat, models, strict=True):
+            colors = rgb(COLORS)[group.predict(model.means_)]
+            show(panel, X, mixed(model.predict_proba(X), colors), model)
+            panel.set_title(f"{model.covariance_type}, BIC {model.bic(X):,.0f}")
+        figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.92, wspace=0.05)
+        figure.savefig(path, dpi=DPI)
+        plt.close(figure)
+
+    return draw
+
+
+def rotation(angle: float) -> FloatArray:
+    """Return the matrix that turns rows by an angle."""
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def labels() -> Draw:
+    """Two crossing groups, of which four rows each are known, and what two methods make of it."""
+    from sklearn.semi_supervised import LabelSpreading
+
+    rng = np.random.default_rng(0)
+    group = rng.integers(2, size=N_LABELLED)
+    rows = rng.normal(size=(N_LABELLED, 2)) * [3.0, 0.5]
+    turn = rotation(np.pi / 4)
+    X = np.where(group[:, None] == 0, rows @ turn, rows @ turn.T + [2.0, 0.0])
+    known = np.concatenate([np.flatnonzero(group == k)[: N_LABELS // 2] for k in range(2)])
+    told = np.full(N_LABELLED, -1)
+    told[known] = group[known]
+    mixture = GaussianMixture(2, random_state=0).fit(X, labels=told)
+    spreading = LabelSpreading(kernel="knn", n_neighbors=10).fit(X, told)
+    found = {"gaussmix": mixture.predict(X), "LabelSpreading": spreading.predict(X)}
+    colors = rgb(COLORS)
+
+    def draw(path: Path) -> None:
+        figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+        for panel, (name, each) in zip(axes, found.items(), strict=True):
+            panel.scatter(*X.T, s=9, c=colors[each], linewidths=0)
+            panel.scatter(*X[known].T, s=70, c=colors[group[known]], edgecolors=ink(panel))
+            right = (each == group)[told < 0].mean()
+            panel.set_title(f"{name}: {right:.1%} of the unknown rows right")
+            panel.set_aspect("equal")
+        figure.savefig(path, dpi=DPI)
+        plt.close(figure)
+
+    return draw
+
+
 PICTURES: dict[str, Callable[[], Draw]] = {
     "demo": demonstration,
+    "families": families,
     "hierarchy": hierarchy,
     "kinds": kinds,
+    "labels": labels,
     "pairs": pairs,
     "plane": plane,
     "selection": selection,
