@@ -51,6 +51,11 @@ numpydoc_xref_param_type = False
 # Without the network the site builds all the same: its own pages are what -W checks.
 intersphinx_mapping: dict[str, Any] = {}
 
+# `sphinx-build -b linkcheck`: GitHub's pages make their anchors by a script
+linkcheck_anchors = False
+linkcheck_retries = 2
+linkcheck_timeout = 20
+
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",

@@ -182,3 +182,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_pictures_say_what_they_show_and_have_a_dark_twin(page: Path) -> None:
+    shown = re.findall(r"!\[([^\]]*)\]\((?!https?:)([^)\s]+)\.png\)", page.read_text("utf-8"))
+    for text, name in shown:
+        assert text
+        assert (page.parent / f"{name}-dark.png").is_file(), f"{page.name} shows {name}.png"

@@ -34,5 +34,5 @@ for row in (0, 1, 11):
 # The picture mixes the components' colours where they share a point. An ellipse holds nine tenths of its component.
 fig, ax = plt.subplots(figsize=(6, 4.5))
 mixture.plot(X, ax=ax)
-ax.set(xlabel="eruption (minutes)", ylabel="wait (minutes)")
+ax.set(xlabel="eruption (minutes)", ylabel="wait (minutes)", title="Old Faithful, two components")
 fig.tight_layout()

@@ -23,7 +23,7 @@ print(selection)
 # Four components that share one covariance win, as the data were made. The curve of spheres goes on falling: spheres need many
 # components to cover one stretched group.
 fig, ax = plt.subplots(figsize=(7, 4.5))
-selection.plot(ax=ax)
+selection.plot(ax=ax).set_title("the BIC of every mixture")
 fig.tight_layout()
 
 # %%

@@ -47,6 +47,6 @@ ax.hist(scores[strange], bins, label="strange rows", color="#D55E00")
 ax.axvline(
     mixture.hdr_level(0.999), color="black", linestyle="--", label="level of probability 0.999"
 )
-ax.set(yscale="log", xlabel="log-density", ylabel="rows")
+ax.set(yscale="log", xlabel="log-density", ylabel="rows", title="log-densities of all rows")
 ax.legend()
 fig.tight_layout()

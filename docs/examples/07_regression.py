@@ -29,7 +29,7 @@ ax.fill_between(
     label="two standard deviations",
 )
 ax.plot(at, np.sin(at) * at / 3, "--", color="black", label="truth")
-ax.set(xlabel="x", ylabel="y")
+ax.set(xlabel="x", ylabel="y", title="y predicted from x, with its spread")
 ax.legend()
 fig.tight_layout()
 found, _ = mixture.regress([0], x[:, None], return_std=True)

@@ -1,6 +1,6 @@
 """
-A few labels
-============
+A few labels: semi-supervised
+=============================
 
 Two groups cross. Eight rows are known. A mixture that is told of them classifies the others.
 """

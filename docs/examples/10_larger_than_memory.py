@@ -45,5 +45,5 @@ print(gaussmix.scan(path, columns=[0, 3]).n_features)
 # %%
 # Pictures take a sample of the file.
 fig, ax = plt.subplots(figsize=(6, 4.5))
-mixture.plot(str(path), ax=ax, max_points=3000)
+mixture.plot(str(path), ax=ax, max_points=3000).set_title("a sample of the file")
 fig.tight_layout()

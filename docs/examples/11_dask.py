@@ -1,6 +1,6 @@
 """
-More machines than one
-======================
+More machines than one: Dask
+============================
 
 Dask carries the statistics of each part of the data; gaussmix adds them up. Here the cluster is a pool of threads of this process.
 """
@@ -25,5 +25,5 @@ print(np.bincount(labels.compute()))
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 4.5))
-mixture.plot(X, ax=ax, max_points=3000)
+mixture.plot(X, ax=ax, max_points=3000).set_title("a sample of the collection")
 fig.tight_layout()

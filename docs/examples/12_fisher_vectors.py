@@ -50,6 +50,6 @@ print("right:", cross_val_score(classifier, fisher, digits.target, cv=3).mean().
 # places.
 fig, ax = plt.subplots(figsize=(5, 4.5))
 mixture.plot(descriptors[:20_000], kind="components", features=[17, 16], ax=ax)
-ax.set(xlabel="column", ylabel="row")
+ax.set(xlabel="column", ylabel="row", title="places of the components")
 ax.invert_yaxis()
 fig.tight_layout()

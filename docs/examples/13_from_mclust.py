@@ -48,5 +48,5 @@ print(np.bincount(fit.predict(X)), (1 - fit.predict_proba(X).max(axis=1)).max().
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 4.5))
-fit.plot(X, ax=ax)
+fit.plot(X, ax=ax).set_title("iris, as mclust and gaussmix see it")
 fig.tight_layout()

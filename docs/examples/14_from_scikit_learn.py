@@ -41,5 +41,5 @@ print(make_pipeline(StandardScaler(), GaussianMixture(4, random_state=0)).fit(X)
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 4.5))
-ours.plot(X, ax=ax, max_points=3000)
+ours.plot(X, ax=ax, max_points=3000).set_title("a sample of the rows")
 fig.tight_layout()

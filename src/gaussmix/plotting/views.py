@@ -104,7 +104,7 @@ def in_lines(name: str, width: int) -> str:
 
 def percent(part: float) -> str:
     """Return a part as a percentage of three digits at most."""
-    return f"{100 * part:.3g} %"
+    return "< 0.01 %" if 0 < part < 5e-5 else f"{100 * part:.3g} %"
 
 
 def _variances(parameters: Parameters) -> FloatArray:
