@@ -38,8 +38,8 @@ ROOMS: dict[str, str] = {
     "starts": "ward emem budget race views candidates splits auto completion methods seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
-    "queries": "features grouped conditioning imputation univariate sampling predictive hdr "
-    "divergences united merging hierarchy",
+    "queries": "features grouped grouped_dask conditioning imputation univariate sampling "
+    "predictive hdr divergences united merging hierarchy",
     "estimators": "attributes routing counterparts summaries base adaptation pictures hooks "
     "queries kmeans fitting base_mixture mixture evidence bayesian columns",
     "storage": "",

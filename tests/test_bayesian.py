@@ -24,6 +24,7 @@ from gaussmix import (
     scan,
 )
 from gaussmix._core.types import FloatArray, Structure
+from gaussmix.em import incremental
 
 STRUCTURES: tuple[Structure, ...] = ("full", "tied", "diag", "spherical")
 PRIORS = ("dirichlet_process", "dirichlet_distribution")
@@ -135,6 +136,7 @@ def test_the_constructor_is_scikit_learns_and_more() -> None:
     assert theirs.items() <= BayesianGaussianMixture().get_params().items()
     assert {*ours} - {*theirs} == {
         "accelerate",
+        "algorithm",
         "sort_components",
         "n_threads",
         "checkpoint",
@@ -280,6 +282,69 @@ def test_the_bound_finds_the_number_of_groups(X: FloatArray) -> None:
     assert max(bounds, key=lambda k: bounds[k]) == 3
 
 
+def log_evidence_of_mixtures(x: FloatArray, k: int, concentration: float) -> float:
+    """Log-evidence of at most k components in a line, summed over all ways to share out the rows.
+
+    The prior has mean 0, mean precision 0.05, 3 degrees of freedom and inv(W) = 2.
+    """
+    n = len(x)
+    members = np.arange(2**n)[:, None] >> np.arange(n) & 1  # of every subset
+    count = members.sum(axis=1)
+    mean = members @ x / np.maximum(count, 1)
+    after = 2 + members @ x**2 - count * mean**2 + 0.05 * count / (0.05 + count) * mean**2
+    alone = (
+        -count / 2 * np.log(np.pi)
+        + gammaln((3 + count) / 2)
+        - gammaln(3 / 2)
+        + 3 / 2 * np.log(2)
+        - (3 + count) / 2 * np.log(after)
+        + np.log(0.05 / (0.05 + count)) / 2
+        + gammaln(concentration + count)
+        - gammaln(concentration)
+    )
+    shared = alone
+    for _ in range(k - 1):  # the rows of a subset: some for one more component, the others before
+        found = np.full(2**n, -np.inf)
+        for some in range(2**n):
+            others = np.flatnonzero(np.arange(2**n) & some == 0)
+            joined = others | some
+            found[joined] = np.logaddexp(found[joined], shared[others] + alone[some])
+        shared = found
+    return float(shared[-1] + gammaln(k * concentration) - gammaln(k * concentration + n))
+
+
+@pytest.mark.parametrize(
+    ("k", "concentration"), [(1, 1.0), (2, 1.0), (2, 0.01), (3, 0.01), (4, 0.01)]
+)
+def test_what_trading_places_adds_to_the_bound(k: int, concentration: float) -> None:
+    """The bound is of one way to number the components, as docs/bayesian.md says."""
+    x = np.array([-4.3, -3.9, -4.1, -5.2, -2.8, 4.5, 3.6, 4.9, 4.0])
+    fits = [
+        mixture(
+            k,
+            weight_concentration_prior_type=PRIORS[1],
+            weight_concentration_prior=concentration,
+            mean_prior=[0.0],
+            mean_precision_prior=0.05,
+            degrees_of_freedom_prior=3,
+            covariance_prior=[[2.0]],
+            reg_covar=0,
+            tol=1e-9,
+            max_iter=1000,
+            random_state=seed,
+        ).fit(x[:, None])
+        for seed in range(10)
+    ]
+    best = max(fits, key=lambda fit: fit.lower_bound_)
+    evidence = log_evidence_of_mixtures(x, k, concentration)
+    alike = k - best.n_effective_
+    assert alike == max(0, k - 2)
+    bound = best.lower_bound_ + gammaln(k + 1) - gammaln(alike + 1)
+    assert evidence - 0.03 < bound < evidence + 1e-9
+    if alike > 1:  # log K! would count places among the empty ones, too
+        assert best.lower_bound_ + gammaln(k + 1) > evidence + 0.5
+
+
 # --- Weights, dtypes, threads, sources ------------------------------------------------------------
 
 
@@ -378,6 +443,31 @@ def test_acceleration_reaches_the_bound_in_fewer_passes(method: Any) -> None:
 
 
 # --- Batches --------------------------------------------------------------------------------------
+
+
+@each_structure
+@each_prior
+def test_sweeps_over_blocks_end_where_the_bound_is_stationary(
+    X: FloatArray, structure: Structure, prior: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incremental, "FEWEST_ROWS", 1024)
+    rows = np.tile(X, (13, 1)) + np.random.default_rng(0).normal(size=(13 * len(X), 3))
+    own: dict[str, Any] = {
+        "covariance_type": structure,
+        "weight_concentration_prior_type": prior,
+        "init_params": "kmeans",
+        "tol": 1e-4,
+        "max_iter": 2000,
+        "reg_covar": 0,
+    }
+    swept, plain = (mixture(3, algorithm=a, **own).fit(rows) for a in ("incremental", "em"))
+    assert swept.converged_
+    assert swept.n_iter_ <= plain.n_iter_
+    assert swept.lower_bounds_[1:] != plain.lower_bounds_[1:]
+    assert swept.lower_bound_ == pytest.approx(plain.lower_bound_, abs=0.05)
+    bound = swept.lower_bound_
+    on = swept.set_params(algorithm="em", warm_start=True, tol=0, max_iter=1).fit(rows)
+    assert -1e-7 < on.lower_bound_ - bound < 1e-4
 
 
 def test_batches_of_one_component_are_all_rows_at_once(X: FloatArray) -> None:
@@ -613,6 +703,11 @@ def test_a_checkpoint_goes_on_to_the_same_bits(
         ({"covariance_type": "VEV"}, "covariance_type must be one of 'full', 'tied', 'diag', 'sph"),
         ({"covariance_type": "diag", "covariance_prior": [1, 2, -3]}, "should be positive"),
         ({"sort_components": 1}, "sort_components must be"),
+        ({"algorithm": "online"}, "algorithm must be one of 'em', 'incremental'"),
+        (
+            {"algorithm": "incremental", "sort_components": True},
+            "algorithm='incremental' and sort_components=True do not go together",
+        ),
     ],
 )
 def test_parameters_that_are_refused(X: FloatArray, params: dict[str, Any], message: str) -> None:

@@ -165,12 +165,44 @@ def test_groups_are_checked(groups: Any, message: str) -> None:
         world().statistics(X, groups)
 
 
-def test_groups_need_rows_in_order() -> None:
+@each_structure
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_groups_in_partitions(structure: CovarianceType, dtype: Any) -> None:
     dask_array = pytest.importorskip("dask.array")
-    lazy, model = dask_array.from_array(X, chunks=(100, 3)), world()
-    assert_allclose(model.statistics(lazy).first, model.statistics(X).first, atol=1e-9)
-    with pytest.raises(ParameterError, match=r"groups do not go with .* Dask"):
-        model.statistics(lazy, GROUPS)
+    numbers = np.where(GROUPS == 5, 9, GROUPS)  # groups without rows, and one in all partitions
+    numbers[:300] = np.minimum(numbers[:300], 2)
+    weight = np.random.default_rng(2).uniform(0, 2, size=len(X))
+    model, own = world(structure), X.astype(dtype)
+    wanted = model.statistics(own, numbers, weight)
+    lazy = dask_array.from_array(own, chunks=((200, 0, 100, 150, 50), 3))
+    beside = [dask_array.from_array(a, chunks=lazy.chunks[:1]) for a in (numbers, weight)]
+    for given in (numbers, beside[0], dask_array.from_array(numbers, chunks=77)):
+        found = model.statistics(lazy, given, beside[1])
+        assert found.n.shape == (10, 3)
+        for name in ("n", "first", "second", "log_likelihood", "shift"):
+            one, other = getattr(found, name), getattr(wanted, name)
+            tolerance = 1e-9 if dtype == np.float64 else 1e-2  # products of blocks are float32
+            assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+    total = model.statistics(lazy, sample_weight=beside[1])
+    assert_allclose(found.n.sum(axis=0), total.n[0], rtol=1e-5)
+
+
+def test_groups_of_partitions_are_checked() -> None:
+    dask_array = pytest.importorskip("dask.array")
+    model, lazy = world(), dask_array.from_array(X, chunks=(100, 3))
+    parts = lazy.to_delayed().ravel().tolist()
+    short = dask_array.from_array(GROUPS, chunks=100).to_delayed().tolist()
+    with pytest.raises(ParameterError, match="groups must have a row for each of the 500 of X"):
+        model.statistics(lazy, GROUPS[:400])
+    with pytest.raises(ParameterError, match="groups must not be negative"):
+        model.statistics(lazy, -GROUPS)
+    with pytest.raises(ParameterError, match="groups must be integers"):
+        model.statistics(lazy, GROUPS * 1.0)
+    with pytest.raises(ParameterError, match=r"groups must have the partitions of X.* 4, and X 5"):
+        model.statistics(parts, short[:4])
+    with pytest.raises(ParameterError, match="number for each of the 100 rows"):
+        model.statistics(parts, [*short[:4], dask_array.from_array(GROUPS[:9]).to_delayed()[0]])
+    assert_allclose(model.statistics(parts, short).n, model.statistics(X, GROUPS).n, rtol=1e-9)
 
 
 @pytest.mark.parametrize("shift", [[1.0, 2.0], np.nan])

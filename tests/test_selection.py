@@ -593,6 +593,11 @@ def test_all_families_may_stand_among_others(groups: FloatArray) -> None:
         ({"tol": -1}, "tol must be a finite number of at least 0, got -1"),
         ({"init_params": "luck"}, "init_params must be one of .*, got 'luck'"),
         ({"means_init": [[0, 0]]}, "means_init cannot be given"),
+        ({"estimator": GaussianMixture}, "estimator is not for select, which fits GaussianMixture"),
+        (
+            {"weight_concentration_prior": 1.0},
+            "weight_concentration_prior is not for select.* lower_bound_ compares fits",
+        ),
         ({"random_state": -1}, "random_state must be"),
         ({"n_threads": 0}, "n_threads must be an integer of at least 1, got 0"),
         ({"progress": 1}, "progress must be True or False, got 1"),

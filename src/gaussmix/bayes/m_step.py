@@ -54,21 +54,23 @@ def variational_m_step(
         statistics = _sorted(statistics)
     structure, (n_components, n_features) = statistics.structure, statistics.shift.shape
     n_k = statistics.n_k + 10 * EPS * statistics.weight / statistics.n_samples
-    means = statistics.shift + statistics.first / n_k[:, None]
-    away = means - prior.means
-    pulled = prior.mean_precision * n_k / (prior.mean_precision + n_k)
+    moved = statistics.first / n_k[:, None]
+    away = statistics.shift + moved - prior.means
+    total = prior.mean_precision + n_k
+    pulled = prior.mean_precision * n_k / total
     noise = reg_covar * structure.identity(n_features)
     scatter = (
-        statistics.about(means).second
+        statistics.second
+        + structure.moments_of(statistics.n_k - 2 * n_k, moved)  # first moments are n_k moved
         + structure.remembered(noise, n_k, float(n_k.sum()), n_features)
-        + structure.change_of_shift(pulled, np.zeros_like(away), away)
+        + structure.moments_of(pulled, away)
     )
     n_joined = n_components if structure.shared else 1
     n_joined *= n_features if structure.form == "spherical" else 1
     unscaled = prior.scales + scatter / n_joined
     freedom = prior.degrees_after(n_k)
     covariances = unscaled / freedom.reshape(freedom.shape + (1,) * (unscaled.ndim - 1))
-    centers = prior.means + (n_k / (prior.mean_precision + n_k))[:, None] * away
+    centers = prior.means + (n_k / total)[:, None] * away
     try:
         return prior.after(n_k, centers, np.ascontiguousarray(covariances))
     except NotPositiveDefiniteError as error:

@@ -1,17 +1,20 @@
 """A distribution over the parameters of a mixture: what variational Bayes has instead of them."""
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy.special import digamma
+from scipy.special import digamma, gammaln
 
 from gaussmix._core.density import LOG_2_PI, Density
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 
+LOG_PI = math.log(math.pi)
 LEAST_WEIGHT = float(np.finfo(np.float64).tiny)  # sticks far down the process have next to nothing
 
 
@@ -85,29 +88,54 @@ class Posterior(Parameters):
         n_features = self.n_features
         log_scales = (
             self.expected_log_weights()
-            + self.expected_log_determinants() / 2
+            + self.expected_log_determinants / 2
             - n_features * (LOG_2_PI + 1 / self.mean_precision) / 2
         )
         return super().density(dtype, gaps=gaps)._replace(log_scales=log_scales)
 
     def expected_log_weights(self) -> FloatArray:
         """Return E[log weight_k]: (K,) (Bishop, PRML, 10.66)."""
-        if self.concentration.ndim == 1:
-            return np.asarray(digamma(self.concentration) - digamma(self.concentration.sum()))
-        taken, left = digamma(self.concentration) - digamma(self.concentration.sum(axis=0))
-        return np.asarray(taken + np.append(0.0, left[:-1].cumsum()))
+        parts = self.expected_log_parts
+        if parts.ndim == 1:
+            return parts
+        found = parts[0].copy()
+        found[1:] += parts[1, :-1].cumsum()
+        return np.asarray(found)
 
+    @cached_property
+    def expected_log_parts(self) -> FloatArray:
+        """E[log weight_k], (K,), or E[log v_k] and E[log(1 - v_k)] of the sticks, (2, K)."""
+        return np.asarray(digamma(self.concentration) - digamma(self.concentration.sum(axis=0)))
+
+    @cached_property
+    def log_norm_of_weights(self) -> float:
+        """What normalises the density of the weights, or of all parts of sticks, as a logarithm."""
+        concentration = self.concentration
+        return float(gammaln(concentration.sum(axis=0)).sum() - gammaln(concentration).sum())
+
+    @cached_property
     def expected_log_determinants(self) -> FloatArray:
-        """Return E[log |precision_k|]: (K,), tied (1,) (Bishop, PRML, 10.65)."""
-        freedom = self.degrees_of_freedom
-        halves = (freedom - np.arange(self.n_features)[:, None]) / 2
-        chi_squares = digamma(halves).sum(axis=0) + self.n_features * np.log(2 / freedom)
-        return np.asarray(chi_squares + self.log_determinants())
+        """E[log |precision_k|]: (K,), tied (1,) (Bishop, PRML, 10.65)."""
+        return np.asarray(digamma(self._halves).sum(axis=0) + self._log_determinants)
 
-    def log_determinants(self) -> FloatArray:
-        """Return log |nu_k W_k|, of the expected precisions: (K,), tied (1,)."""
+    @cached_property
+    def log_norms_of_precisions(self) -> FloatArray:
+        """What normalises a Wishart, log B(W_k, nu_k): (K,), tied (1,) (Bishop, PRML, B.79)."""
+        log_gammas = gammaln(self._halves).sum(axis=0)
+        log_gammas += self.n_features * (self.n_features - 1) / 4 * LOG_PI
+        return np.asarray(self._halves[0] * -self._log_determinants - log_gammas)
+
+    @cached_property
+    def _halves(self) -> FloatArray:
+        """(nu_k - i) / 2 for every feature i: (D, K), tied (D, 1)."""
+        return np.asarray((self.degrees_of_freedom - np.arange(self.n_features)[:, None]) / 2)
+
+    @cached_property
+    def _log_determinants(self) -> FloatArray:
+        """Those of 2 W_k: (K,), tied (1,)."""
         diagonals = self.structure.diagonals(self.precisions_cholesky)
-        return 2 * self._over_features(np.log(diagonals))
+        halves = self.n_features * np.log(self._halves[0])
+        return np.asarray(2 * self._over_features(np.log(diagonals)) - halves)
 
     def traces_with(self, scale: FloatArray) -> FloatArray:
         """Return tr(S nu_k W_k) for matrices S in the shape of covariances: (K,), tied (1,)."""
@@ -121,7 +149,7 @@ class Posterior(Parameters):
         away = self.structure.in_units(self.precisions_cholesky, self.means - means)
         return np.asarray((away**2).sum(axis=1))
 
-    @property
+    @cached_property
     def scales(self) -> FloatArray:
         """inv(W_k), in the shape of covariances."""
         freedom, own = self.degrees_of_freedom, self.covariances
@@ -149,8 +177,10 @@ class Posterior(Parameters):
         """Return the concentration when components have had so many rows (K,) more."""
         if self.concentration.ndim == 1:
             return np.asarray(self.concentration + counts)
-        later = np.append(counts[::-1].cumsum()[-2::-1], 0.0)
-        return np.asarray(self.concentration + np.stack([counts, later]))
+        found = self.concentration.copy()
+        found[0] += counts
+        found[1, :-1] += counts[:0:-1].cumsum()[::-1]
+        return found
 
     def degrees_after(self, counts: FloatArray) -> FloatArray:
         """Return the degrees of freedom when components have had so many rows (K,) more."""
@@ -183,6 +213,6 @@ def expected_weights(concentration: FloatArray) -> FloatArray:
     if concentration.ndim == 1:
         weights = concentration
     else:
-        taken, left = concentration / concentration.sum(axis=0)
-        weights = taken * np.append(1.0, left[:-1].cumprod())
+        weights, left = concentration / concentration.sum(axis=0)
+        weights[1:] *= left[:-1].cumprod()
     return np.asarray(np.maximum(weights / weights.sum(), LEAST_WEIGHT))

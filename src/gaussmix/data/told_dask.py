@@ -47,7 +47,7 @@ class ToldPartitions(ToldData):
         self._data = self.untold = rows
         self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
         self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
-        self._parts_told = _told_parts(name, values, rows)
+        self._parts_told = parts_beside(name, values, rows)
         self._check = partial(
             checked_told, name, classes=classes, n_components=n_components, noise=noise
         )
@@ -59,7 +59,7 @@ class ToldPartitions(ToldData):
         summary, rows, weights = self._data.filled
         told = [k for k, n in zip(self._parts_told.keys, summary.counts, strict=True) if n]
         both = zip(weights.keys, told, strict=True)
-        pairs = {(name, i): (_pair, *pair) for i, pair in enumerate(both)}
+        pairs = {(name, i): (pair, *one) for i, one in enumerate(both)}
         go_over = partial(_go_over, self.dtype, self._check)
         shared = {key: make, **pairs, **self._parts_told.graph}
         result: R = self._data.sum_over(
@@ -87,8 +87,8 @@ class ToldPartitions(ToldData):
         raise ParameterError("X is a Dask collection, whose rows stay with the workers")
 
 
-def _told_parts(name: str, values: Any, rows: DaskData) -> Parts:
-    """Return the partitions of what is told, as many as X has."""
+def parts_beside(name: str, values: Any, rows: DaskData) -> Parts:
+    """Return the partitions of what stands beside the rows, as many as X has."""
     collection = rows.collection
     if isinstance(values, list | tuple) and is_dask(values):
         parts = parts_of([dask_module().delayed(part) for part in values])
@@ -122,8 +122,9 @@ def _told_parts(name: str, values: Any, rows: DaskData) -> Parts:
     return parts
 
 
-def _pair(weight: object, told: object) -> tuple[object, object]:
-    return weight, told
+def pair(weight: object, beside: object) -> tuple[object, object]:
+    """Return what a partition has beside its rows, as a task of a graph."""
+    return weight, beside
 
 
 def _go_over(
@@ -131,11 +132,11 @@ def _go_over(
     check: Callable[..., Told],
     make: MakePass[R],
     block: object,
-    pair: tuple[object, object],
+    beside: tuple[object, object],
 ) -> R:
     """Run a pass over the rows of a partition and what is told of them."""
     rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
-    weight, values = pair
+    weight, values = beside
     told = check(values, dtype=dtype)
     if len(told) != len(rows):
         raise ParameterError(

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 
 from gaussmix._core.density import GROUP_ROWS
+from gaussmix.data.base import Data
 from gaussmix.data.told import ToldData
-from gaussmix.em.loop import Callback, EMState, Step
-from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.em.loop import Callback, EMState, Objective, Step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass
 
@@ -20,9 +21,17 @@ SWEEPS_BEFORE_JUMPS = 8
 to the end need 400, and jumps 80."""
 
 
+class OfRows(Objective, Protocol):
+    """What EM climbs, of rows that it knows: all that its statistics depend on."""
+
+    @property
+    def data(self) -> Data | ToldData:
+        """The rows."""
+
+
 def sweep(
     state: EMState,
-    objective: MaximumLikelihood,
+    objective: OfRows,
     *,
     max_iter: int,
     callback: Callback | None = None,
@@ -34,24 +43,23 @@ def sweep(
 
         M(sum_(j < b) s_j(new) + s(X_b; parameters) + sum_(j > b) s_j(old))
 
-    This never lowers the bound F(q, parameters) of the log-likelihood, less the penalty of
-    reg_covar (see `em`). Nothing is subtracted to replace a block: the two sums are built up anew
-    in every sweep, so that rounding does not add up over sweeps. The first sweep is an iteration
-    of EM itself, in which all blocks see the start. Sweeps end when one gains no more than the
-    tolerance. Then it is for `proceed` to take the run to a fixed point of EM.
+    This never lowers the bound F(q, parameters) of the log-likelihood, or of the evidence, less the
+    penalty of reg_covar (see `em`). Nothing is subtracted to replace a block: the two sums are
+    built up anew in every sweep, so that rounding does not add up over sweeps. The first sweep is
+    an iteration of EM itself, in which all blocks see the start. Sweeps end when one gains no more
+    than the tolerance. Then it is for `proceed` to take the run to a fixed point of EM.
 
     Parameters
     ----------
     state : EMState
         Advanced in place. A run that has begun is left as it is.
-    objective : MaximumLikelihood
+    objective : Objective
         Its rows are taken in their order, in at most MOST_BLOCKS blocks of whole groups of
         GROUP_ROWS, and of no fewer than FEWEST_ROWS. Rows that make a single block are left to EM.
     max_iter : int
         Number of sweeps at most: each is a pass over the data, and an iteration of the run.
     callback : callable, optional
-        As in `em`, with the mean log-likelihood that rows had, each under the parameters of its
-        moment.
+        As in `em`, with the value that rows had, each under the parameters of its moment.
 
     References
     ----------
@@ -89,12 +97,12 @@ class _Sweep:
     ----------
     point : Parameters
         Where it begins; it moves after every block.
-    objective : MaximumLikelihood
+    objective : Objective
     size : int
         Rows of a block.
     """
 
-    def __init__(self, point: Parameters, objective: MaximumLikelihood, size: int) -> None:
+    def __init__(self, point: Parameters, objective: OfRows, size: int) -> None:
         self.point = point
         self._objective = objective
         self._size = size

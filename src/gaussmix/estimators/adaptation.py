@@ -6,12 +6,14 @@ from functools import partial
 from typing import Self
 
 from gaussmix._core.types import RowsLike, WeightLike
+from gaussmix.data.dask import DaskData
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import mixture_of, set_parameters
 from gaussmix.estimators.base import Estimator
 from gaussmix.model.adaptation import ADAPTABLE, adapted
 from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.grouped import SufficientStatistics, check_groups, grouped_statistics
+from gaussmix.queries.grouped_dask import statistics_of_partitions
 from gaussmix.validation import check_choice, check_n_threads, check_real
 
 HISTORY = (
@@ -108,7 +110,7 @@ class Adaptation(Estimator):
         groups : array-like of int, shape (n_samples,), optional
             Number of each row's group, such as its utterance, image or patient, from 0. Numbers may
             be in any order; rows of a group that lie together are quicker. By default all rows are
-            one group. Not for an X that is a Dask collection.
+            one group. Of a Dask collection they are one too, with the partitions of X.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
 
@@ -138,8 +140,11 @@ class Adaptation(Estimator):
         """
         _require_no_gaps(self, "statistics")
         data = self._data(X, sample_weight, check_n_threads(self.n_threads))
+        present = mixture_of(self, "statistics")
+        if groups is not None and isinstance(data, DaskData):
+            return statistics_of_partitions(present, data, groups)
         codes = None if groups is None else check_groups(groups, data.n_samples)
-        return grouped_statistics(mixture_of(self, "statistics"), data, codes)
+        return grouped_statistics(present, data, codes)
 
 
 def _check_parts(parameters: object) -> tuple[str, ...]:

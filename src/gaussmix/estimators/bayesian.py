@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from gaussmix._core import threads
 from gaussmix._core.types import (
     Acceleration,
+    Algorithm,
     DaskLike,
     FloatArray,
     InitMethod,
@@ -110,6 +111,9 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
     accelerate : {'squarem', 'anderson'} or None, default=None
         Jump ahead, where that raises the bound, to need fewer passes: see `GaussianMixture`.
         Components empty slowly without it.
+    algorithm : {'em', 'incremental'}, default='em'
+        'incremental' opens a fit with sweeps over blocks of rows and an M-step after each block, as
+        in `GaussianMixture`. It does not go with `sort_components`.
     sort_components : bool, default=False
         Order components by weight at every step, the largest first, where broken sticks fit them
         best (Kurihara, Welling & Teh, 2007). scikit-learn does not.
@@ -226,6 +230,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         verbose: int = 0,
         verbose_interval: int = 10,
         accelerate: Acceleration | None = None,
+        algorithm: Algorithm = "em",
         sort_components: bool = False,
         n_threads: int | None = None,
         checkpoint: PathLike | None = None,
@@ -249,6 +254,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.accelerate = accelerate
+        self.algorithm = algorithm
         self.sort_components = sort_components
         self.n_threads = n_threads
         self.checkpoint = checkpoint

@@ -8,9 +8,16 @@ from gaussmix.bayes.prior import PRIOR_TYPES, Beliefs
 from gaussmix.bayes.stored import restored
 from gaussmix.data.base import Data
 from gaussmix.em.acceleration import strategy_of
-from gaussmix.em.loop import Callback, EMState
 from gaussmix.em.variational import EvidenceBound, PosteriorChart
-from gaussmix.estimators.fitting import Problem, Settings, shared_settings
+from gaussmix.errors import ParameterError
+from gaussmix.estimators.fitting import (
+    ALGORITHMS,
+    YOUNGER,
+    Problem,
+    Settings,
+    opening_of,
+    shared_settings,
+)
 from gaussmix.validation import check_boolean, check_choice, check_real
 
 FORMS = ("full", "tied", "diag", "spherical")
@@ -19,9 +26,14 @@ FORMS = ("full", "tied", "diag", "spherical")
 def bayesian_settings_of(model: Any) -> Settings:
     """Return the parameters of a Bayesian mixture's constructor; raises ParameterError."""
     check_choice("covariance_type", model.covariance_type, FORMS)
-    check_boolean("sort_components", model.sort_components)
+    algorithm = check_choice("algorithm", model.algorithm, ALGORITHMS)
+    if check_boolean("sort_components", model.sort_components) and algorithm == "incremental":
+        raise ParameterError(
+            "algorithm='incremental' and sort_components=True do not go together: statistics of "
+            "blocks are of components in one order. Give one"
+        )
     beliefs_of(model)
-    return shared_settings(model, model.reg_covar)
+    return shared_settings(model, model.reg_covar)._replace(algorithm=algorithm)
 
 
 def beliefs_of(model: Any) -> Beliefs:
@@ -45,9 +57,6 @@ def evidence(data: Data, settings: Settings, prior: Posterior, sort: bool) -> Pr
     objective = EvidenceBound(data, prior, settings.reg_covar, sort)
     process = prior.concentration.ndim == 2
 
-    def opening(state: EMState, callback: Callback) -> None:
-        """Begin at once."""
-
     return Problem(
         objective,
         begin=objective.begin,
@@ -57,9 +66,10 @@ def evidence(data: Data, settings: Settings, prior: Posterior, sort: bool) -> Pr
             settings.tol / data.weight,
             partial(PosteriorChart, prior),
         ),
-        opening=opening,
+        opening=opening_of(objective, settings),
         restore=lambda mixture, read: restored(mixture, process, read),
         value="evidence lower bound",
+        younger={**YOUNGER, "algorithm": "em"},
     )
 
 

@@ -15,7 +15,7 @@ from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
 from gaussmix.em.constrained import NAMES, Constrained, Rules, check_rules, with_equal_weights
 from gaussmix.em.fingerprint import DigestPass, options_of
-from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, sweep
+from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, OfRows, sweep
 from gaussmix.em.loop import Callback, EMState, Objective, Strategy
 from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import check_pace
@@ -134,6 +134,7 @@ class Problem(NamedTuple):
     """Turns a mixture from a checkpoint into a point of a run."""
     value: str
     """What the objective is called."""
+    younger: Mapping[str, object] = YOUNGER
 
 
 def settings_of(model: Any) -> Settings:
@@ -261,20 +262,26 @@ def likelihood(data: Data | ToldData, settings: Settings) -> Problem:
         )
     )
 
+    return Problem(
+        objective,
+        begin=lambda start: start,
+        strategy=lambda: strategy_of(settings.accelerate, objective.ridge, settings.tol),
+        opening=opening_of(objective, settings),
+        restore=lambda mixture, _: mixture,
+        value="mean log-likelihood",
+    )
+
+
+def opening_of(objective: OfRows, settings: Settings) -> Opening:
+    """Return what opens a run: sweeps over blocks, if the settings say so."""
+
     def opening(state: EMState, callback: Callback) -> None:
         if settings.algorithm == "incremental":
             most = settings.max_iter
             most = most if settings.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
             sweep(state, objective, max_iter=most, callback=callback)
 
-    return Problem(
-        objective,
-        begin=lambda start: start,
-        strategy=lambda: strategy_of(settings.accelerate, objective.ridge, settings.tol),
-        opening=opening,
-        restore=lambda mixture, _: mixture,
-        value="mean log-likelihood",
-    )
+    return opening
 
 
 def require_online(settings: Settings) -> None:
@@ -330,7 +337,7 @@ def best_run(
     if settings.checkpoint is None:
         return search.best(runs())
     fixed = options_of(options, WITHOUT_EFFECT)
-    for name, default in YOUNGER.items():  # files that do not know of them are as by default
+    for name, default in climbed.younger.items():  # files that lack them are as by default
         if name in fixed and fixed[name] == default:
             del fixed[name]
     fixed["warm_start"] = False if origin_ is None else origin(*origin_)

@@ -214,6 +214,9 @@ class Full(Matrices):
     ) -> None:
         second[k] += (weight[:, None] * deviations).T @ deviations
 
+    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
+        return (n_k[:, None] * deviations)[:, :, None] * deviations[:, None, :]
+
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return _change_of_matrices(n_k, first, step)
 
@@ -266,6 +269,9 @@ class Tied(Matrices):
         self, second: FloatArray, k: int, weight: FloatArray, deviations: FloatArray
     ) -> None:
         second += (weight[:, None] * deviations).T @ deviations
+
+    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
+        return (n_k[:, None] * deviations).T @ deviations
 
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return np.asarray(_change_of_matrices(n_k, first, step).sum(axis=0))
@@ -324,6 +330,9 @@ class Diag(Variances):
     ) -> None:
         second[k] += weight @ deviations**2
 
+    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
+        return n_k[:, None] * deviations**2
+
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return _change_of_squares(n_k, first, step)
 
@@ -360,6 +369,9 @@ class Spherical(Variances):
         self, second: FloatArray, k: int, weight: FloatArray, deviations: FloatArray
     ) -> None:
         second[k] += (weight @ deviations**2).sum()
+
+    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
+        return np.asarray(n_k * (deviations**2).sum(axis=1))
 
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return np.asarray(_change_of_squares(n_k, first, step).sum(axis=1))

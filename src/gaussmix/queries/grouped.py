@@ -11,7 +11,6 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.density import GROUP_ROWS, Density
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
-from gaussmix.data.dask import DaskData
 from gaussmix.data.parallel import for_blocks
 from gaussmix.errors import ParameterError
 from gaussmix.io.blocks import Block
@@ -125,13 +124,9 @@ def grouped_statistics(
     ----------
     parameters : Parameters
     data : Data
+        Rows in order, if there are groups: `gaussmix.queries.grouped_dask` is for the others.
     groups : ndarray of shape (N,), or None
         Numbers of the groups, not negative. None puts all rows into one group.
-
-    Raises
-    ------
-    ParameterError
-        If there are groups of a Dask collection, whose rows have no order.
     """
     name, means = parameters.structure.name, parameters.means
     if groups is None:
@@ -139,12 +134,7 @@ def grouped_statistics(
         total = np.array([found.log_likelihood])
         moments = found.n_k[None], found.first[None], found.second[None]
         return SufficientStatistics(*moments, total, means, name)
-    if isinstance(data, DaskData):
-        raise ParameterError(
-            "groups do not go with an X that is a Dask collection, whose rows stay with the "
-            "workers: call statistics for each partition"
-        )
-    sums = _Sums(parameters, int(groups.max()) + 1, data.n_threads)
+    sums = Sums(parameters, int(groups.max()) + 1, data.n_threads)
     start = 0
     for block in data.blocks():
         stop = start + len(block.rows)
@@ -176,7 +166,7 @@ class _Run(NamedTuple):
     stop: int
 
 
-class _Sums:
+class Sums:
     """Adds up the statistics of groups."""
 
     def __init__(self, parameters: Parameters, n_groups: int, n_threads: int | None) -> None:

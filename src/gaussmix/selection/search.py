@@ -30,6 +30,7 @@ from gaussmix.data.subsample import most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
+from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.fitting import Settings, best_run, settings_of, with_noise_of
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.covariance import structure_named, structure_names
@@ -247,6 +248,12 @@ def _models(keys: Sequence[Key], params: dict[str, Any]) -> list[GaussianMixture
     for name in GIVEN_STARTS:
         if name in params:
             raise ParameterError(f"{name} cannot be given: select chooses the starts of its fits")
+    for name in ("estimator", *BayesianGaussianMixture().get_params()):
+        if name in params and name not in GaussianMixture().get_params():
+            raise ParameterError(
+                f"{name} is not for select, which fits GaussianMixture: a BayesianGaussianMixture "
+                "empties the components that it does not need, and lower_bound_ compares fits of it"
+            )
     if params.get("checkpoint") is not None:
         raise ParameterError("checkpoint cannot be given: it holds one fit, and select makes many")
     models = [GaussianMixture(k, covariance_type=s, **params) for k, s in keys]
