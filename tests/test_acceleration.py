@@ -289,10 +289,10 @@ def test_max_iter_is_the_number_of_passes(max_iter: int, method: str) -> None:
     problem, passes = overlapping("full", 2), 0
 
     class Counted(MaximumLikelihood):
-        def e_step(self, parameters: Parameters) -> Statistics:
+        def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
             nonlocal passes
             passes += 1
-            return super().e_step(parameters)
+            return super().e_step(parameters, single=single)
 
     strategy, objective = strategy_of(method, 0.0, 0.0), Counted(problem.objective.data)
     result = em(problem.start, objective, tol=0, max_iter=max_iter, strategy=strategy)

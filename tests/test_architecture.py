@@ -33,8 +33,8 @@ ROOMS: dict[str, str] = {
     "told told_dask telling inputs",
     "bayes": "posterior prior m_step bound stored",
     "kmeans": "sparse nearest lloyd seeding",
-    "em": "verbose fingerprint coordinates loop objective constrained penalised acceleration "
-    "incremental online variational runs trials checkpoint",
+    "em": "verbose fingerprint coordinates single loop objective constrained penalised "
+    "acceleration incremental online variational runs trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto completion methods seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",

@@ -33,7 +33,7 @@ class Script:
         self.values = iter(values)
         self.n_passes = 0
 
-    def e_step(self, parameters: Parameters) -> Statistics:
+    def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
         self.n_passes += 1
         statistics = Statistics.zeros("full", parameters.means)
         values = (statistics.n_k, statistics.first, statistics.second, next(self.values), 1.0, 1)
@@ -108,7 +108,7 @@ def test_the_callback_sees_every_iteration() -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_a_pass_raises_is_not_swallowed(error: type[BaseException]) -> None:
     class Failing(Script):
-        def e_step(self, parameters: Parameters) -> Statistics:
+        def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
             raise error
 
     with pytest.raises(error):

@@ -153,6 +153,7 @@ def test_arguments_are_those_of_scikit_learn() -> None:
         "half_life": None,
         "learning_decay": 0.75,
         "missing_values": "error",
+        "mixed_precision": False,
         "n_threads": None,
         "prior": None,
         "fixed": None,

@@ -44,6 +44,7 @@ cdef struct Job:  # what to do with each row, and where
     Task task
     Py_ssize_t n_samples
     const real* X
+    const double* wide  # rows of double that a build for float32 takes instead of X, or NULL
     const double* sample_weight  # (N,), or NULL
     double weight_unit  # a power of two near the largest, so that weights fit any precision
     real* out  # (N, K) or (N,), or NULL
@@ -168,13 +169,16 @@ cdef void do_block(
     Py_ssize_t width,
 ) noexcept nogil:
     """Do the job for the block of rows that begins at `row`; add to the group's sums."""
-    cdef const real* X = job.X + row * mixture.n_features
+    cdef Py_ssize_t start = row * mixture.n_features
     cdef const double* weight = NULL
     cdef int found[BLOCK_ROWS]
     cdef int* labels = &found[0]
     if job.sample_weight != NULL:
         weight = job.sample_weight + row
-    load_rows(block, mixture, X, weight, job.weight_unit)
+    if sizeof(real) == sizeof(float) and job.wide != NULL:
+        load_rows(block, mixture, NULL, job.wide + start, weight, job.weight_unit)
+    else:
+        load_rows(block, mixture, job.X + start, NULL, weight, job.weight_unit)
     if job.task == ACCUMULATE and job.labels != NULL:
         one_hot(block, mixture, job.labels + row)
         find_moments(block, mixture, sums)
@@ -203,7 +207,7 @@ cdef void do_block(
             labels = job.labels + row
         find_argmax(block, mixture, labels)
         if job.task == ACCUMULATE_HARD:
-            add_hard_moments(block, mixture, labels, X, weight, job.weight_unit, sums)
+            add_hard_moments(block, mixture, labels, job.X + start, weight, job.weight_unit, sums)
             add_totals(block, mixture, sums + width - 2)
         elif job.out != NULL:
             write_row_max(block, mixture, job.out + row)

@@ -88,7 +88,9 @@ def accumulate(
 ):
     """Add the statistics of soft assignment: the one pass that EM makes over the data."""
     cdef Py_ssize_t n_components, n_features
-    n_samples, n_components, n_features = require_call(X, density, n_threads, sample_weight)
+    n_samples, n_components, n_features = require_pass(X, density, n_threads, sample_weight)
+    if X.dtype != FLOAT64 or density.gaps:
+        require_array("X", X, X.shape, DTYPE)
     require_sums(density, n_k, first, second, totals)
     cdef Job job = new_job(ACCUMULATE)
     set_told(&job, told, X, density)
@@ -266,7 +268,7 @@ cdef void mirror_triangles(
 
 cdef Job new_job(Task task) noexcept:
     """A job that is given rows and arrays later."""
-    return Job(task, 0, NULL, NULL, 1, NULL, NULL, Told(NULL, NULL, NULL, False))
+    return Job(task, 0, NULL, NULL, NULL, 1, NULL, NULL, Told(NULL, NULL, NULL, False))
 
 
 cdef set_told(Job* job, told, X, density):
@@ -296,7 +298,10 @@ cdef run(Job* job, X, sample_weight, density, sums, Py_ssize_t n_threads):
 cdef set_rows(Job* job, X, sample_weight):
     """Give a job its rows and their weights."""
     job.n_samples = X.shape[0]
-    job.X = <const real*>address(X)
+    if X.dtype == DTYPE:
+        job.X = <const real*>address(X)
+    else:
+        job.wide = <const double*>address(X)
     if sample_weight is not None and job.n_samples > 0:
         job.sample_weight = <const double*>address(sample_weight)
         job.weight_unit = 2.0 ** np.frexp(sample_weight.max())[1]

@@ -99,8 +99,17 @@ GMX_INLINE gmx_vec gmx_gather(const gmx_real *p, ptrdiff_t stride)
     return out;
 }
 
+/* The same of doubles, less a number: what is subtracted first is rounded once. */
+GMX_INLINE gmx_vec gmx_gather_wide(const double *p, ptrdiff_t stride, double center)
+{
+    gmx_vec out;
+    for (int i = 0; i < GMX_LANES; i++)
+        out[i] = (gmx_real)(p[i * stride] - center);
+    return out;
+}
+
 /* Prefetch memory that will be read soon; the address may be beyond an array's end. */
-GMX_INLINE void gmx_prefetch(const gmx_real *p) { __builtin_prefetch(p, 0, 2); }
+GMX_INLINE void gmx_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
 
 /* v, in a register from here on: a compiler short of them would read memory at every use. */
 GMX_INLINE gmx_vec gmx_in_register(gmx_vec v)
@@ -214,8 +223,13 @@ GMX_INLINE gmx_vec gmx_inverse_root(gmx_vec v) { return 1 / GMX_SQRT(v); }
 GMX_INLINE gmx_vec gmx_maximum(gmx_vec a, gmx_vec b) { return a > b ? a : b; }
 GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a) { return a[0]; }
 GMX_INLINE gmx_vec gmx_in_register(gmx_vec v) { return v; }
-GMX_INLINE void gmx_prefetch(const gmx_real *p) { (void)p; }
+GMX_INLINE void gmx_prefetch(const void *p) { (void)p; }
 GMX_INLINE gmx_vec gmx_gather(const gmx_real *p, ptrdiff_t stride) { (void)stride; return *p; }
+GMX_INLINE gmx_vec gmx_gather_wide(const double *p, ptrdiff_t stride, double center)
+{
+    (void)stride;
+    return (gmx_real)(*p - center);
+}
 
 #endif
 

@@ -13,7 +13,7 @@ even ones, the same feature of all panels would fall into one set of the cache.
 
 from gaussmix._core.arrays cimport FULL, TIED, Structure
 from gaussmix._core.lanes cimport (
-    COMPONENTS, LANES, PANEL, TRIANGLES, VECTORS, gather, prefetch, real, splat, vec,
+    COMPONENTS, LANES, PANEL, TRIANGLES, VECTORS, gather, gather_wide, prefetch, real, splat, vec,
 )
 
 cdef enum:
@@ -113,7 +113,8 @@ cdef inline int triangle_columns(const Py_ssize_t size) noexcept nogil:
 cdef inline void load_rows(
     Block* block,  # OUT: x, weight
     const Mixture* mixture,
-    const real* X,  # (n_rows, D)
+    const real* X,  # (n_rows, D), or NULL
+    const double* wide,  # (n_rows, D), instead of X in a build for float32, or NULL
     const double* sample_weight,  # (n_rows,) or NULL
     double weight_unit,
 ) noexcept nogil:
@@ -126,8 +127,16 @@ cdef inline void load_rows(
     for p in range(block.n_panels):
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
         for i in range(d if d <= FEW_FEATURES or mixture.structure != FULL else 0):
-            prefetch(X + (block.n_panels * d + i) * PANEL)
-        if n_here == PANEL and d == 1:
+            if wide == NULL:
+                prefetch(X + (block.n_panels * d + i) * PANEL)
+            else:
+                prefetch(wide + (block.n_panels * d + i) * PANEL)
+                prefetch(wide + (block.n_panels * d + i) * PANEL + PANEL // 2)
+        if n_here == PANEL and wide != NULL:
+            for i in range(d):
+                for v in range(VECTORS):
+                    x[i * VECTORS + v] = gather_wide(wide + v * LANES * d + i, d, mixture.center[i])
+        elif n_here == PANEL and d == 1:
             for v in range(VECTORS):
                 x[v] = gather(X + v * LANES, 1) - mixture.center[0]
         elif n_here == PANEL:
@@ -138,7 +147,12 @@ cdef inline void load_rows(
             lanes = <real*>x
             for i in range(d):
                 for s in range(PANEL):
-                    lanes[i * PANEL + s] = X[s * d + i] - mixture.center[i] if s < n_here else 0
+                    if s >= n_here:
+                        lanes[i * PANEL + s] = 0
+                    elif wide == NULL:
+                        lanes[i * PANEL + s] = X[s * d + i] - mixture.center[i]
+                    else:
+                        lanes[i * PANEL + s] = <real>(wide[s * d + i] - mixture.center[i])
         for v in range(VECTORS):
             x[d * VECTORS + v] = splat(1)
         if n_here == PANEL and sample_weight == NULL:
@@ -151,7 +165,10 @@ cdef inline void load_rows(
                 if sample_weight != NULL and s < n_here:
                     lanes[s] = <real>(sample_weight[s] / weight_unit)
         x += block.x_stride
-        X += n_here * d
+        if wide == NULL:
+            X += n_here * d
+        else:
+            wide += n_here * d
         if sample_weight != NULL:
             sample_weight += n_here
 

@@ -130,6 +130,9 @@ def accumulate(
 
     With labels (N,) a row belongs to that component alone, to none where there is no such
     component, and has no log-likelihood.
+
+    Compiled kernels for float32 also take X of float64, unless rows may lack values. They round
+    what is left of a row when the centre has been subtracted.
     """
     n_samples, n_components, _ = require_pass(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, second, totals)

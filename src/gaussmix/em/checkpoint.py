@@ -377,6 +377,7 @@ def _pack_state(state: EMState) -> dict[str, Any]:
         "lower_bounds": np.array(monitor.lower_bounds, np.float64),
         "monitor": np.array([monitor.change, monitor.last, monitor.before]),
         "converged": state.converged,
+        "single": state.single,
     }
     if isinstance(state.strategy, Accelerator):
         entries |= _pack_plan(state.strategy.plan)
@@ -391,6 +392,7 @@ def _unpack_state(
     state.last = last
     state.point = _unpack_parameters(found, f"{run}point", size) or last.image
     state.converged = found.flag(f"{run}converged")
+    state.single = f"{run}single" in found and found.flag(f"{run}single")
     bounds = found.floats(f"{run}lower_bounds", range(size.max_iter + 1))
     state.monitor.lower_bounds = _below_infinity(f"{run}lower_bounds", bounds).tolist()
     change, *values = found.floats(f"{run}monitor", 3).tolist()

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 
+from gaussmix.em.single import NEGLIGIBLE, error_of_single
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
 
@@ -32,8 +33,8 @@ class Objective(Protocol):
     `gaussmix.em.objective` has the likelihood. A prior, a bound or a cheaper pass is another class.
     """
 
-    def e_step(self, parameters: Parameters) -> Statistics:
-        """Go over the rows under the parameters."""
+    def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
+        """Go over the rows under the parameters; `single` if float32 is precise enough."""
 
     def m_step(
         self, statistics: Statistics, previous: Parameters
@@ -166,6 +167,9 @@ class EMState:
     monitor : Monitor
     strategy : Strategy
     converged : bool
+    single : bool
+        Whether passes may be made in float32: the end is far. It ends by itself, and a run
+        converges after that.
     """
 
     def __init__(
@@ -180,6 +184,7 @@ class EMState:
         self.monitor = Monitor(tol, previous)
         self.strategy = strategy or PlainEM()
         self.converged = False
+        self.single = False
 
     def take(self, step: Step) -> None:
         """Go on from what a pass has found at the point."""
@@ -187,8 +192,11 @@ class EMState:
         by_em = self.by_em
         if by_em or self.strategy.accepts(step, self.last):
             self.last = step
-            self.converged = by_em and self.monitor.settled
-            self.point = step.image if self.monitor.settled else self.strategy.follow(step)
+            settled = self.monitor.settled
+            self.converged = by_em and settled and not self.single
+            if self.single and by_em:
+                settled = self._leave_single(step) or settled
+            self.point = step.image if settled else self.strategy.follow(step)
         else:
             self.monitor.refuse()
             self.point = self.last.image
@@ -206,6 +214,15 @@ class EMState:
         self.monitor.update(step.lower_bound)
         self.last = step
         self.point = step.image
+
+    def _leave_single(self, step: Step) -> bool:
+        """Go over to float64 if an EM step gained too little for float32 to tell."""
+        monitor = self.monitor
+        error = error_of_single(step.image, step.lower_bound)
+        self.single = monitor.change > max(monitor.tol, error)  # not if it is NaN
+        if not self.single and error > NEGLIGIBLE * monitor.tol:
+            monitor.restart()
+        return not self.single
 
     @property
     def by_em(self) -> bool:
@@ -301,10 +318,10 @@ def proceed(
     it is where the run can be taken up again. A run without a callback may be done in compiled
     code, to the same bits.
     """
-    if callback is None:
+    if callback is None and not state.single:
         objective.fast_forward(state, max_iter)
     while state.n_iter < max_iter and not state.converged:
-        statistics = objective.e_step(state.point)
+        statistics = objective.e_step(state.point, single=state.single)
         lower_bound = objective.lower_bound(state.point, statistics)
         image, collapsed = objective.m_step(statistics, state.point)
         state.take(Step(state.point, image, collapsed, lower_bound))

@@ -11,6 +11,7 @@ from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
+from gaussmix.em.single import is_sound
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import is_suspicious
@@ -43,9 +44,14 @@ class MaximumLikelihood:
         """What is added to the variance of every feature."""
         return self.reg_covar
 
-    def e_step(self, parameters: Parameters) -> Statistics:
-        """Go over the rows once."""
-        return self.data.total(partial(StatisticsPass, parameters, gaps=self.data.gaps))
+    def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
+        """Go over the rows once; once more where float32 turns out not to hold their squares."""
+        make = partial(StatisticsPass, parameters, gaps=self.data.gaps)
+        if single:
+            found = self.data.total(partial(make, single=True))
+            if is_sound(found):
+                return found
+        return self.data.total(make)
 
     def m_step(
         self, statistics: Statistics, previous: Parameters

@@ -57,9 +57,9 @@ class EvidenceBound:
         rows = replace(remembered(start, weight, self.reg_covar), n_samples=self.data.n_samples)
         return self.m_step(rows, start)[0]
 
-    def e_step(self, parameters: Parameters) -> Statistics:
+    def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
         """Go over the rows once."""
-        return self.data.total(partial(StatisticsPass, parameters))
+        return self.data.total(partial(StatisticsPass, parameters, single=single))
 
     def m_step(
         self, statistics: Statistics, _previous: Parameters

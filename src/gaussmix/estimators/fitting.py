@@ -21,6 +21,7 @@ from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import check_pace
 from gaussmix.em.penalised import objective_for
 from gaussmix.em.runs import Opening, Run, Runs, Search
+from gaussmix.em.single import single_pays
 from gaussmix.em.verbose import Extent, Printer
 from gaussmix.errors import ParameterError
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
@@ -63,6 +64,7 @@ YOUNGER: dict[str, object] = {
     "eigenvalue_ratio": None,
     "fixed": None,
     "missing_values": "error",
+    "mixed_precision": False,
     "noise": False,
     "prior": None,
     "weights": None,
@@ -103,6 +105,7 @@ class Settings(NamedTuple):
     classes: Classes | None = None
     """Those of the components, known once X and what is told of it are."""
     missing_values: str = "error"
+    mixed_precision: bool = False
 
     @property
     def regularised(self) -> bool:
@@ -156,6 +159,7 @@ def settings_of(model: Any) -> Settings:
         rules=check_rules(model.fixed, model.weights, shared.n_components, structure),
         noise=_check_noise(model.noise),
         missing_values=check_choice("missing_values", model.missing_values, MISSING_VALUES),
+        mixed_precision=check_boolean("mixed_precision", model.mixed_precision),
     )
     _check_together(settings)
     return settings
@@ -192,6 +196,10 @@ def _check_noise(noise: object) -> float | None:
 def _check_together(settings: Settings) -> None:
     """Raise ParameterError for options that do not go together."""
     _check_gaps(settings)
+    if settings.mixed_precision and settings.algorithm != "em":
+        raise ParameterError(
+            f"mixed_precision=True needs algorithm='em', got algorithm={settings.algorithm!r}"
+        )
     rules = settings.rules
     if rules is None and settings.noise is None:
         return
@@ -231,6 +239,7 @@ def _check_gaps(settings: Settings) -> None:
         ("noise", settings.noise is not None),
         ("prior", settings.prior is not None),
         ("reg_covar='relative'", settings.relative),
+        ("mixed_precision=True", settings.mixed_precision),
     ):
         if given:
             raise ParameterError(
@@ -323,7 +332,9 @@ def best_run(
     climbed = likelihood(data, settings) if problem is None else problem
 
     def state_at(point: Parameters) -> EMState:
-        return EMState(point, settings.tol, previous, climbed.strategy())
+        state = EMState(point, settings.tol, previous, climbed.strategy())
+        state.single = settings.mixed_precision and single_pays(data, point)
+        return state
 
     def runs() -> Runs:
         if origin_ is None:
@@ -434,6 +445,7 @@ def _first(
         random_state=random_state,
         given=_given(settings, data.n_features),
         tell=print if settings.verbose else None,
+        single=settings.mixed_precision,
     )
 
 

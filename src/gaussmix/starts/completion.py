@@ -1,4 +1,7 @@
-"""Samples that lack values, filled in for a start: EM afterwards uses only what is there."""
+"""Samples as starts look at them: without gaps, and in float32 where that is enough.
+
+EM afterwards uses only what is there.
+"""
 
 import numpy as np
 
@@ -7,12 +10,17 @@ from gaussmix.data.base import Data, InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, proceed
 from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.em.single import FARTHEST
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.structures import FULL
 
 MOST_FEATURES = 64  # of more, gaps are filled with means: a matrix of all would cost more than EM
 ITERATIONS, TOL, RIDGE = 10, 1e-2, 1e-9
 BLOCK_VALUES = 1 << 20  # numbers of matrices that are solved with at a time
+
+MOST_TYPICAL = 1e3
+"""Times that the farthest row of a sample may lie as far out as half of the rows, for float32: it
+then keeps four digits of the others, wherever the mean lies."""
 
 
 def sample_of(data: Data, n_groups: int, random_state: np.random.RandomState) -> Sample:
@@ -25,6 +33,25 @@ def sample_of(data: Data, n_groups: int, random_state: np.random.RandomState) ->
     if not data.gaps or not np.isnan(sample.rows).any():
         return sample
     return Sample(_completed(sample, data.n_threads), sample.weight)
+
+
+def in_single(sample: Sample) -> tuple[Sample, FloatArray | None]:
+    """Return a sample's deviations from its mean in float32, and the mean (D,).
+
+    Where rows are float32 anyway, or float32 has too small a range or too few digits for them, the
+    sample is returned as it is, and None.
+    """
+    rows, weight = sample
+    if rows.dtype == np.float32:
+        return sample, None
+    mean: FloatArray = np.average(rows, axis=0, weights=weight)
+    deviations = rows - mean
+    distances = np.abs(deviations)
+    farthest, typical = distances.max(axis=0), np.median(distances, axis=0)
+    held = (farthest >= 1 / FARTHEST) & (farthest <= np.minimum(FARTHEST, MOST_TYPICAL * typical))
+    if not held.all():
+        return sample, None
+    return Sample(deviations.astype(np.float32), weight), mean
 
 
 def _completed(sample: Sample, n_threads: int | None) -> Rows:

@@ -23,7 +23,7 @@ from gaussmix.model.structures import FULL, Variances
 from gaussmix.starts.auto import Found, auto
 from gaussmix.starts.budget import n_free
 from gaussmix.starts.candidates import described
-from gaussmix.starts.completion import sample_of
+from gaussmix.starts.completion import in_single, sample_of
 from gaussmix.starts.emem import emem
 from gaussmix.starts.ward import ward
 
@@ -93,6 +93,7 @@ def initial_parameters(
     random_state: np.random.RandomState,
     given: Given = NOTHING_GIVEN,
     tell: Tell | None = None,
+    single: bool = False,
 ) -> Parameters:
     """Parameters for EM to begin with.
 
@@ -114,12 +115,18 @@ def initial_parameters(
         computed.
     tell : callable, optional
         Called with a line that says which candidate of 'auto' has won.
+    single : bool
+        Whether to look at a sample in float32, where X has TRIALS_PAY times its rows and float32
+        holds it.
     """
     structure = structure_of(structure)
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
         return Parameters.from_precisions(structure, weights, means, precisions)
     sample, n_threads = sample_of(data, n_components, random_state), data.n_threads
+    origin = None
+    if single and data.n_samples >= TRIALS_PAY * len(sample.rows):
+        sample, origin = in_single(sample)
     if method == "random":
         statistics = random_statistics(sample, structure, n_components, random_state)
         start, _ = m_step(statistics, reg_covar)
@@ -135,6 +142,8 @@ def initial_parameters(
         sizes = structure, n_components
         method = "kmeans" if method == "auto" else method
         start = _grouped(method, data, sample, sizes, reg_covar, random_state)
+    if origin is not None:
+        start = replace(start, means=start.means + origin)
     if weights is None and means is None and precisions is None:
         return start
     start = replace(
