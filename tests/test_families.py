@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from sklearn.datasets import load_iris
 
 import gaussmix
-from gaussmix import CollapseWarning, GaussianMixture
+from gaussmix import CollapseWarning, GaussianMixture, Prior
 from gaussmix._core.types import CovarianceType, FloatArray
 from gaussmix.cli.main import main
 from gaussmix.data.base import InMemory
@@ -24,6 +24,7 @@ from gaussmix.data.subsample import Sample
 from gaussmix.em.acceleration import strategy_of
 from gaussmix.em.loop import EMResult, em
 from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.em.penalised import objective_for
 from gaussmix.errors import ParameterError
 from gaussmix.model.covariance import STRUCTURES, CovarianceStructure, structure_named
 from gaussmix.model.families import CODES, FAMILIES
@@ -380,6 +381,30 @@ def test_the_penalised_likelihood_never_falls(
         before, after = (penalised(at, image.weights) for at in (point, image))
         assert after >= before - 1e-12 * abs(before)
         point = image
+
+
+@each_family
+def test_a_slow_optimiser_agrees_under_a_prior(family: CovarianceStructure) -> None:
+    """From elsewhere in the family it ends at the same penalised likelihood, and no higher."""
+    rng, (k, d) = np.random.default_rng(3), (2, 2)
+    X = np.vstack([rng.normal(size=(40, d)) @ [[1, 0.6], [0, 0.5]], 4 + rng.normal(size=(25, d))])
+    prior = Prior(mean_precision=1.0, degrees_of_freedom=8.0)
+    objective = objective_for(InMemory(X, None), family, k, prior=prior)
+    labels = (X[:, 0] > 2).astype(np.int32)
+    start, _ = m_step(hard_statistics(Sample(X, None), labels, family, k), 0.1)
+    found = em(start, objective, tol=1e-13, max_iter=3000).parameters
+    base = np.linalg.eigh(found.full_covariances())[1]
+    n_spread = family.n_free(k, d)
+
+    def loss(x: FloatArray) -> float:
+        weights, means = np.array([1.0, np.exp(x[0])]), x[1 : 1 + k * d].reshape(k, d)
+        spread = in_form(family, matrices_of(family.name, x[1 + k * d :], base))
+        at = Parameters.from_covariances(family, weights / weights.sum(), means, spread)
+        return -objective.score(at)
+
+    begin = np.concatenate([[0.3], found.means.ravel() + 0.1, 0.1 * rng.normal(size=n_spread)])
+    slow = minimize(loss, begin, method="BFGS", jac="3-point", options={"gtol": 1e-7})
+    assert objective.score(found) == pytest.approx(-slow.fun, abs=1e-9)
 
 
 @each_family

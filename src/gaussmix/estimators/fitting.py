@@ -155,7 +155,7 @@ def settings_of(model: Any) -> Settings:
         means_init=model.means_init,
         precisions_init=model.precisions_init,
         relative=relative,
-        prior=check_prior(model.prior, structure),
+        prior=check_prior(model.prior),
         rules=check_rules(model.fixed, model.weights, shared.n_components, structure),
         noise=_check_noise(model.noise),
         missing_values=check_choice("missing_values", model.missing_values, MISSING_VALUES),

@@ -8,6 +8,10 @@ gamma prior where covariances are variances (Fraley & Raftery, 2007, Journal of 
     covariance_k ~ inverse Wishart(degrees_of_freedom, scale)
     variance ~ inverse gamma(degrees_of_freedom / 2, scale / 2)
     weights ~ Dirichlet(weight_concentration, ...)
+
+In a family whose components share a volume, a shape or an orientation each covariance has this
+density, and all keep to the family. What the prior adds to the scatter and the rows of a component
+is the same in all families, so their M-steps are too.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -29,8 +33,6 @@ from gaussmix.validation import check_numbers, check_real
 
 SHARED = frozenset({"tied", "EEI", "EII"})
 """Structures of one covariance for all components, which has one prior."""
-CONJUGATE = frozenset({"full", "diag", "spherical"}) | SHARED
-"""Structures that have a conjugate prior."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +52,9 @@ class Prior:
         Of the covariances' prior: more than D - 1 where they are matrices of D features, else
         positive. By default D + 2.
     scale : array-like, optional
-        What the covariances are drawn to, times about their degrees of freedom: (D, D) for 'full'
-        and 'tied', (D,) for 'diag' and 'EEI', a number for 'spherical' and 'EII'. By default
-        cov(X) / n_components^(2/D) as a matrix, its diagonal, or the mean of that.
+        What the covariances are drawn to, times about their degrees of freedom: a number for
+        'spherical' and 'EII', (D,) for 'diag', 'EEI', 'VEI' and 'EVI', (D, D) for all others. By
+        default cov(X) / n_components^(2/D) as a matrix, its diagonal, or the mean of that.
     weight_concentration : float, default=1.0
         At least 1: each component counts for so many rows more, less one.
 
@@ -152,7 +154,7 @@ class PriorRows:
 
         for 'full'. The denominators of the others are N + degrees_of_freedom + D + 1 + K for
         'tied', n_k + degrees_of_freedom + 3 for 'diag', and degrees_of_freedom + (n_k + 1) D + 2
-        for 'spherical'.
+        for 'spherical'. Families do their M-step from such numerators, and denominators as n_k.
         """
         first = statistics.first + self.mean_precision * (self.mean - statistics.shift)
         rows = statistics.n_k + self.mean_precision
@@ -189,17 +191,10 @@ class PriorRows:
         )
 
 
-def check_prior(prior: object, structure: CovarianceStructure) -> Prior | None:
-    """Return a prior that the structure can have, or None; raises ParameterError."""
-    if prior is None:
-        return None
-    if not isinstance(prior, Prior):
+def check_prior(prior: object) -> Prior | None:
+    """Return a prior or None; raises ParameterError."""
+    if prior is not None and not isinstance(prior, Prior):
         raise ParameterError(f"prior must be a gaussmix.Prior or None, got {prior!r}")
-    if structure.name not in CONJUGATE:
-        raise ParameterError(
-            f"prior does not go with covariance_type={structure.name!r}, which has no conjugate "
-            f"prior: choose one of {', '.join(sorted(CONJUGATE))}"
-        )
     return prior
 
 
