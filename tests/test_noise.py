@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import multivariate_normal
+from scipy.stats import kstest, multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, ParameterError, scan
@@ -150,14 +150,86 @@ def test_rows_of_noise_are_drawn(faithful: Array, kind: Any) -> None:
     assert fitted(faithful).plot(faithful, kind=kind) is not None
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_noise_is_drawn_from_its_box(turned: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(400, 2)) * [9.0, 1.0]
+    X[:200] = [3.0, 0.5] + 0.1 * rng.normal(size=(200, 2))
+    if turned:
+        X = X @ np.array([[1.0, 1.0], [-1.0, 1.0]]) / np.sqrt(2)
+    mixture = GaussianMixture(1, noise=True, random_state=0).fit(X)
+    corner, edges = mixture.noise_box_[0], mixture.noise_box_[1:]
+    assert np.isclose(abs(np.linalg.det(edges)), np.exp(-mixture.noise_log_density_))
+    inside = np.linalg.solve(edges.T, (X - corner).T).T
+    assert np.allclose([inside.min(axis=0), inside.max(axis=0)], [[0, 0], [1, 1]])
+    rows, labels = mixture.sample(4000, random_state=1)
+    noise = labels == -1
+    assert np.array_equal(np.flatnonzero(noise), np.arange(4000 - noise.sum(), 4000))
+    assert abs(noise.mean() - mixture.noise_weight_) < 0.03
+    places = np.linalg.solve(edges.T, (rows[noise] - corner).T)
+    for along in places:
+        assert kstest(along, "uniform").pvalue > 1e-3
+    assert np.allclose(rows[~noise].mean(axis=0), mixture.means_[0], atol=0.05)
+    gaussmix.save(mixture, tmp_path / "m.npz")
+    loaded = gaussmix.load(tmp_path / "m.npz", GaussianMixture)
+    assert np.array_equal(loaded.sample(50, random_state=1)[0], mixture.sample(50, 1)[0])
+    selected = gaussmix.select(X, [1], "full", noise=True, random_state=0).best_model
+    assert np.allclose(selected.noise_box_, mixture.noise_box_)
+
+
+def test_a_volume_does_not_say_where_the_noise_is(faithful: Array) -> None:
+    mixture = fitted(faithful, noise=185.5)
+    with pytest.raises(ParameterError, match="noise=volume does not say"):
+        mixture.sample(3)
+    mixture.noise_box_ = [[1.6, 43.0], [3.5, 0.0], [0.0, 53.0]]  # type: ignore[assignment]
+    rows, labels = mixture.sample(500, random_state=0)
+    assert (rows[labels == -1] > [1.6, 43.0]).all()
+    assert not hasattr(fitted(faithful, noise=185.5), "noise_box_")
+
+
+def test_features_are_asked_of_the_components_alone(faithful: Array) -> None:
+    mixture = fitted(faithful)
+    weights = mixture.weights_ / mixture.weights_.sum()
+    alone = GaussianMixture.from_parameters(weights, mixture.means_, mixture.covariances_)
+    some = faithful[:9].copy()
+    some[3, 1] = np.nan
+    for ask in (
+        lambda model: model.marginal(0).score_samples(faithful[:, :1]),
+        lambda model: model.marginal(1).cdf(faithful[:, 1]),
+        lambda model: model.conditional(0, [2.0]).means_,
+        lambda model: model.regress(0, faithful[:, :1]),
+        lambda model: model.predict_missing(some),
+        lambda model: model.hdr_level(0.9),
+        lambda model: model.is_outlier(faithful, 0.9),
+    ):
+        assert np.allclose(ask(mixture), ask(alone), rtol=1e-12)
+    assert 0.05 < mixture.is_outlier(faithful, 0.99).mean() < 0.3
+
+
+def test_noise_stays_apart_in_hierarchies(faithful: Array, tmp_path: Path) -> None:
+    mixture = GaussianMixture(4, noise=True, random_state=0, tol=1e-6, max_iter=500).fit(faithful)
+    proba = mixture.predict_proba(faithful)
+    for criterion in ("entropy", "bhattacharyya"):
+        tree = mixture.hierarchy(faithful, criterion=criterion)  # type: ignore[arg-type]
+        assert tree.entropies is not None
+        levels = []
+        for n in range(1, 5):
+            labels = tree.labels(n)
+            shares = np.column_stack([proba[:, :4][:, labels == c].sum(axis=1) for c in range(n)])
+            shares = np.column_stack([shares, proba[:, 4]])
+            assert np.allclose(tree.predict_proba(faithful, n), shares)
+            best = shares.argmax(axis=1)
+            assert np.array_equal(tree.predict(faithful, n), np.where(best == n, -1, best))
+            levels.append(-(shares * np.log(np.maximum(shares, 1e-300))).sum())
+        assert np.allclose(tree.entropies, np.array(levels) - levels[0], atol=1e-8)
+    tree.predict_proba(faithful, 2, out=tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_text().splitlines()[0] == "cluster 0,cluster 1,noise"
+
+
 def test_what_knows_no_noise_says_so(faithful: Array) -> None:
     mixture = fitted(faithful)
     for call in (
-        lambda: mixture.sample(3),
-        lambda: mixture.marginal(0),
-        lambda: mixture.conditional(0, [1.0]),
-        lambda: mixture.hierarchy(faithful),
-        lambda: mixture.hdr_level(0.5),
+        lambda: mixture._estimate_log_prob(faithful),
         lambda: mixture.adapt(faithful),
         lambda: mixture.statistics(faithful),
     ):

@@ -14,7 +14,7 @@ from gaussmix.bayes.posterior import Posterior
 from gaussmix.bayes.prior import PROCESS, check_beliefs
 from gaussmix.bayes.stored import NAMES, restored
 from gaussmix.errors import ModelFileError, ParameterError
-from gaussmix.estimators.attributes import POSTERIOR, set_parameters, set_posterior
+from gaussmix.estimators.attributes import POSTERIOR, set_noise_box, set_parameters, set_posterior
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.evidence import beliefs_of
 from gaussmix.estimators.kmeans import KMeans
@@ -61,6 +61,7 @@ HISTORY: dict[type, dict[str, tuple[str, int, float]]] = {
 CLASSES = "GaussianMixture, BayesianGaussianMixture or KMeans"
 ARRAYS = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 PRIOR = ("mean_prior_", "covariance_prior_")
+BOX = "noise_box_"
 NOT_KEPT = ("checkpoint",)
 """Parameters that a file does not keep: a fit of the loaded model would write to that path."""
 
@@ -222,7 +223,7 @@ def _fitted_arrays(model: Model) -> dict[str, NDArray[Any]]:
     names = ARRAYS + POSTERIOR if isinstance(parameters, Posterior) else ARRAYS
     found = dict(zip(names, parameters.arrays().values(), strict=True))
     return found | {
-        name: np.asarray(getattr(model, name)) for name in PRIOR if hasattr(model, name)
+        name: np.asarray(getattr(model, name)) for name in (*PRIOR, BOX) if hasattr(model, name)
     }
 
 
@@ -246,6 +247,9 @@ def _set_mixture(model: Mixture, found: Archive) -> None:
     parameters = _parameters(model, found)
     if isinstance(model, GaussianMixture):
         set_parameters(model, parameters)
+        if BOX in found:
+            shape = parameters.n_features + 1, parameters.n_features
+            set_noise_box(model, check_floats(BOX, found.floats(BOX, *shape), shape))
         return
     process = model.weight_concentration_prior_type == PROCESS
     names = dict(zip(NAMES, POSTERIOR, strict=True))

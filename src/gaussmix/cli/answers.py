@@ -75,8 +75,8 @@ def score(arguments: argparse.Namespace) -> int:
 def outliers(arguments: argparse.Namespace) -> int:
     """Count the rows outside the smallest region of a probability, and write which they are."""
     model = _checked_mixture(arguments, "outliers")
-    mixture = model  # that the level is of: a Bayesian one's expected parameters
-    if isinstance(model, BayesianGaussianMixture):
+    mixture = model  # that the level is of: no noise, and a Bayesian one's expected parameters
+    if isinstance(model, BayesianGaussianMixture) or hasattr(model, "noise_weight_"):
         mixture = model.marginal(range(model.n_features_in_))
     level, n_outside, n_rows = float(mixture.hdr_level(arguments.p)), 0, 0
 
@@ -115,7 +115,7 @@ def hierarchy(arguments: argparse.Namespace) -> int:
     say(_levels(found, n_clusters))
     if arguments.output is not None:
         method = found.predict_proba if arguments.proba else found.predict
-        names = [f"cluster {k}" for k in range(n_clusters)] if arguments.proba else ["cluster"]
+        names = found.column_names(n_clusters) if arguments.proba else ["cluster"]
         _write_answers(model, arguments, partial(method, n_clusters=n_clusters), names)
     if arguments.plot is not None:
         save_tree(arguments.plot, found.tree())

@@ -1,6 +1,7 @@
-"""The volume that rows take: that of the smaller of two boxes around them."""
+"""The box that rows take: the smaller of two around them."""
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,14 @@ from gaussmix.data.base import Data
 from gaussmix.errors import ParameterError
 
 PART_ROWS = 1 << 14  # turned into other directions at a time
+
+
+class Box(NamedTuple):
+    """A box along any directions."""
+
+    corner_and_edges: FloatArray
+    """A corner (D,), and the edges that leave it (D, D), as rows: (D + 1, D)."""
+    log_volume: float
 
 
 class _BoxPass:
@@ -52,10 +61,11 @@ class _BoxPass:
         return total
 
 
-def log_volume(data: Data) -> float:
-    """Return the log-volume of the smaller of two boxes around the rows: mclust's `hypvol`.
+def box_around(data: Data) -> Box:
+    """Return the smaller of two boxes around the rows: its volume is mclust's `hypvol`.
 
-    One has the features' directions, the other the principal ones of the rows' covariance.
+    One has the features' directions, the other the principal ones of the rows' covariance. It takes
+    two passes.
     """
     center = data.head().astype(np.float64).mean(axis=0)
     axes = np.eye(len(center))
@@ -71,6 +81,14 @@ def log_volume(data: Data) -> float:
     covariance = found.second / found.n_rows - np.outer(mean, mean)
     directions = np.linalg.eigh(covariance)[1]
     turned = data.total(partial(_BoxPass, center, directions))
-    principal = turned.high - turned.low
-    volumes = [np.log(each).sum() for each in (ranges, principal) if (each > 0).all()]
-    return float(min(volumes))
+    boxes = [_box(center, axes, found)]
+    if (turned.high > turned.low).all():
+        boxes.append(_box(center, directions, turned))
+    return min(boxes, key=lambda box: box.log_volume)
+
+
+def _box(center: FloatArray, directions: FloatArray, found: _BoxPass) -> Box:
+    """Return the box of the ranges along directions, the columns (D, D)."""
+    ranges = found.high - found.low
+    corner = center + directions @ found.low
+    return Box(np.vstack([corner, ranges[:, None] * directions.T]), float(np.log(ranges).sum()))

@@ -96,8 +96,28 @@ def _set_noise(model: Any, noise: Noise | None) -> None:
     if noise is not None:
         model.noise_weight_, model.noise_log_density_ = noise
         return
-    for name in ("noise_weight_", "noise_log_density_"):
+    for name in ("noise_weight_", "noise_log_density_", "noise_box_"):
         vars(model).pop(name, None)
+
+
+def set_noise_box(model: Any, box: FloatArray | None) -> None:
+    """Set the attribute that says where the noise is, (D + 1, D); None if that is not known."""
+    vars(model).pop("noise_box_", None)
+    if box is not None:
+        model.noise_box_ = box
+
+
+def noise_box_of(model: Any, parameters: Parameters) -> FloatArray | None:
+    """Return where the noise of a mixture is, which new rows of it need; None without noise."""
+    if parameters.noise is None:
+        return None
+    if not hasattr(model, "noise_box_"):
+        raise ParameterError(
+            "sample needs to know where the noise is, but noise=volume does not say: fit with "
+            "noise=True, or set noise_box_ to a corner and the edges that leave it"
+        )
+    shape = parameters.n_features + 1, parameters.n_features
+    return check_floats("noise_box_", np.asarray(model.noise_box_, np.float64), shape)
 
 
 def _noise_of(model: Any) -> Noise | None:
@@ -107,13 +127,14 @@ def _noise_of(model: Any) -> Noise | None:
     return Noise(weight, float(model.noise_log_density_))
 
 
+def gaussians_of(model: Any) -> Parameters:
+    """Return the parameters of the Gaussian components alone, which answer what noise cannot."""
+    return parameters_of(model).without_noise()
+
+
 def mixture_of(model: Any, what: str) -> Parameters:
-    """Return the parameters of a mixture of Gaussians alone, for what knows no noise."""
-    return without_noise(parameters_of(model), what)
-
-
-def without_noise(parameters: P, what: str) -> P:
     """Return the parameters; raises ParameterError if they have noise, which `what` is not for."""
+    parameters = parameters_of(model)
     if parameters.noise is not None:
         raise ParameterError(f"{what} is not for a mixture with noise, which is not Gaussian")
     return parameters

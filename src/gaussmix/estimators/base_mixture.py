@@ -37,7 +37,7 @@ from gaussmix.errors import (
     warn,
     warn_convergence,
 )
-from gaussmix.estimators.attributes import set_outcome, without_noise
+from gaussmix.estimators.attributes import noise_box_of, set_outcome
 from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import Origin, Problem, Settings, best_run
 from gaussmix.estimators.queries import Queries
@@ -316,7 +316,7 @@ class BaseMixture(Queries[M], Estimator):
         if X is None and sample_weight is not None:
             raise ParameterError("sample_weight needs the rows that it weights, but X is None")
         frozen = copy(self)
-        parameters = without_noise(frozen._present(), "hierarchy")
+        parameters = frozen._present()
         data = None if X is None else frozen._data(X, sample_weight, self.n_threads)
         return nest(parameters, data, frozen._each_row, criterion)
 
@@ -392,7 +392,7 @@ class BaseMixture(Queries[M], Estimator):
         X : ndarray of shape (n_samples, n_features), float64
             Grouped by component.
         y : ndarray of shape (n_samples,), int64
-            Component of each row.
+            Component of each row. -1 is noise, whose rows come last, uniformly from `noise_box_`.
 
         Examples
         --------
@@ -411,9 +411,9 @@ class BaseMixture(Queries[M], Estimator):
         n_samples = check_integer("n_samples", n_samples, 1)
         source = self._sampling_state() if random_state is None else random_state
         count = threads.resolve(check_n_threads(self.n_threads)).number
-        return draw(
-            without_noise(self._present(), "sample"), n_samples, check_random_state(source), count
-        )
+        present = self._present()
+        box = noise_box_of(self, present)
+        return draw(present, n_samples, check_random_state(source), count, box)
 
     def set_partial_fit_request(self, *, sample_weight: Request = UNCHANGED) -> Self:
         """Say whether a meta-estimator of scikit-learn is to pass `sample_weight` to `partial_fit`.

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gaussmix._core.types import PathLike
+from gaussmix._core.types import FloatArray, PathLike
 from gaussmix.data.base import Data
-from gaussmix.data.box import log_volume
+from gaussmix.data.box import box_around
 from gaussmix.data.told import Classes, ToldData
 from gaussmix.em.acceleration import METHODS, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
@@ -102,6 +102,8 @@ class Settings(NamedTuple):
     """Volume of the noise, 0 for that of a box around X; None if there is none."""
     log_noise: float | None = None
     """Log-density of the noise, known once X is."""
+    noise_box: FloatArray | None = None
+    """Where the noise is, if it is in a box around X, known once X is."""
     classes: Classes | None = None
     """Those of the components, known once X and what is told of it are."""
     missing_values: str = "error"
@@ -252,8 +254,10 @@ def with_noise_of(settings: Settings, data: Data) -> Settings:
     """Return settings that know the noise's log-density; it may take two passes."""
     if settings.noise is None:
         return settings
-    volume = settings.noise
-    return settings._replace(log_noise=-log_volume(data) if volume == 0 else -float(np.log(volume)))
+    if settings.noise > 0:
+        return settings._replace(log_noise=-float(np.log(settings.noise)))
+    box = box_around(data)
+    return settings._replace(log_noise=-box.log_volume, noise_box=box.corner_and_edges)
 
 
 def likelihood(data: Data | ToldData, settings: Settings) -> Problem:
@@ -391,8 +395,7 @@ def start(
 def _continued(found: Parameters, settings: Settings) -> Parameters:
     """Return where a warm start begins, with noise if there is to be any, and without if not."""
     if settings.log_noise is None:
-        if found.noise is not None:
-            found = replace(found, weights=found.weights / found.weights.sum(), noise=None)
+        found = found.without_noise()
     else:
         weight = NEW_NOISE if found.noise is None else found.noise.weight
         found = found.with_noise(weight, settings.log_noise)

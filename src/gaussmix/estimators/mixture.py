@@ -13,6 +13,7 @@ from gaussmix._core.types import (
     Algorithm,
     CovarianceType,
     DaskLike,
+    FloatArray,
     InitMethod,
     Labels,
     MissingValues,
@@ -33,6 +34,7 @@ from gaussmix.estimators.adaptation import Adaptation
 from gaussmix.estimators.attributes import (
     parameters_of,
     parameters_to_continue,
+    set_noise_box,
     set_parameters,
     table_shape,
 )
@@ -232,6 +234,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         Weight of the noise, if there is any. With `weights_` it sums to 1.
     noise_log_density_ : float
         Its log-density, the same everywhere.
+    noise_box_ : ndarray of shape (n_features + 1, n_features)
+        A corner of the box around X, and the edges that leave it, with ``noise=True``.
     classes_ : ndarray of shape (n_classes,)
         The classes, if labels were strings or `component_labels` was given.
     component_labels_ : ndarray of shape (n_components,)
@@ -260,6 +264,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
 
     noise_weight_: float
     noise_log_density_: float
+    noise_box_: FloatArray
     classes_: NDArray[Any]
     component_labels_: NDArray[Any]
 
@@ -747,6 +752,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
 
     def _keep(self, run: Run, problem: Problem, settings: Settings) -> None:
         super()._keep(run, problem, settings)
+        set_noise_box(self, settings.noise_box)
         self._remember_classes(settings.classes)
 
     def _told(

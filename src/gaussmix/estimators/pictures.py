@@ -1,7 +1,6 @@
 """A fitted model to be seen: `plot`, `plot_convergence` and `summary`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -118,7 +117,7 @@ class Pictures(Estimator):
             raise ParameterError(f"X must be given for kind={kind!r}, which draws rows, got None")
         require_matplotlib()
         full = parameters_of(self)
-        parameters = replace(full, weights=full.weights / full.weights.sum(), noise=None)
+        parameters = full.without_noise()
         names, chosen = names_of(self, features, parameters.n_features)
         level = check_level(level)
         count = threads.resolve(check_n_threads(self.n_threads)).number

@@ -12,7 +12,7 @@ from gaussmix._core import threads
 from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, PathLike, Rows, Seed
 from gaussmix.data.inputs import opened, route
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.attributes import mixture_of, parameters_of
+from gaussmix.estimators.attributes import gaussians_of, parameters_of
 from gaussmix.estimators.base import by_row, check_output, feature_names
 from gaussmix.estimators.pictures import Pictures
 from gaussmix.model.parameters import Parameters
@@ -37,6 +37,9 @@ M = TypeVar("M")
 class Queries(Pictures, Generic[M]):
     """Marginals, conditionals, regression, missing values, quantiles, levels and distances.
 
+    Of a mixture with noise they are about the Gaussian components alone, with weights that sum to
+    1: noise is as likely everywhere, and says nothing of one feature given the others.
+
     A mixin: the estimator has the parameters of a mixture, and `M` is the class of a plain one.
     """
 
@@ -57,7 +60,7 @@ class Queries(Pictures, Generic[M]):
         Returns
         -------
         GaussianMixture
-            A plain one, also from a subclass.
+            A plain one, also from a subclass. It has no noise.
 
         Examples
         --------
@@ -68,7 +71,7 @@ class Queries(Pictures, Generic[M]):
         array([[0.],
                [8.]])
         """
-        parameters = mixture_of(self, "marginal")
+        parameters = gaussians_of(self)
         chosen = check_features("features", features, parameters.n_features, self._names())
         return self._plain(conditioning.marginal(parameters, chosen), chosen)
 
@@ -106,7 +109,7 @@ class Queries(Pictures, Generic[M]):
         >>> mixture.conditional(features=0, values=2.5).weights_.round(3)
         array([0.119, 0.881])
         """
-        parameters = mixture_of(self, "conditional")
+        parameters = gaussians_of(self)
         given, others = check_some_features(
             "features", features, parameters.n_features, self._names()
         )
@@ -164,7 +167,7 @@ class Queries(Pictures, Generic[M]):
         >>> mean.round(3), std.round(3)
         (array([0.8, 1.6]), array([0.6, 0.6]))
         """
-        parameters = mixture_of(self, "regress")
+        parameters = gaussians_of(self)
         size, names = parameters.n_features, self._names()
         given, others = check_some_features("features", features, size, names)
         if targets is not None:
@@ -228,7 +231,7 @@ class Queries(Pictures, Generic[M]):
                [3. , 2. ]])
         """
         check_boolean("return_std", return_std)
-        parameters = mixture_of(self, "predict_missing")
+        parameters = gaussians_of(self)
         check_output(out)
         data = self._data(X, None, self.n_threads, allow_nan=True)
         features = np.arange(parameters.n_features)
@@ -305,7 +308,8 @@ class Queries(Pictures, Generic[M]):
         """Return the log-density above which lies the smallest region of probability p.
 
         That is the highest-density region (Hyndman, 1996): the rows whose `score_samples` is not
-        below the level.
+        below the level. Of a mixture with noise it is that of the Gaussian components, whose
+        `score_samples` are those of ``marginal(range(n_features))``.
 
         Parameters
         ----------
@@ -331,7 +335,7 @@ class Queries(Pictures, Generic[M]):
         >>> mixture.score_samples([[1.96]]).round(3)  # 95 % lie within 1.96 standard deviations
         array([-2.84])
         """
-        parameters = mixture_of(self, "hdr_level")
+        parameters = gaussians_of(self)
         inside = _check_probabilities(p, open_interval=True)
         n_samples = check_integer("n_samples", n_samples, 1)
         count = threads.resolve(check_n_threads(self.n_threads)).number
@@ -377,9 +381,7 @@ class Queries(Pictures, Generic[M]):
             raise ParameterError(f"p must be one number, got {p!r}")
         check_output(out)
         level = self.hdr_level(p, random_state=random_state)
-        return self._each_row(
-            partial(_is_below, mixture_of(self, "is_outlier"), level), X, out, ["outlier"]
-        )
+        return self._each_row(partial(_is_below, gaussians_of(self), level), X, out, ["outlier"])
 
     def component_distances(self, kind: DistanceKind = "bhattacharyya") -> FloatArray:
         """Return how far apart the components are, every pair in closed form.
@@ -410,7 +412,7 @@ class Queries(Pictures, Generic[M]):
         return None if names is None else list(names)
 
     def _line(self, method: str) -> univariate.Line:
-        parameters = mixture_of(self, method)
+        parameters = gaussians_of(self)
         if parameters.n_features != 1:
             raise ValueError(
                 f"{method} is for mixtures of one feature, but this one has "

@@ -125,6 +125,18 @@ class Parameters:
         k, d = self.n_components, self.n_features
         return k * d + self.structure.n_free(k, d) + k - 1 + 2 * (self.noise is not None)
 
+    def without_noise(self) -> Self:
+        """The Gaussian components alone, with weights that sum to one; itself if there is no noise.
+
+        Components that have no weight beside the noise all get the same.
+        """
+        if self.noise is None:
+            return self
+        total = float(self.weights.sum())
+        k = self.n_components
+        shares = self.weights / total if total > 0 else np.full(k, 1 / k)
+        return replace(self, weights=shares, noise=None)
+
     def with_noise(self, weight: float, log_density: float) -> Self:
         """The same components beside noise of this weight."""
         shares = self.weights * ((1 - weight) / self.weights.sum())

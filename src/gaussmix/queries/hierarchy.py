@@ -60,7 +60,8 @@ class Hierarchy:
         have taken away, or the largest Bhattacharyya distance so far, so it never falls.
     entropies : ndarray of shape (n_components,), or None
         Entropy of the clusterings into 1, 2, ... n_components clusters, in nats, summed over the
-        rows. None if the merging saw no rows.
+        rows. None if the merging saw no rows. Noise is never merged, and the entropy between it and
+        all clusters, which no merge changes, is left out.
     n_clusters : int
         The number of clusters suggested. By entropy it is the elbow of `entropies`: where two
         straight lines, fitted by least squares to the levels up to it and from it on, fit best
@@ -146,8 +147,9 @@ class Hierarchy:
         Returns
         -------
         ndarray of shape (n_samples, n_clusters)
-            float32 for float32 rows, else float64. Columns are in the order of `labels`. Of a Dask
-            collection a lazy dask array; with `out` its path.
+            float32 for float32 rows, else float64. Columns are in the order of `labels`, and one
+            more is the noise if there is any. Of a Dask collection a lazy dask array; with `out`
+            its path.
 
         Examples
         --------
@@ -160,7 +162,7 @@ class Hierarchy:
                [0.43, 0.57]])
         """
         members = self._members(n_clusters)
-        names = [f"cluster {label}" for label in range(len(members))]
+        names = self.column_names(n_clusters)
         return self._each_row(partial(_shares, self._parameters, members), X, out, names)
 
     @overload
@@ -187,7 +189,7 @@ class Hierarchy:
         Returns
         -------
         ndarray of shape (n_samples,), int32
-            Of a Dask collection a lazy dask array; with `out` its path.
+            -1 is the noise. Of a Dask collection a lazy dask array; with `out` its path.
 
         Examples
         --------
@@ -237,6 +239,11 @@ class Hierarchy:
         from gaussmix.plotting.tree import draw_tree
 
         return draw_tree(self.tree(), ax, colors)
+
+    def column_names(self, n_clusters: int | None = None) -> list[str]:
+        """Return what the columns of `predict_proba` are called in files."""
+        names = [f"cluster {label}" for label in range(self._level(n_clusters))]
+        return names if self._parameters.noise is None else [*names, "noise"]
 
     def tree(self) -> Any:
         """Return what `gaussmix.plotting.tree` draws.
@@ -291,9 +298,10 @@ class Hierarchy:
         return level
 
     def _members(self, n_clusters: int | None) -> list[NDArray[np.intp]]:
-        """Components of each cluster of a level."""
+        """Components of each cluster of a level, and then the noise if there is any."""
         labels = self.labels(n_clusters)
-        return [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+        members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+        return members + [np.array([self.n_components])] * (self._parameters.noise is not None)
 
 
 def nest(parameters: Parameters, data: Data | None, each_row: EachRow, criterion: str) -> Hierarchy:
@@ -353,6 +361,8 @@ def _labels(
         labels[block] = shares.argmax(axis=0)
 
     _each_block(parameters, members, X, n_threads, write, gaps=gaps)
+    if parameters.noise is not None:
+        labels[labels == len(members) - 1] = -1
     return labels
 
 

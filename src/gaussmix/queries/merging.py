@@ -214,8 +214,11 @@ class GainsPass:
 
 
 def cluster_shares(X: Rows, density: Density, members: Sequence[Members]) -> Rows:
-    """Sums of the responsibilities of some components, for rows (B, D): (len(members), B)."""
-    resp = np.empty((len(X), len(density.means)), dtype=X.dtype)
+    """Sums of the responsibilities of some terms, for rows (B, D): (len(members), B).
+
+    Terms are the components, and then the noise if there is any.
+    """
+    resp = np.empty((len(X), density.n_terms), dtype=X.dtype)
     responsibilities_within_reach(X, density, resp)
     columns = np.ascontiguousarray(resp.T)
     return np.stack([columns[chosen].sum(axis=0) for chosen in members])

@@ -28,7 +28,7 @@ from gaussmix.data.observed import require_observed
 from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import most_rows
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.attributes import set_outcome
+from gaussmix.estimators.attributes import set_noise_box, set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.fitting import Settings, best_run, settings_of, with_noise_of
@@ -402,10 +402,12 @@ def _keep_best_run(model: GaussianMixture, data: Data, known: Degenerate) -> Par
     problem = _too_few_rows(settings, data) or known.problem(settings.structure)
     if problem:
         raise _UnfitError(problem)
-    run = best_run(data, with_noise_of(settings, data), {})
+    settings = with_noise_of(settings, data)
+    run = best_run(data, settings, {})
     if run.result.collapsed:
         raise _UnfitError(COLLAPSED)
     set_outcome(model, run)
+    set_noise_box(model, settings.noise_box)
     return run.result.parameters
 
 
