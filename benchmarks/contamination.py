@@ -21,6 +21,7 @@ PARTS = 0.01, 0.05, 0.2
 SEEDS = 20
 N_GROUPS, N_ROWS, N_FEATURES = 4, 800, 3
 FOUND = 0.9
+RATIO = 20.0  # the groups' variances differ by less than 6
 
 
 def contaminated(part: float, kind: str, seed: int) -> tuple[Array, Array]:
@@ -71,6 +72,14 @@ def of(mixture: type, n_components: int = N_GROUPS, **options: Any) -> Method:
 METHODS: dict[str, Method] = {
     "`noise=True`": of(GaussianMixture, noise=True),
     "`noise=True`, one more component": of(GaussianMixture, N_GROUPS + 1, noise=True),
+    "`eigenvalue_ratio=20`": of(GaussianMixture, eigenvalue_ratio=RATIO),
+    "`eigenvalue_ratio=20`, one more component": of(
+        GaussianMixture, N_GROUPS + 1, eigenvalue_ratio=RATIO
+    ),
+    "both": of(GaussianMixture, noise=True, eigenvalue_ratio=RATIO),
+    "both, one more component": of(
+        GaussianMixture, N_GROUPS + 1, noise=True, eigenvalue_ratio=RATIO
+    ),
     "gaussmix": of(GaussianMixture),
     "gaussmix, one more component": of(GaussianMixture, N_GROUPS + 1),
     "scikit-learn": of(ScikitLearn),

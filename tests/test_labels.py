@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 import gaussmix
-from gaussmix import GaussianMixture, ParameterError, scan
+from gaussmix import GaussianMixture, ParameterError, Prior, scan
 
 Array = NDArray[np.float64]
 
@@ -246,8 +246,6 @@ def test_options_that_do_not_go_together_are_refused() -> None:
     X, group = two_moons_of_blobs()
     with pytest.raises(ParameterError, match="init_params"):
         GaussianMixture(4, init_params="emem").fit(X, labels=group)
-    with pytest.raises(ParameterError, match="algorithm='em'"):
-        GaussianMixture(4, algorithm="incremental").fit(X, labels=group)
 
 
 def test_fixed_parameters_stay_and_covariances_are_about_them() -> None:
@@ -292,6 +290,91 @@ def test_fixed_covariances_and_equal_weights() -> None:
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"accelerate": "squarem"},
+        {"accelerate": "anderson"},
+        {"algorithm": "incremental"},
+        {"accelerate": "anderson", "covariance_type": "VEE"},
+        {"accelerate": "squarem", "noise": 400.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("equal", [False, True])
+def test_rules_are_kept_on_every_way(options: dict[str, Any], equal: bool) -> None:
+    X = np.vstack([two_moons_of_blobs()[0]] * 12)  # several blocks
+    means = np.array([[0.0, 0.5], [6.0, 6.0], [6.0, 0.5], [0.0, 6.0]])
+    weights = np.array([0.4, 0.2, 0.2, 0.1 if "noise" in options else 0.2])
+    weights[3] = 1 - weights[:3].sum()
+    fixed: dict[str, Any] = {"means": [0, 2]} | ({} if equal else {"weights": [0]})
+    ways = {
+        "means_init": means,
+        "weights_init": weights,
+        "fixed": fixed,
+        "weights": "equal" if equal else None,
+    }
+    settings: dict[str, Any] = {"tol": 1e-12, "max_iter": 3000, "reg_covar": 0, "random_state": 0}
+    family = options.get("covariance_type", "full")
+    noise = options.get("noise", False)
+    plain = GaussianMixture(4, covariance_type=family, noise=noise, **ways, **settings).fit(X)
+    other = GaussianMixture(4, **options, **ways, **settings).fit(X)
+    assert np.array_equal(other.means_[[0, 2]], means[[0, 2]])
+    if equal:
+        assert (other.weights_ == other.weights_[0]).all()
+    else:
+        assert other.weights_[0] == plain.weights_[0]
+    assert np.isclose(other.lower_bound_, plain.lower_bound_, atol=1e-9)
+    assert np.allclose(other.covariances_, plain.covariances_, atol=1e-3)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_a_prior_keeps_to_fixed_means_and_equal_weights(covariance_type: str) -> None:
+    X, _ = two_moons_of_blobs()
+    means = np.array([[0.0, 0.5], [6.0, 6.0], [6.0, 0.5], [0.0, 6.0]])
+    prior = Prior([1.0, 2.0], 5.0, 7.0, np.eye(2) if covariance_type == "full" else np.ones(2))
+    mixture = GaussianMixture(
+        4,
+        covariance_type=covariance_type,  # type: ignore[arg-type]
+        prior=prior,
+        means_init=means,
+        fixed={"means": [0, 2]},
+        weights="equal",
+        reg_covar=0,
+        tol=1e-13,
+        max_iter=2000,
+    ).fit(X)
+    assert np.array_equal(mixture.means_[[0, 2]], means[[0, 2]])
+    assert (mixture.weights_ == 0.25).all()
+    assert (np.diff(mixture.lower_bounds_) > -1e-12).all()
+    resp = mixture.predict_proba(X)
+    d, pull = X - means[0], means[0] - [1.0, 2.0]
+    scatter = (resp[:, :1] * d).T @ d + np.eye(2) + 5.0 * np.outer(pull, pull)
+    rows = resp[:, 0].sum() + 7.0 + (2 + 2 if covariance_type == "full" else 3)
+    wanted = scatter / rows if covariance_type == "full" else np.diag(scatter) / rows
+    assert np.allclose(mixture.covariances_[0], wanted, atol=1e-6)
+
+
+def test_a_ratio_of_eigenvalues_goes_with_equal_weights() -> None:
+    X, _ = two_moons_of_blobs()
+    mixture = GaussianMixture(4, eigenvalue_ratio=2.0, weights="equal", random_state=0).fit(X)
+    eigenvalues = np.linalg.eigvalsh(mixture.covariances_)
+    assert eigenvalues.max() <= 2.0 * eigenvalues.min() * (1 + 1e-9)
+    assert (mixture.weights_ == 0.25).all()
+
+
+def test_incremental_em_takes_labels() -> None:
+    X, group = two_moons_of_blobs()
+    X, group = np.vstack([X] * 12), np.tile(group, 12)
+    labels = np.where(np.arange(len(X)) % 9 == 0, group, -1)
+    settings: dict[str, Any] = {"tol": 1e-12, "max_iter": 2000, "random_state": 0}
+    fits = [
+        GaussianMixture(4, algorithm=algorithm, **settings).fit(X, labels=labels)  # type: ignore[arg-type]
+        for algorithm in ("em", "incremental")
+    ]
+    assert np.allclose(fits[0].means_, fits[1].means_, atol=1e-4)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"fixed": {"mean": True}}, "some of weights, means, covariances, got 'mean'"),
@@ -299,7 +382,7 @@ def test_fixed_covariances_and_equal_weights() -> None:
         ({"fixed": {"means": [0]}}, "needs means_init"),
         ({"fixed": [0]}, "must be a dict"),
         ({"weights": "same"}, "None or 'equal'"),
-        ({"weights": "equal", "accelerate": "squarem"}, "plain EM"),
+        ({"fixed": {"covariances": True}, "eigenvalue_ratio": 9.0}, "fixed.* and eigenvalue_ratio"),
         ({"fixed": {"covariances": [0]}, "covariance_type": "tied"}, "depend on each other"),
     ],
     ids=str,

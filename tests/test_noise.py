@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from scipy.stats import kstest, multivariate_normal
 
 import gaussmix
-from gaussmix import GaussianMixture, ParameterError, scan
+from gaussmix import ConvergenceWarning, GaussianMixture, ParameterError, scan
+from gaussmix._core.types import CovarianceType
+from gaussmix.data.base import InMemory
+from gaussmix.em.penalised import objective_for
+from gaussmix.estimators.attributes import parameters_of
+from gaussmix.model.covariance import structure_named
+from gaussmix.model.parameters import Parameters
 
 Array = NDArray[np.float64]
 OLD_FAITHFUL = Path(__file__).parent / "data" / "old_faithful.csv"
@@ -119,6 +125,21 @@ def test_models_and_checkpoints_keep_the_noise(faithful: Array, tmp_path: Path) 
     assert not hasattr(plain, "noise_weight_")
 
 
+@pytest.mark.parametrize("accelerate", ["squarem", "anderson"])
+def test_a_checkpoint_goes_on_with_jumps_beside_noise(
+    faithful: Array, tmp_path: Path, accelerate: str
+) -> None:
+    options = {"accelerate": accelerate, "covariance_type": "EEV", "tol": 1e-13}
+    kept = {**options, "checkpoint": tmp_path / "fit", "checkpoint_interval": 0}
+    with pytest.warns(ConvergenceWarning):
+        fitted(faithful, max_iter=7, **kept)
+    resumed = fitted(faithful, **kept)
+    whole = fitted(faithful, **options)
+    assert resumed.n_iter_ == whole.n_iter_
+    assert np.array_equal(resumed.means_, whole.means_)
+    assert resumed.noise_weight_ == whole.noise_weight_
+
+
 def test_labels_go_with_noise(faithful: Array) -> None:
     labels = np.full(len(faithful), -1)
     labels[:40] = (faithful[:40, 0] > 3).astype(int)
@@ -226,6 +247,70 @@ def test_noise_stays_apart_in_hierarchies(faithful: Array, tmp_path: Path) -> No
     assert (tmp_path / "p.csv").read_text().splitlines()[0] == "cluster 0,cluster 1,noise"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accelerate": "squarem"},
+        {"accelerate": "anderson"},
+        {"algorithm": "incremental"},
+        {"accelerate": "anderson", "eigenvalue_ratio": 1e6},
+        {"accelerate": "squarem", "init_params": "kmeans", "n_init": 2},
+    ],
+)
+def test_every_way_to_climb_ends_at_the_published_fit(
+    faithful: Array, options: dict[str, Any]
+) -> None:
+    X = np.vstack([faithful] * 20) if "algorithm" in options else faithful  # several blocks
+    mixture = fitted(X, **options)
+    assert np.isclose(mixture.score(faithful) * len(faithful), -1367.950842, atol=1e-4)
+    assert np.isclose(mixture.noise_weight_, 0.194316, atol=1e-4)
+
+
+def test_acceleration_saves_passes_beside_noise(faithful: Array) -> None:
+    plain, fast = fitted(faithful), fitted(faithful, accelerate="anderson")
+    assert fast.n_iter_ < plain.n_iter_
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "VEI"])
+def test_a_prior_and_noise_climb_the_log_posterior(
+    faithful: Array, covariance_type: CovarianceType
+) -> None:
+    scale = np.diag([0.3, 40.0]) if covariance_type != "VEI" else np.array([0.3, 40.0])
+    prior = gaussmix.Prior([3.5, 70.0], 2.0, 5.0, scale, 4.0)
+    objective = objective_for(
+        InMemory(faithful, None), structure_named(covariance_type), 2, prior=prior
+    )
+    options: dict[str, Any] = {"covariance_type": covariance_type, "prior": prior, "tol": 1e-13}
+    mixture = fitted(faithful, **options)
+    bounds = mixture.lower_bounds_
+    assert bounds[-1] > bounds[0]
+    assert (np.diff(bounds) > -1e-12).all()
+    of_prior = mixture.lower_bound_ - mixture.score(faithful)
+    point = parameters_of(mixture)
+    assert objective.score(point) == pytest.approx(mixture.lower_bound_, abs=1e-12)
+    assert of_prior != 0
+    n_k = mixture.predict_proba(faithful).sum(axis=0)
+    rows = n_k + np.array([3.0, 3.0, 0.0])  # a concentration of 4 counts for 3 rows; noise has none
+    found = np.append(mixture.weights_, mixture.noise_weight_)
+    assert np.allclose(found, rows / rows.sum(), atol=1e-6)
+    rng = np.random.default_rng(0)
+    for _ in range(10):  # no mixture nearby is better
+        shares = found * np.exp(1e-3 * rng.normal(size=3))
+        shares /= shares.sum()
+        means = mixture.means_ * (1 + 1e-3 * rng.normal(size=(2, 2)))
+        spread = mixture.covariances_ * np.exp(1e-3 * rng.normal())
+        other = Parameters.from_covariances(point.structure, shares[:2], means, spread)
+        other = other.with_noise(float(shares[2]), mixture.noise_log_density_)
+        assert objective.score(other) < mixture.lower_bound_
+
+
+def test_a_relative_ridge_is_as_one_by_hand(faithful: Array) -> None:
+    X = faithful / faithful.std(axis=0)
+    relative, by_hand = (fitted(X, reg_covar=value) for value in ("relative", 1e-6))
+    assert np.allclose(relative.covariances_, by_hand.covariances_, rtol=1e-5)
+    assert np.allclose(relative.noise_weight_, by_hand.noise_weight_, rtol=1e-5)
+
+
 def test_what_knows_no_noise_says_so(faithful: Array) -> None:
     mixture = fitted(faithful)
     for call in (
@@ -237,8 +322,6 @@ def test_what_knows_no_noise_says_so(faithful: Array) -> None:
             call()
     with pytest.raises(ParameterError, match="partial_fit does not go with noise"):
         mixture.partial_fit(faithful)
-    with pytest.raises(ParameterError, match="plain EM"):
-        fitted(faithful, accelerate="squarem")
     with pytest.raises(ParameterError, match="noise must be"):
         fitted(faithful, noise=-1.0)
     flat = np.column_stack([faithful, np.ones(len(faithful))])

@@ -248,8 +248,8 @@ def _set_mixture(model: Mixture, found: Archive) -> None:
     if isinstance(model, GaussianMixture):
         set_parameters(model, parameters)
         if BOX in found:
-            shape = parameters.n_features + 1, parameters.n_features
-            set_noise_box(model, check_floats(BOX, found.floats(BOX, *shape), shape))
+            size = parameters.n_features + 1, parameters.n_features
+            set_noise_box(model, check_floats(BOX, found.floats(BOX, *size), size))
         return
     process = model.weight_concentration_prior_type == PROCESS
     names = dict(zip(NAMES, POSTERIOR, strict=True))

@@ -78,7 +78,7 @@ class ToldData:
                 "labels and row_priors do not go with the other options of this fit: "
                 f"{type(running).__name__} does not take them in"
             )
-        for rows, weight, told in self._parts():
+        for rows, weight, told in self.told_blocks():
             running.add_told(rows, weight, told)
         return running.result()
 
@@ -103,10 +103,11 @@ class ToldData:
         return Path(path)
 
     def _results(self, function: Callable[..., NDArray[Any]]) -> Iterator[NDArray[Any]]:
-        for rows, _, told in self._parts():
+        for rows, _, told in self.told_blocks():
             yield function(rows, self.n_threads, told)
 
-    def _parts(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
+    def told_blocks(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
+        """Go through blocks of rows with their weights, and with what is told of them."""
         start = 0
         for block in self.rows.blocks():
             end = start + len(block.rows)

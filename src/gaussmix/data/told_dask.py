@@ -83,8 +83,11 @@ class ToldPartitions(ToldData):
         """Raise, as `by_row` does."""
         self.by_row(function)
 
-    def _parts(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
-        raise ParameterError("X is a Dask collection, whose rows stay with the workers")
+    def told_blocks(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
+        """Raise: there is no order in which partitions are read."""
+        raise ParameterError(
+            "X is a Dask collection, whose rows stay with the workers: use algorithm='em'"
+        )
 
 
 def parts_beside(name: str, values: Any, rows: DaskData) -> Parts:

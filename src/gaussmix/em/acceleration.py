@@ -209,7 +209,7 @@ class Accelerator:
 
     def follow(self, step: Step) -> Parameters:
         """Return where the next pass should look: at EM's next point, or beyond it."""
-        if step.collapsed:
+        if step.collapsed or not step.point.weights.all():  # a weight may be fixed at 0
             self._forget()
             return step.image
         chart = self._remember(step)

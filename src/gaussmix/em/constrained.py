@@ -1,13 +1,15 @@
 """EM with parameters that it leaves alone, or weights that are all equal."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.types import FloatArray
+from gaussmix.em.coordinates import Chart
 from gaussmix.em.loop import EMState
-from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.em.objective import MaximumLikelihood, Ridge
 from gaussmix.errors import ParameterError
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
@@ -74,15 +76,60 @@ def with_equal_weights(found: Parameters) -> Parameters:
     return replace(found, weights=np.full(found.n_components, left / found.n_components))
 
 
+def kept(rules: Rules, found: Parameters, previous: Parameters) -> Parameters:
+    """Return parameters that keep to the rules. Means and covariances change in place."""
+    found.means[rules.means] = previous.means[rules.means]
+    if rules.covariances.all():
+        found = replace(
+            found,
+            covariances=previous.covariances,
+            precisions_cholesky=previous.precisions_cholesky,
+        )
+    elif rules.covariances.any():
+        fixed = rules.covariances
+        found.covariances[fixed] = previous.covariances[fixed]
+        found.precisions_cholesky[fixed] = previous.precisions_cholesky[fixed]
+    return _with_kept_weights(rules, found, previous)
+
+
+def _with_kept_weights(rules: Rules, found: Parameters, previous: Parameters) -> Parameters:
+    if rules.equal:
+        return with_equal_weights(found)
+    if not rules.weights.any():
+        return found
+    weights = found.weights.copy()
+    noise = 0.0 if found.noise is None else found.noise.weight
+    free, fixed = ~rules.weights, previous.weights[rules.weights]
+    left = max(1.0 - float(fixed.sum()), 0.0)
+    shared = float(weights[free].sum()) + noise
+    scale = left / shared if shared > 0 else 0.0
+    weights[free] *= scale
+    weights[rules.weights] = fixed
+    if found.noise is not None:
+        found = replace(found, noise=found.noise._replace(weight=noise * scale))
+    return replace(found, weights=weights)
+
+
 @dataclass(frozen=True)
 class Constrained(MaximumLikelihood):
-    """The likelihood over parameters that keep to rules: an `Objective`.
+    """Another objective over the parameters that keep to rules: an `Objective`.
 
     Covariances of components with fixed means are about these. Weights that are not fixed share
     what the fixed ones leave, as their rows do.
     """
 
+    inner: MaximumLikelihood = field(kw_only=True)
     rules: Rules = field(kw_only=True)
+
+    @classmethod
+    def of(cls, inner: MaximumLikelihood, rules: Rules) -> Self:
+        """Return an objective whose parameters keep to rules."""
+        return cls(inner.data, inner.reg_covar, inner=inner, rules=rules)
+
+    @property
+    def ridge(self) -> Ridge:
+        """What is added to the variance of every feature, or of each."""
+        return self.inner.ridge
 
     def m_step(
         self, statistics: Statistics, previous: Parameters
@@ -92,39 +139,37 @@ class Constrained(MaximumLikelihood):
         if rules.means.any():
             fixed = rules.means[:, None]
             statistics = statistics.about(np.where(fixed, previous.means, statistics.shift))
-            statistics = replace(statistics, first=np.where(fixed, 0.0, statistics.first))
-        found, collapsed = super().m_step(statistics, previous)
-        found.means[rules.means] = previous.means[rules.means]
-        if rules.covariances.all():
-            found = replace(
-                found,
-                covariances=previous.covariances,
-                precisions_cholesky=previous.precisions_cholesky,
-            )
-        else:
-            kept = rules.covariances
-            found.covariances[kept] = previous.covariances[kept]
-            found.precisions_cholesky[kept] = previous.precisions_cholesky[kept]
+            at_rest = self.inner.first_at_rest(statistics.shift)
+            statistics = replace(statistics, first=np.where(fixed, at_rest, statistics.first))
+        found, collapsed = self.inner.m_step(statistics, previous)
         collapsed = tuple(k for k in collapsed if not rules.covariances[k])
-        return self.keep_weights(found, previous), collapsed
+        return kept(rules, found, previous), collapsed
 
-    def keep_weights(self, found: Parameters, previous: Parameters) -> Parameters:
-        """Return the parameters with weights that keep to the rules."""
-        rules, weights = self.rules, found.weights.copy()
-        if rules.equal:
-            return with_equal_weights(found)
-        if not rules.weights.any():
-            return found
-        noise = 0.0 if found.noise is None else found.noise.weight
-        free, fixed = ~rules.weights, previous.weights[rules.weights]
-        left = max(1.0 - float(fixed.sum()), 0.0)
-        shared = float(weights[free].sum()) + noise
-        scale = left / shared if shared > 0 else 0.0
-        weights[free] *= scale
-        weights[rules.weights] = fixed
-        if found.noise is not None:
-            found = replace(found, noise=found.noise._replace(weight=noise * scale))
-        return replace(found, weights=weights)
+    def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
+        """Return the other objective's value."""
+        return self.inner.lower_bound(parameters, statistics)
+
+    def score(self, parameters: Parameters) -> float:
+        """Return the same, which takes a pass."""
+        return self.inner.score(parameters)
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
         """Do nothing: kernels know no rules."""
+
+
+class RuledChart(Chart):
+    """Coordinates of mixtures that keep to rules: what is fixed is as in the reference.
+
+    Parameters
+    ----------
+    rules : Rules
+    reference : Parameters
+    """
+
+    def __init__(self, rules: Rules, reference: Parameters) -> None:
+        super().__init__(reference)
+        self._rules = rules
+
+    def parameters(self, coordinates: FloatArray) -> Parameters:
+        """Return the mixture at coordinates (P,), but for what is fixed."""
+        return kept(self._rules, super().parameters(coordinates), self.reference)

@@ -1,9 +1,13 @@
 """Unconstrained coordinates of a mixture's parameters: every vector of numbers is a mixture."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.model.parameters import Parameters
+
+LEAST_SHARE = float(np.finfo(np.float64).tiny)
 
 
 class Chart:
@@ -21,7 +25,8 @@ class Chart:
     known the identity there. In such coordinates an EM step is one step up the gradient of the
     mean log-likelihood, and EM's Jacobian at a maximum is symmetric, with eigenvalues in [0, 1),
     the parts of information that are missing (Dempster, Laird & Rubin, 1977; Lange, 1995). They do
-    not depend on the units or the orientation of the features.
+    not depend on the units or the orientation of the features. Noise has a weight w as components
+    have, and nothing else.
 
     Parameters
     ----------
@@ -40,6 +45,7 @@ class Chart:
         self.reference = reference
         self._structure = reference.structure
         self._own = reference.precisions_cholesky
+        self._noisy = reference.noise is not None and reference.noise.weight > 0
         self._scales = self._information_roots()
 
     @property
@@ -61,23 +67,35 @@ class Chart:
         Raises NotPositiveDefiniteError where rounding leaves nothing of the nearest covariances.
         """
         reference = self.reference
-        k, size = reference.n_components, reference.means.size
-        log_ratios, deviations, shapes = np.split(coordinates / self._scales, [k, k + size])
-        weights = self._shares(reference) * np.exp(log_ratios - log_ratios.max())
+        n_terms, size = reference.n_components + self._noisy, reference.means.size
+        parts = np.split(coordinates / self._scales, [n_terms, n_terms + size])
+        log_ratios, deviations, shapes = parts
+        shares = self._shares(reference) * np.exp(log_ratios - log_ratios.max())
+        shares /= shares.sum()
+        weights = shares[: reference.n_components]
         deviations = deviations.reshape(reference.means.shape)
         means = reference.means + self._structure.out_of_units(self._own, deviations)
         factors = self._structure.from_log_relative(self._own, shapes)
-        weights /= weights.sum()
         found = Parameters.from_factors(self._structure, weights, means, factors)
+        noise = reference.noise
+        if noise is not None and self._noisy:
+            noise = noise._replace(weight=float(shares[-1]))
         if self._structure.is_general:
-            return self._completed(found)
+            return self._completed(replace(found, noise=noise) if noise else found)
         spread = found.covariances
         nearest = self._structure.nearest(weights, spread, spread)
-        return Parameters.from_covariances(self._structure, weights, means, nearest)
+        found = Parameters.from_covariances(self._structure, weights, means, nearest)
+        return replace(found, noise=noise)
 
     def _shares(self, parameters: Parameters) -> FloatArray:
-        """Return the parts of the rows that components have, all positive, with sum 1: (K,)."""
-        return parameters.weights
+        """Return the parts of the rows that terms have, all positive, with sum 1: (K,) or (K + 1,).
+
+        The last is that of the noise, if the reference has any.
+        """
+        if not self._noisy:
+            return parameters.weights
+        assert parameters.noise is not None, "mixtures of one run have noise, or none has"
+        return np.append(parameters.weights, max(parameters.noise.weight, LEAST_SHARE))
 
     def _completed(self, mixture: Parameters) -> Parameters:
         """Return what is at a mixture, whose weights are `_shares`."""
@@ -92,7 +110,7 @@ class Chart:
 
     def _information_roots(self) -> FloatArray:
         """Square roots of a row's information about each parameter: (P,)."""
-        weights, n_features = self._shares(self.reference), self.reference.n_features
-        roots = np.sqrt(weights)
-        shapes = self._structure.information_roots(weights, n_features)
-        return np.concatenate([roots, np.repeat(roots, n_features), shapes.ravel()])
+        shares, (k, n_features) = self._shares(self.reference), self.reference.means.shape
+        roots = np.sqrt(shares)
+        shapes = self._structure.information_roots(shares[:k], n_features)
+        return np.concatenate([roots, np.repeat(roots[:k], n_features), shapes.ravel()])

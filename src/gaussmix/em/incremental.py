@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.told import Told
+from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import Data
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import Callback, EMState, Objective, Step
@@ -90,6 +92,13 @@ def rows_per_block(n_samples: int) -> int:
     return -(-most // GROUP_ROWS) * GROUP_ROWS
 
 
+def _blocks(data: Data | ToldData) -> Iterator[tuple[Rows, FloatArray | None, Told | None]]:
+    """Blocks of rows with their weights, and with what is told of them, if anything is."""
+    if isinstance(data, ToldData):
+        return data.told_blocks()
+    return ((rows, weight, None) for rows, weight in data.blocks())
+
+
 class _Sweep:
     """One sweep over the blocks.
 
@@ -130,16 +139,19 @@ class _Sweep:
     def _by_block(self) -> Iterator[Statistics]:
         """Statistics of every block, under what the point is when the block begins."""
         data = self._objective.data
-        assert not isinstance(data, ToldData), "a fit that tells something has algorithm='em'"
         running, room = self._pass(), self._size
-        for rows, weight in data.blocks():
+        for rows, weight, told in _blocks(data):
             start = 0
             while start < len(rows):
                 if room == 0:
                     yield running.result()
                     running, room = self._pass(), self._size
                 part = slice(start, start + room)
-                running.add(rows[part], None if weight is None else weight[part])
+                own = None if weight is None else weight[part]
+                if told is None:
+                    running.add(rows[part], own)
+                else:
+                    running.add_told(rows[part], own, told[part])
                 taken = len(rows[part])
                 start, room = start + taken, room - taken
         yield running.result()

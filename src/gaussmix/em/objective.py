@@ -59,6 +59,10 @@ class MaximumLikelihood:
         """Return the parameters of largest expected likelihood: see `m_step`."""
         return m_step(statistics, self.reg_covar, previous)
 
+    def first_at_rest(self, means: FloatArray) -> FloatArray:
+        """Return first moments about means (K, D) by which the M-step leaves these as they are."""
+        return np.zeros(means.shape)
+
     def lower_bound(self, _parameters: Parameters, statistics: Statistics) -> float:
         """Return the mean log-likelihood of a row."""
         return statistics.mean_log_likelihood

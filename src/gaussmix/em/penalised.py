@@ -55,13 +55,24 @@ class MaximumAPosteriori(MaximumLikelihood):
         self, statistics: Statistics, previous: Parameters
     ) -> tuple[Parameters, tuple[int, ...]]:
         """Return the parameters of largest expected penalised likelihood."""
-        prior, weight = self.prior, statistics.weight
+        prior, of_components = self.prior, statistics.weight - statistics.n_noise
         if prior is None:
-            return m_step(self._ridged(statistics, statistics.n_k, weight), 0.0, previous)
+            return m_step(self._ridged(statistics, statistics.n_k, of_components), 0.0, previous)
         weights = prior.weights(statistics)
-        ridged = self._ridged(prior.added_to(statistics), weight * weights, weight)
+        n_k = of_components * weights
+        ridged = self._ridged(prior.added_to(statistics), n_k, of_components)
         found, collapsed = m_step(ridged, 0.0, previous)
-        return replace(found, weights=weights), collapsed
+        if found.noise is None:
+            return replace(found, weights=weights), collapsed
+        noise = found.noise._replace(weight=prior.noise_weight(statistics))
+        shares = weights * (1 - noise.weight)
+        return replace(found, weights=shares, noise=noise), collapsed
+
+    def first_at_rest(self, means: FloatArray) -> FloatArray:
+        """Return those that outweigh the prior, which draws means to its own."""
+        if self.prior is None:
+            return super().first_at_rest(means)
+        return np.asarray(self.prior.mean_precision * (means - self.prior.mean))
 
     def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
         """Return the mean log-likelihood of a row plus the prior's part."""
@@ -79,7 +90,7 @@ class MaximumAPosteriori(MaximumLikelihood):
         return 0.0 if self.prior is None else self.prior.log_density(parameters) / weight
 
     def _ridged(self, statistics: Statistics, n_k: FloatArray, weight: float) -> Statistics:
-        """Return statistics with the ridge added to the scatter of n_k rows."""
+        """Return statistics with the ridge added to the scatter of n_k rows, `weight` in all."""
         structure, (n_components, n_features) = statistics.structure, statistics.shift.shape
         ridge = np.broadcast_to(self.ridge, n_features)
         spread = structure.of_variances(ridge, n_components)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,13 +12,20 @@ from gaussmix._core.types import FloatArray, PathLike
 from gaussmix.data.base import Data
 from gaussmix.data.box import box_around
 from gaussmix.data.told import Classes, ToldData
-from gaussmix.em.acceleration import METHODS, strategy_of
+from gaussmix.em.acceleration import METHODS, MakeChart, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
-from gaussmix.em.constrained import NAMES, Constrained, Rules, check_rules, with_equal_weights
+from gaussmix.em.constrained import (
+    NAMES,
+    Constrained,
+    RuledChart,
+    Rules,
+    check_rules,
+    with_equal_weights,
+)
+from gaussmix.em.coordinates import Chart
 from gaussmix.em.fingerprint import DigestPass, options_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, OfRows, sweep
 from gaussmix.em.loop import Callback, EMState, Objective, Strategy
-from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.online import check_pace
 from gaussmix.em.penalised import objective_for
 from gaussmix.em.runs import Opening, Run, Runs, Search
@@ -203,26 +211,13 @@ def _check_together(settings: Settings) -> None:
             f"mixed_precision=True needs algorithm='em', got algorithm={settings.algorithm!r}"
         )
     rules = settings.rules
-    if rules is None and settings.noise is None:
-        return
-    plain = settings.algorithm == "em" and settings.accelerate is None
-    ours = "noise" if settings.noise is not None else "fixed and weights='equal'"
-    if settings.prior is not None or settings.relative:
-        theirs = "reg_covar='relative'" if settings.prior is None else "prior"
-        raise ParameterError(
-            f"{ours} and {theirs} are both given, and do not go together: give one"
-        )
-    if rules is not None and isinstance(settings.structure, Bounded):
-        raise ParameterError(
-            f"{ours} and eigenvalue_ratio are both given, and do not go together: give one"
-        )
-    if not plain:
-        raise ParameterError(
-            f"{ours} needs plain EM, got algorithm={settings.algorithm!r} and "
-            f"accelerate={settings.accelerate!r}"
-        )
     if rules is None:
         return
+    if rules.covariances.any() and isinstance(settings.structure, Bounded):
+        raise ParameterError(
+            "fixed['covariances'] and eigenvalue_ratio are both given, but EM can bound only what "
+            "it may change: give one"
+        )
     inits = settings.weights_init, settings.means_init, settings.precisions_init
     for name, flags, given in zip(NAMES, rules[:3], inits, strict=True):
         if flags.any() and given is None and not settings.warm_start:
@@ -262,23 +257,23 @@ def with_noise_of(settings: Settings, data: Data) -> Settings:
 
 def likelihood(data: Data | ToldData, settings: Settings) -> Problem:
     """Return the problem of the largest likelihood, penalised if there is a prior."""
-    objective: MaximumLikelihood = (
-        Constrained(data, settings.reg_covar, rules=settings.rules)
-        if settings.rules is not None
-        else objective_for(
-            data,
-            settings.structure,
-            settings.n_components,
-            reg_covar=settings.reg_covar,
-            relative=settings.relative,
-            prior=settings.prior,
-        )
+    objective = objective_for(
+        data,
+        settings.structure,
+        settings.n_components,
+        reg_covar=settings.reg_covar,
+        relative=settings.relative,
+        prior=settings.prior,
     )
+    chart: MakeChart = Chart
+    if settings.rules is not None:
+        objective = Constrained.of(objective, settings.rules)
+        chart = partial(RuledChart, settings.rules)
 
     return Problem(
         objective,
         begin=lambda start: start,
-        strategy=lambda: strategy_of(settings.accelerate, objective.ridge, settings.tol),
+        strategy=lambda: strategy_of(settings.accelerate, objective.ridge, settings.tol, chart),
         opening=opening_of(objective, settings),
         restore=lambda mixture, _: mixture,
         value="mean log-likelihood",

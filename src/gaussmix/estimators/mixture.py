@@ -764,8 +764,6 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         component_labels: object,
     ) -> tuple[ToldData | None, Classes | None]:
         """Check what is told of the rows of a fit, and the classes that it names."""
-        if settings.algorithm != "em" and not (labels is None and row_priors is None):
-            raise ParameterError("labels and row_priors need algorithm='em', got 'incremental'")
         if settings.missing_values != "error" and not (labels is None and row_priors is None):
             raise ParameterError(TOLD_WITHOUT_GAPS)
         classes = classes_of(labels, component_labels, settings.n_components)

@@ -137,10 +137,16 @@ class PriorRows:
     pseudo_rows: float
 
     def weights(self, statistics: Statistics) -> FloatArray:
-        """Return the weights of largest posterior density, (n_k + concentration - 1) / sum."""
-        n_k = statistics.n_k + 10 * EPS * statistics.weight / statistics.n_samples
-        rows = n_k + self.pseudo_rows
+        """Return the weights of largest posterior density, (n_k + concentration - 1) / sum.
+
+        They sum to one, whatever the noise takes.
+        """
+        rows = self._rows(statistics)
         return np.asarray(rows / rows.sum())
+
+    def noise_weight(self, statistics: Statistics) -> float:
+        """Return the noise's part of the rows: the prior adds none to it."""
+        return statistics.n_noise / (statistics.n_noise + float(self._rows(statistics).sum()))
 
     def added_to(self, statistics: Statistics) -> Statistics:
         r"""Return statistics about the means of largest posterior density, with the prior's rows.
@@ -183,6 +189,10 @@ class PriorRows:
         traces = float((second * parameters.precisions).sum())
         of_weights = self.pseudo_rows * float(np.log(parameters.weights).sum())
         return float(of_weights - 0.5 * (self.counts * log_determinants + traces))
+
+    def _rows(self, statistics: Statistics) -> FloatArray:
+        n_k = statistics.n_k + 10 * EPS * statistics.weight / statistics.n_samples
+        return np.asarray(n_k + self.pseudo_rows)
 
     def _second_about(self, structure: CovarianceStructure, means: FloatArray) -> FloatArray:
         rows = np.full(len(means), self.mean_precision)

@@ -185,8 +185,6 @@ def select(
     keys = [(k, s) for k in _counts(n_components) for s in _structures(covariance_types)]
     check_choice("criterion", criterion, CRITERIA)
     settings = {**DEFAULTS, **params, "random_state": _seed(random_state)}
-    if "accelerate" not in params and (params.get("noise") or params.get("weights")):
-        settings["accelerate"] = None  # neither goes with jumps
     candidates = _models(keys, settings)
     X = opened(X)
     names = feature_names(X)
