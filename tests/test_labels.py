@@ -158,6 +158,45 @@ def test_labels_may_be_a_column_of_a_file(tmp_path: Path) -> None:
         scan(tmp_path / "n.csv", ["k", "x"], labels="k")
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_priors_may_be_columns_of_a_file(ending: str, tmp_path: Path) -> None:
+    frames = pytest.importorskip("pandas")
+    X, _ = two_moons_of_blobs(3000)
+    priors = np.random.default_rng(0).uniform(0.1, 1, size=(len(X), 5))
+    table = frames.DataFrame(np.column_stack([priors[:, :2], X, priors[:, 2:]]))
+    table.columns = ["a", "b", "x", "y", "c", "d", "noise"]
+    path = tmp_path / f"rows{ending}"
+    if ending == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        pytest.importorskip("pyarrow")
+        table.to_parquet(path)
+    one = GaussianMixture(4, noise=True, random_state=0).fit(X, row_priors=priors)
+    source = scan(path, row_priors=["a", "b", "c", "d", "noise"])
+    assert source.columns == ("x", "y")
+    two = GaussianMixture(4, noise=True, random_state=0).fit(source)
+    assert np.array_equal(one.means_, two.means_)
+    assert one.lower_bound_ == two.lower_bound_
+    beside = scan(path, ["a", "b", "c", "d", "noise"])
+    three = GaussianMixture(4, noise=True, random_state=0).fit(X, row_priors=beside)
+    assert np.array_equal(one.means_, three.means_)
+    assert np.array_equal(
+        one.predict_proba(X, row_priors=beside), one.predict_proba(X, row_priors=priors)
+    )
+    with pytest.raises(ParameterError, match="a column for each of 5"):
+        GaussianMixture(4, noise=True).fit(scan(path, ["x", "y"], row_priors=[0, 1]))
+    with pytest.raises(ParameterError, match="row_priors must be a column of its own"):
+        scan(path, ["a", "x"], row_priors=["a", "b"])
+    with pytest.raises(ParameterError, match="different columns"):
+        scan(path, row_priors=["a", "a"])
+    with pytest.raises(ParameterError, match="for each of the 2999"):
+        GaussianMixture(4, noise=True).fit(X[1:], row_priors=beside)
+    table.loc[2100, "c"] = -1
+    bad = scan(table, row_priors=["a", "b", "c", "d", "noise"])
+    with pytest.raises(ParameterError, match=r"not negative.* at row 2100"):
+        GaussianMixture(4, noise=True).fit(bad)
+
+
 def test_partitions_of_dask_and_memory_agree() -> None:
     da = pytest.importorskip("dask.array")
     X, group = two_moons_of_blobs(5000)
@@ -186,8 +225,20 @@ def test_partitions_of_dask_and_memory_agree() -> None:
         GaussianMixture(4).fit(rows, labels=labels[:-1])
     with pytest.raises(ParameterError, match="from 0 to 3"):
         GaussianMixture(4).fit(rows, labels=da.from_array(labels + 2, chunks=1024))
-    with pytest.raises(ParameterError, match="results by row"):
-        by_name.predict_proba(rows, labels=some)
+    for ask in (by_name.predict_proba, by_name.score_samples):
+        for told, lazy in (
+            ({"labels": some}, {"labels": da.from_array(some, chunks=700)}),
+            ({"row_priors": priors}, {"row_priors": da.from_array(priors, chunks=(900, 2))}),
+            ({"row_priors": priors}, {"row_priors": priors}),
+        ):
+            found = ask(rows, **lazy)
+            assert found.chunks[0] == rows.chunks[0]
+            assert np.allclose(found.compute(), ask(X, **told), atol=1e-12)
+    unknown = rows[rows[:, 0] > -99]  # whose row counts Dask does not know
+    found = by_name.predict_proba(unknown, labels=da.from_array(some, chunks=1024))
+    assert np.allclose(found.compute(), by_name.predict_proba(X, labels=some))
+    with pytest.raises(ParameterError, match="out must be None"):
+        by_name.predict_proba(rows, labels=some, out="p.npy")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "VEE", "EVE"])

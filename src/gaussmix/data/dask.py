@@ -202,8 +202,12 @@ class DaskData:
         found: Reservoir = self.sum_over(partial(_go_over, self.dtype), makers, rows, weights)
         return found.sample()
 
-    def by_row(self, function: ByRow) -> Any:
-        """Return what a function says of each row: a lazy dask array with the chunks of X."""
+    def by_row(self, function: Callable[..., Any], told: Any = None, blank: Any = None) -> Any:
+        """Return what a function says of each row: a lazy dask array with the chunks of X.
+
+        `told` may be a dask array (N, T) with the chunks of X, of which the function then takes the
+        values (n, T) beside rows (n, D), and `blank` (1, T) what it takes beside a row of zeros.
+        """
         array = self.collection
         if isinstance(array, list):
             raise TypeError(
@@ -212,10 +216,11 @@ class DaskData:
             )
         single = array.dtype.kind == "f" and array.dtype.itemsize == 4
         one = np.zeros((1, self.n_features), dtype=np.float32 if single else np.float64)
-        like = function(one, 1)
+        like = function(one, 1) if told is None else function(one, 1, blank)
         chunks = array.chunks[:1] if like.ndim == 1 else (array.chunks[0], like.shape[1:])
         return array.map_blocks(
             _block_by_row,
+            told,
             dask_module().delayed(function, traverse=False),
             like[:0],
             self.gaps,
@@ -324,7 +329,8 @@ def _reservoir(most: int, seed: int, _n_threads: int | None) -> Reservoir:
 
 def _block_by_row(
     block: Rows,
-    function: ByRow,
+    told: Any,
+    function: Callable[..., Any],
     empty: Rows,
     allow_nan: bool,
     names: Sequence[str] | None,
@@ -338,4 +344,6 @@ def _block_by_row(
         allow_nan=allow_nan,
         place=partial(place, names=names),
     )
-    return function(rows, 1)  # one thread, as in `_go_over`
+    return (
+        function(rows, 1) if told is None else function(rows, 1, told)
+    )  # one thread, as in `_go_over`

@@ -115,6 +115,39 @@ class ToldData:
             start = end
 
 
+class ToldBeside(ToldData):
+    """Rows with priors that are read block by block beside them.
+
+    Parameters
+    ----------
+    rows : InMemory or Streamed
+    priors : Streamed
+        As many rows, with a column for each term.
+    """
+
+    def __init__(self, rows: InMemory | Streamed, priors: Streamed, n_terms: int) -> None:
+        self.rows = self.untold = rows
+        self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
+        self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
+        self._priors, self._n_terms = priors, n_terms
+        if priors.n_samples != self.n_samples:
+            raise ParameterError(
+                f"row_priors must have a row for each of the {self.n_samples} of X, got "
+                f"{priors.n_samples}"
+            )
+
+    def told_blocks(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
+        """Go through blocks of rows with their weights, and with their priors."""
+        blocks, left, start = self._priors.blocks(), np.empty((0, self._priors.n_features)), 0
+        for rows, weight in self.rows.blocks():
+            while len(left) < len(rows):
+                part = next(blocks).rows
+                left = np.concatenate([left, part]) if len(left) else part
+            priors, left = left[: len(rows)], left[len(rows) :]
+            yield rows, weight, Told(_checked_priors(priors, self._n_terms, self.dtype, start))
+            start += len(rows)
+
+
 class _SamplePass:
     """Keeps a random sample of the rows, and one more of those of which something is told."""
 
@@ -277,8 +310,13 @@ def _codes(labels: object, names: NDArray[Any] | None, n_components: int) -> Lab
     return codes
 
 
-def _checked_priors(row_priors: object, n_terms: int, dtype: np.dtype[Any]) -> Rows:
-    """Return priors that kernels take, the very array if they take it."""
+def _checked_priors(
+    row_priors: object, n_terms: int, dtype: np.dtype[Any], first_row: int = 0
+) -> Rows:
+    """Return priors that kernels take, the very array if they take it.
+
+    Errors count rows from `first_row`.
+    """
     priors: NDArray[Any] = check_numbers(row_priors, "row_priors")
     if priors.ndim != 2 or priors.shape[1] != n_terms:
         raise ParameterError(
@@ -296,13 +334,13 @@ def _checked_priors(row_priors: object, n_terms: int, dtype: np.dtype[Any]) -> R
             row = int(bad[0])
             raise ParameterError(
                 "row_priors must be finite and not negative, got "
-                f"{part[row].tolist()} at row {start + row}"
+                f"{part[row].tolist()} at row {first_row + start + row}"
             )
         empty = np.flatnonzero(part.max(axis=1) < least)
         if len(empty):
             raise ParameterError(
-                f"row_priors must leave every row a component, but row {start + int(empty[0])} "
-                "has none above 0"
+                "row_priors must leave every row a component, but row "
+                f"{first_row + start + int(empty[0])} has none above 0"
             )
     checked: Rows = priors
     return checked

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -47,7 +47,9 @@ class ToldPartitions(ToldData):
         self._data = self.untold = rows
         self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
         self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
-        self._parts_told = parts_beside(name, values, rows)
+        self._name, self._collection = name, collection_beside(name, values, rows)
+        self._parts_told = parts_beside(name, self._collection, rows)
+        self._n_columns = 1 if name == "labels" else n_components + noise
         self._check = partial(
             checked_told, name, classes=classes, n_components=n_components, noise=noise
         )
@@ -67,21 +69,24 @@ class ToldPartitions(ToldData):
         )
         return result
 
-    def by_row(self, function: Callable[..., NDArray[Any]]) -> NoReturn:  # noqa: ARG002
-        """Raise: lazy results take in rows alone."""
-        raise ParameterError(
-            "labels and row_priors need rows in memory or in files for results by row, but X is a "
-            "Dask collection"
-        )
+    def by_row(self, function: Callable[..., NDArray[Any]]) -> Any:
+        """Return what a function says of each row, given what is told of it: a lazy array."""
+        told = self._collection
+        if isinstance(told, list):
+            raise ParameterError(
+                f"{self._name} must be a dask array for results by row, got a list of {len(told)}: "
+                "dask.array.from_delayed makes arrays of them"
+            )
+        told = told[:, None] if told.ndim == 1 else told
+        blank = np.full((1, self._n_columns), -1 if self._name == "labels" else 1)
+        answer = partial(_given, function, self._check, self._name == "labels")
+        return self._data.by_row(answer, told, blank)
 
     def write_by_row(
-        self,
-        function: Callable[..., NDArray[Any]],
-        path: PathLike,  # noqa: ARG002
-        names: Sequence[str],  # noqa: ARG002
+        self, function: Callable[..., NDArray[Any]], path: PathLike, names: Sequence[str]
     ) -> Path:
-        """Raise, as `by_row` does."""
-        self.by_row(function)
+        """Raise: results stay with the workers."""
+        return self._data.write_by_row(function, path, names)
 
     def told_blocks(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
         """Raise: there is no order in which partitions are read."""
@@ -92,37 +97,66 @@ class ToldPartitions(ToldData):
 
 def parts_beside(name: str, values: Any, rows: DaskData) -> Parts:
     """Return the partitions of what stands beside the rows, as many as X has."""
-    collection = rows.collection
-    if isinstance(values, list | tuple) and is_dask(values):
-        parts = parts_of([dask_module().delayed(part) for part in values])
-    else:
-        array: Any = values
-        if hasattr(type(values), "to_dask_array"):
-            array = values.to_dask_array()
-        known = not isinstance(collection, list) and not np.isnan(collection.shape[0])
-        if not (known or is_dask(array)):
-            raise ParameterError(
-                f"{name} must be a Dask collection with the partitions of X, whose row counts are "
-                f"not known, got {type(values).__name__}"
-            )
-        array = array if is_dask(array) else np.asarray(array)
-        if known and not np.isnan(array.shape[0]):
-            if array.shape[0] != collection.shape[0]:
-                raise ParameterError(
-                    f"{name} must have a row for each of the {collection.shape[0]} of X, got "
-                    f"{array.shape[0]}"
-                )
-            chunks = collection.chunks[0], *array.shape[1:]
-            in_memory = isinstance(array, np.ndarray)
-            from_array = dask_module().array.from_array
-            array = (partial(from_array, array) if in_memory else array.rechunk)(chunks=chunks)
-        parts = parts_of(array)
+    parts = parts_of(collection_beside(name, values, rows))
     if len(parts.keys) != rows.n_parts:
         raise ParameterError(
             f"{name} must have the partitions of X, but it has {len(parts.keys)}, and X "
             f"{rows.n_parts}"
         )
     return parts
+
+
+def collection_beside(name: str, values: Any, rows: DaskData) -> Any:
+    """Return what stands beside the rows as a dask array, or as a list of partitions.
+
+    The array has the chunks of X if they are known.
+    """
+    collection = rows.collection
+    if isinstance(values, list | tuple) and is_dask(values):
+        return [dask_module().delayed(part) for part in values]
+    array: Any = values
+    if hasattr(type(values), "to_dask_array"):
+        array = values.to_dask_array()
+    known = not isinstance(collection, list) and not np.isnan(collection.shape[0])
+    if not (known or is_dask(array)):
+        raise ParameterError(
+            f"{name} must be a Dask collection with the partitions of X, whose row counts are "
+            f"not known, got {type(values).__name__}"
+        )
+    array = array if is_dask(array) else np.asarray(array)
+    if known and not np.isnan(array.shape[0]):
+        if array.shape[0] != collection.shape[0]:
+            raise ParameterError(
+                f"{name} must have a row for each of the {collection.shape[0]} of X, got "
+                f"{array.shape[0]}"
+            )
+        chunks = collection.chunks[0], *array.shape[1:]
+        in_memory = isinstance(array, np.ndarray)
+        from_array = dask_module().array.from_array
+        array = (partial(from_array, array) if in_memory else array.rechunk)(chunks=chunks)
+    return array
+
+
+def _given(
+    function: Callable[..., NDArray[Any]],
+    check: Callable[..., Told],
+    is_column: bool,
+    rows: Rows,
+    n_threads: int | None,
+    values: NDArray[Any],
+) -> NDArray[Any]:
+    """Return what a function says of rows, given what is told of them (n, T)."""
+    told = check(values[:, 0] if is_column else values, dtype=rows.dtype)
+    _require_even(told, rows)
+    return function(rows, n_threads, told)
+
+
+def _require_even(told: Told, rows: Rows) -> None:
+    if len(told) != len(rows):
+        raise ParameterError(
+            f"labels and row_priors must have the partitions of X, got {len(told)} rows for "
+            f"{len(rows)}"
+        )
 
 
 def pair(weight: object, beside: object) -> tuple[object, object]:
@@ -141,11 +175,7 @@ def _go_over(
     rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
     weight, values = beside
     told = check(values, dtype=dtype)
-    if len(told) != len(rows):
-        raise ParameterError(
-            f"labels and row_priors must have the partitions of X, got {len(told)} rows for "
-            f"{len(rows)}"
-        )
+    _require_even(told, rows)
     running = make(1)
     if not isinstance(running, ToldPass):
         raise ParameterError(

@@ -413,7 +413,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
             components alone, each with its weight.
         row_priors : array-like of shape (n_samples, n_components), optional
             What is believed of rows: numbers that the components' weights are multiplied by at a
-            row. They need not sum to one. With noise there is one more column, its own.
+            row. They need not sum to one. With noise there is one more column, its own. What `scan`
+            returns is read beside X.
         component_labels : array-like of shape (n_components,), optional
             The class of each component, where classes have several or other names than numbers of
             components. `predict` then gives classes, and `predict_proba` a column for each.
@@ -745,8 +746,9 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         *_: object,
     ) -> tuple[Data | ToldData, Settings]:
         settings = with_noise_of(settings, data)
-        if labels is None and isinstance(X, Scan):
-            labels = X.labels()
+        if isinstance(X, Scan):
+            labels = X.labels() if labels is None else labels
+            row_priors = X.row_priors() if row_priors is None else row_priors
         told, classes = self._told(data, settings, labels, row_priors, component_labels)
         return told or data, settings._replace(classes=classes)
 

@@ -92,12 +92,18 @@ class Scan:
     """
 
     def __init__(
-        self, reader: Reader, choice: Choice, weights: Reader | None, labels: int | None = None
+        self,
+        reader: Reader,
+        choice: Choice,
+        weights: Reader | None,
+        labels: int | None = None,
+        row_priors: tuple[int, ...] = (),
     ) -> None:
         self._reader = reader
         self._choice = choice
         self._weights = weights
         self._labels = labels
+        self._row_priors = row_priors
         self.n_features = len(choice.features)
         self.n_samples = reader.n_samples
         self.dtype = choice.dtype
@@ -119,6 +125,13 @@ class Scan:
         except DataError:  # no numbers
             found = [value for (value,) in self._reader.values([self._labels])]
             return np.array([None if value == "" else value for value in found], dtype=object)
+
+    def row_priors(self) -> "Scan | None":
+        """Return the columns of priors of the rows, to be read beside them; None without any."""
+        if not self._row_priors:
+            return None
+        dtype = precision_of(self._reader, self._row_priors)
+        return Scan(self._reader, Choice(self._row_priors, None, dtype), None)
 
     def values(
         self, columns: Sequence[str | int]
@@ -155,6 +168,7 @@ def scan(
     weights: object = None,
     *,
     labels: str | int | None = None,
+    row_priors: Sequence[str | int] | None = None,
     delimiter: str | None = None,
     decimal: str = ".",
     missing: Sequence[str] = MISSING,
@@ -182,6 +196,9 @@ def scan(
         Weights of the rows: a column, which is no feature then, numbers, or a file with one column.
     labels : str or int, optional
         Column of labels, which is no feature then: `fit` takes them as if they were given to it.
+    row_priors : sequence of str or int, optional
+        Columns of priors of the rows, one for each component and then the noise if there is any,
+        which are no features then: `fit` reads them beside the rows.
     delimiter : str, optional
         What separates the fields of a text file. By default a tab in a .tsv file, and else that of
         comma, semicolon, tab and bar which fits the first rows.
@@ -217,14 +234,14 @@ def scan(
     [(4, 1)]
     """
     text = check_format(delimiter, decimal, missing)
-    if isinstance(data, Scan) and columns is None and weights is None and labels is None:
+    if isinstance(data, Scan) and (columns, weights, labels, row_priors) == (None,) * 4:
         return data
     if text != PLAIN and not may_hold_text(data):
         raise ParameterError(
             "delimiter, decimal and missing are for text files "
             f"({', '.join(TEXT_ENDINGS)}), but data is {shown_data(data)}"
         )
-    return _scanned(reader_of(data, "data", text), columns, weights, labels, text)
+    return _scanned(reader_of(data, "data", text), columns, weights, labels, row_priors, text)
 
 
 def scan_text(
@@ -233,12 +250,13 @@ def scan_text(
     columns: Sequence[str | int] | None = None,
     weights: object = None,
     *,
+    labels: str | int | None = None,
     delimiter: str | None = None,
     decimal: str = ".",
 ) -> Scan:
     """Scan a text file, whatever its ending, which errors call by a name: see `scan`."""
     text = check_format(delimiter, decimal, MISSING)
-    return _scanned(TextReader(path, text, name), columns, weights, None, text)
+    return _scanned(TextReader(path, text, name), columns, weights, labels, None, text)
 
 
 def read_all(source: Scan) -> Table:
@@ -248,25 +266,49 @@ def read_all(source: Scan) -> Table:
 
 
 def _scanned(
-    reader: Reader, columns: Any, weights: object, labels: object, text: TextFormat
+    reader: Reader,
+    columns: Any,
+    weights: object,
+    labels: object,
+    row_priors: Any,
+    text: TextFormat,
 ) -> Scan:
     """Choose columns of a table. `text` is the format of a file with weights."""
     weight = None if weights is None else _weight_column(reader, weights)
     label = None if labels is None else _column(reader, labels)
-    if label is not None and columns is None:
-        columns = [j for j in range(reader.n_columns) if j not in (label, weight)]
+    priors = _prior_columns(reader, row_priors)
+    told = priors if label is None else (label, *priors)
+    if told and columns is None:
+        columns = [j for j in range(reader.n_columns) if j not in (*told, weight)]
     features = _features(reader, columns, weight)
-    if label is not None and label in (*features, weight):
-        raise ParameterError(
-            f"labels must be a column of its own, but {reader.column_name(label)} is a feature or "
-            "the weights"
-        )
+    for column in told:
+        if column in (*features, weight):
+            name = "labels" if column == label else "row_priors"
+            raise ParameterError(
+                f"{name} must be a column of its own, but {reader.column_name(column)} is a "
+                "feature or the weights"
+            )
     choice = Choice(features, weight, precision_of(reader, features))
     if weight is not None:
         reader.dtype(weight)
     if weights is None or weight is not None:
-        return Scan(reader, choice, None, label)
-    return Scan(reader, choice, _weight_reader(reader, weights, text), label)
+        return Scan(reader, choice, None, label, priors)
+    return Scan(reader, choice, _weight_reader(reader, weights, text), label, priors)
+
+
+def _prior_columns(reader: Reader, row_priors: Any) -> tuple[int, ...]:
+    if row_priors is None:
+        return ()
+    listed = [row_priors] if isinstance(row_priors, str | numbers.Integral) else row_priors
+    if not isinstance(listed, Iterable) or isinstance(listed, np.ndarray):
+        raise ParameterError(
+            f"row_priors must be names or numbers of columns, got {type(row_priors).__name__}: "
+            "give arrays to fit"
+        )
+    found = tuple(_column(reader, column) for column in listed)
+    if not found or len({*found}) < len(found):
+        raise ParameterError(f"row_priors must be different columns, got {listed!r}")
+    return found
 
 
 def _features(reader: Reader, columns: Any, weight: int | None) -> tuple[int, ...]:
