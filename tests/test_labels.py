@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, ParameterError, Prior, scan
+from gaussmix._core.types import Algorithm
 
 Array = NDArray[np.float64]
 
@@ -225,7 +226,8 @@ def test_partitions_of_dask_and_memory_agree() -> None:
         GaussianMixture(4).fit(rows, labels=labels[:-1])
     with pytest.raises(ParameterError, match="from 0 to 3"):
         GaussianMixture(4).fit(rows, labels=da.from_array(labels + 2, chunks=1024))
-    for ask in (by_name.predict_proba, by_name.score_samples):
+    asked: tuple[Any, ...] = (by_name.predict_proba, by_name.score_samples)
+    for ask in asked:
         for told, lazy in (
             ({"labels": some}, {"labels": da.from_array(some, chunks=700)}),
             ({"row_priors": priors}, {"row_priors": da.from_array(priors, chunks=(900, 2))}),
@@ -235,10 +237,11 @@ def test_partitions_of_dask_and_memory_agree() -> None:
             assert found.chunks[0] == rows.chunks[0]
             assert np.allclose(found.compute(), ask(X, **told), atol=1e-12)
     unknown = rows[rows[:, 0] > -99]  # whose row counts Dask does not know
-    found = by_name.predict_proba(unknown, labels=da.from_array(some, chunks=1024))
+    ask = asked[0]
+    found = ask(unknown, labels=da.from_array(some, chunks=1024))
     assert np.allclose(found.compute(), by_name.predict_proba(X, labels=some))
     with pytest.raises(ParameterError, match="out must be None"):
-        by_name.predict_proba(rows, labels=some, out="p.npy")  # type: ignore[call-overload]
+        by_name.predict_proba(rows, labels=some, out="p.npy")
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "VEE", "EVE"])
@@ -358,7 +361,7 @@ def test_rules_are_kept_on_every_way(options: dict[str, Any], equal: bool) -> No
     weights = np.array([0.4, 0.2, 0.2, 0.1 if "noise" in options else 0.2])
     weights[3] = 1 - weights[:3].sum()
     fixed: dict[str, Any] = {"means": [0, 2]} | ({} if equal else {"weights": [0]})
-    ways = {
+    ways: dict[str, Any] = {
         "means_init": means,
         "weights_init": weights,
         "fixed": fixed,
@@ -418,9 +421,10 @@ def test_incremental_em_takes_labels() -> None:
     X, group = np.vstack([X] * 12), np.tile(group, 12)
     labels = np.where(np.arange(len(X)) % 9 == 0, group, -1)
     settings: dict[str, Any] = {"tol": 1e-12, "max_iter": 2000, "random_state": 0}
+    algorithms: tuple[Algorithm, ...] = ("em", "incremental")
     fits = [
-        GaussianMixture(4, algorithm=algorithm, **settings).fit(X, labels=labels)  # type: ignore[arg-type]
-        for algorithm in ("em", "incremental")
+        GaussianMixture(4, algorithm=algorithm, **settings).fit(X, labels=labels)
+        for algorithm in algorithms
     ]
     assert np.allclose(fits[0].means_, fits[1].means_, atol=1e-4)
 

@@ -1,5 +1,6 @@
 """A component of constant density: mclust's figures, likelihoods by SciPy, files, checkpoints."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from scipy.stats import kstest, multivariate_normal
 
 import gaussmix
 from gaussmix import ConvergenceWarning, GaussianMixture, ParameterError, scan
-from gaussmix._core.types import CovarianceType
+from gaussmix._core.types import CovarianceType, MergeCriterion
 from gaussmix.data.base import InMemory
 from gaussmix.em.penalised import objective_for
 from gaussmix.estimators.attributes import parameters_of
@@ -214,7 +215,7 @@ def test_features_are_asked_of_the_components_alone(faithful: Array) -> None:
     alone = GaussianMixture.from_parameters(weights, mixture.means_, mixture.covariances_)
     some = faithful[:9].copy()
     some[3, 1] = np.nan
-    for ask in (
+    asked: tuple[Callable[[GaussianMixture], Any], ...] = (
         lambda model: model.marginal(0).score_samples(faithful[:, :1]),
         lambda model: model.marginal(1).cdf(faithful[:, 1]),
         lambda model: model.conditional(0, [2.0]).means_,
@@ -222,7 +223,8 @@ def test_features_are_asked_of_the_components_alone(faithful: Array) -> None:
         lambda model: model.predict_missing(some),
         lambda model: model.hdr_level(0.9),
         lambda model: model.is_outlier(faithful, 0.9),
-    ):
+    )
+    for ask in asked:
         assert np.allclose(ask(mixture), ask(alone), rtol=1e-12)
     assert 0.05 < mixture.is_outlier(faithful, 0.99).mean() < 0.3
 
@@ -230,8 +232,9 @@ def test_features_are_asked_of_the_components_alone(faithful: Array) -> None:
 def test_noise_stays_apart_in_hierarchies(faithful: Array, tmp_path: Path) -> None:
     mixture = GaussianMixture(4, noise=True, random_state=0, tol=1e-6, max_iter=500).fit(faithful)
     proba = mixture.predict_proba(faithful)
-    for criterion in ("entropy", "bhattacharyya"):
-        tree = mixture.hierarchy(faithful, criterion=criterion)  # type: ignore[arg-type]
+    criteria: tuple[MergeCriterion, ...] = ("entropy", "bhattacharyya")
+    for criterion in criteria:
+        tree = mixture.hierarchy(faithful, criterion=criterion)
         assert tree.entropies is not None
         levels = []
         for n in range(1, 5):

@@ -21,7 +21,7 @@ from gaussmix.cli.commands import (
     write,
 )
 from gaussmix.cli.reading import Answer, Watched, in_place
-from gaussmix.estimators.attributes import parameters_of
+from gaussmix.estimators.attributes import parameters_of, term_names
 from gaussmix.estimators.base_mixture import total_score
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.kmeans import KMeans
@@ -33,6 +33,7 @@ from gaussmix.queries.hierarchy import Hierarchy
 from gaussmix.tables import as_text
 
 OUTSIDE = ["outlier"]
+NOISE = "-1"
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -47,12 +48,23 @@ def predict(arguments: argparse.Namespace) -> int:
     path = arguments.model
     model = load_mixture(path, "--proba") if arguments.proba else storage.load(path)
     method: Callable[[Any], Any] = model.predict
-    names = ["component"]
+    names = ["class" if hasattr(model, "classes_") else "component"]
     if not isinstance(model, KMeans) and arguments.proba:
-        method = model.predict_proba
-        names = [f"component {k}" for k in range(len(model.weights_))]
+        method, names = model.predict_proba, term_names(model)
+    elif hasattr(model, "classes_"):
+        method = partial(_names_of_classes, model)
     _write_answers(model, arguments, method, names)
     return 0
+
+
+def _names_of_classes(model: storage.Model, X: Any) -> Array:
+    """Return the classes of rows; -1 is noise, also among texts."""
+    found: Array = model.predict(X)
+    assert isinstance(model, GaussianMixture), "others have no classes"
+    if found.dtype.kind != "O":
+        return found
+    texts = np.append(model.classes_, [NOISE])
+    return np.array([NOISE if name is None else name for name in found], dtype=texts.dtype)
 
 
 def score(arguments: argparse.Namespace) -> int:

@@ -66,6 +66,7 @@ def fit(arguments: argparse.Namespace) -> int:
     """Fit a mixture to a file's rows and save it."""
     check_output(arguments.output, storage.check_ending, arguments.file, arguments.weights)
     _check_checkpoint(arguments)
+    _check_told(arguments)
     if arguments.partial:
         _check_partial(arguments)
     model = GaussianMixture(
@@ -79,6 +80,8 @@ def fit(arguments: argparse.Namespace) -> int:
         reg_covar=arguments.reg_covar,
         prior=Prior() if arguments.prior else None,
         eigenvalue_ratio=arguments.eigenvalue_ratio,
+        noise=arguments.noise,
+        weights="equal" if arguments.equal_weights else None,
         random_state=arguments.seed,
         n_threads=arguments.threads,
         verbose=3 * progress.on_terminal(),
@@ -91,7 +94,10 @@ def fit(arguments: argparse.Namespace) -> int:
         outcome = _fit_on_cluster(model, arguments)
     else:
         with complete(_scan(arguments), arguments) as source:
-            outcome = (_fit_batches if arguments.partial else _fit_at_once)(model, source)
+            if arguments.partial:
+                outcome = _fit_batches(model, source)
+            else:
+                outcome = _fit_at_once(model, source, arguments.component_labels)
     defaults = GaussianMixture().get_params()
     model.set_params(**{name: defaults[name] for name in OF_THE_RUN})
     storage.save(model, arguments.output)
@@ -104,9 +110,9 @@ def _missing_values(arguments: argparse.Namespace) -> MissingValues:
     return "marginalize" if arguments.missing == "marginalize" else "error"
 
 
-def _fit_at_once(model: GaussianMixture, source: scans.Scan) -> str:
+def _fit_at_once(model: GaussianMixture, source: scans.Scan, component_labels: object) -> str:
     with progress.last_line("fitting"):
-        model.fit(source)
+        model.fit(source, component_labels=component_labels)
     return _outcome(model)
 
 
@@ -181,6 +187,8 @@ def _selected(source: scans.Scan, arguments: argparse.Namespace) -> Selection:
         reg_covar=arguments.reg_covar,
         prior=Prior() if arguments.prior else None,
         eigenvalue_ratio=arguments.eigenvalue_ratio,
+        noise=arguments.noise,
+        weights="equal" if arguments.equal_weights else None,
         **start,
     )
 
@@ -250,6 +258,22 @@ def check_plot(path: Path | None, *inputs: str | int | Path | None) -> None:
     check_output(path, check_ending, *inputs)
 
 
+def _check_told(arguments: argparse.Namespace) -> None:
+    """Raise at what does not go with what is told of rows."""
+    told = {"--labels": arguments.labels, "--row-priors": arguments.row_priors}
+    told["--component-labels"] = arguments.component_labels
+    for option, given in told.items():
+        if given is None:
+            continue
+        for other, used in (
+            ("--partial", arguments.partial),
+            ("--scheduler", arguments.scheduler is not None),
+            (f"--missing {arguments.missing}", arguments.missing != "error"),
+        ):
+            if used:
+                raise ValueError(f"{option} does not go with {other}: leave one out")
+
+
 def _check_partial(arguments: argparse.Namespace) -> None:
     """Raise at options that online EM has no use for."""
     without = {"checkpoint": None, "scheduler": None, "accelerate": None, "n_init": 1}
@@ -296,12 +320,14 @@ def load_mixture(path: Path, purpose: str) -> storage.Mixture:
 def _scan(arguments: argparse.Namespace, columns: list[str] | None = None) -> scans.Scan:
     """Return the chosen columns of the file, or of the text that comes from standard input."""
     weights = getattr(arguments, "weights", None)
+    labels, row_priors = (getattr(arguments, name, None) for name in ("labels", "row_priors"))
     chosen = arguments.columns if columns is None else columns
+    told: dict[str, Any] = {"labels": labels, "row_priors": row_priors}
     options = _text_format(arguments)
     if arguments.file == STREAM:
         path = _spooled(arguments)
-        return scans.scan_text(path, "standard input", chosen, weights, **options)
-    return scans.scan(arguments.file, chosen, weights, **options)
+        return scans.scan_text(path, "standard input", chosen, weights, **told, **options)
+    return scans.scan(arguments.file, chosen, weights, **told, **options)
 
 
 def _text_format(arguments: argparse.Namespace) -> dict[str, Any]:

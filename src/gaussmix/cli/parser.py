@@ -73,6 +73,8 @@ def _add_fit(subparsers: Any) -> None:
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
     add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
     _add_regularisation(parser, defaults)
+    _add_weights_and_noise(parser)
+    _add_told(parser)
     _add_seed(parser, "of the start; without one, every fit starts elsewhere")
     _add_rows(parser)
     online = "one step of online EM for each few MB of the file, which is read once"
@@ -98,6 +100,23 @@ def _add_regularisation(parser: argparse.ArgumentParser, defaults: GaussianMixtu
     add("--eigenvalue-ratio", type=float, metavar="R", help=ratio)
 
 
+def _add_weights_and_noise(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    noise = "have a component of constant density, for rows that belong to no other"
+    add("--noise", action="store_true", help=noise)
+    add("--equal-weights", action="store_true", help="give all components the same weight")
+
+
+def _add_told(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    labels = "column of what is known: numbers of components or names of classes, or nothing"
+    add("--labels", type=_column, metavar="COLUMN", help=labels)
+    classes = "class of each component, such as a,a,b, if classes have several"
+    add("--component-labels", type=_classes, metavar="CLASSES", help=classes)
+    priors = "columns of what is believed: a number for each component, and then for the noise"
+    add("--row-priors", type=_columns, metavar="COLUMNS", help=priors)
+
+
 def _add_select(subparsers: Any) -> None:
     defaults = GaussianMixture(**search.DEFAULTS)
     parser = _command(subparsers, "select", commands.select)
@@ -114,6 +133,7 @@ def _add_select(subparsers: Any) -> None:
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
     _add_regularisation(parser, defaults)
+    _add_weights_and_noise(parser)
     _add_seed(parser, "of the starts; without one, every run starts elsewhere")
     _add_rows(parser)
     add("--plot", type=_file, metavar="PICTURE", help="curves of the criterion")
@@ -291,6 +311,12 @@ def _counts(text: str) -> list[int]:
 
 def _columns(text: str) -> list[str | int]:
     return [_column(part.strip()) for part in text.split(",")]
+
+
+def _classes(text: str) -> list[str] | list[int]:
+    names = [part.strip() for part in text.split(",")]
+    numbers = all(name.isdecimal() for name in names)
+    return [int(name) for name in names] if numbers else names
 
 
 def _column(text: str) -> str | int:

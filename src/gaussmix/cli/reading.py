@@ -78,7 +78,10 @@ def has_gaps(rows: Array) -> NDArray[np.bool_]:
 
 
 def in_place(answer: Answer) -> Answer:
-    """Return an answer that leaves rows with gaps in their places: -1 or NaN stands for them."""
+    """Return an answer that leaves rows with gaps in their places.
+
+    -1 or NaN stands for them, and an empty text among names.
+    """
 
     def answered(table: Table) -> Array:
         gaps = has_gaps(table.rows)
@@ -86,7 +89,7 @@ def in_place(answer: Answer) -> Answer:
             return answer(table)
         rows = table.rows[~gaps] if not gaps.all() else np.zeros_like(table.rows[:1])
         known = answer(Table(rows, table.columns))
-        blank = -1 if known.dtype.kind in "iu" else np.nan
+        blank = {"i": -1, "u": -1, "U": ""}.get(known.dtype.kind, np.nan)
         whole = np.full((len(gaps), *known.shape[1:]), blank, known.dtype)
         if not gaps.all():
             whole[~gaps] = known

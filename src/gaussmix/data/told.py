@@ -138,11 +138,12 @@ class ToldBeside(ToldData):
 
     def told_blocks(self) -> Iterator[tuple[Rows, FloatArray | None, Told]]:
         """Go through blocks of rows with their weights, and with their priors."""
-        blocks, left, start = self._priors.blocks(), np.empty((0, self._priors.n_features)), 0
+        blocks, start = self._priors.blocks(), 0
+        left: Rows = np.empty((0, self._priors.n_features), self._priors.dtype)
         for rows, weight in self.rows.blocks():
             while len(left) < len(rows):
                 part = next(blocks).rows
-                left = np.concatenate([left, part]) if len(left) else part
+                left = np.concatenate([left, part])
             priors, left = left[: len(rows)], left[len(rows) :]
             yield rows, weight, Told(_checked_priors(priors, self._n_terms, self.dtype, start))
             start += len(rows)

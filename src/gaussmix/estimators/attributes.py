@@ -127,6 +127,14 @@ def _noise_of(model: Any) -> Noise | None:
     return Noise(weight, float(model.noise_log_density_))
 
 
+def term_names(model: Any) -> list[str]:
+    """Return what the columns of `predict_proba` are called in files."""
+    names = [f"component {k}" for k in range(len(getattr(model, "weights_", ())))]
+    if hasattr(model, "classes_"):
+        names = [str(name) for name in model.classes_]
+    return [*names, "noise"] if hasattr(model, "noise_weight_") else names
+
+
 def gaussians_of(model: Any) -> Parameters:
     """Return the parameters of the Gaussian components alone, which answer what noise cannot."""
     return parameters_of(model).without_noise()

@@ -37,6 +37,7 @@ from gaussmix.estimators.attributes import (
     set_noise_box,
     set_parameters,
     table_shape,
+    term_names,
 )
 from gaussmix.estimators.base import check_output, remember_features
 from gaussmix.estimators.base_mixture import BaseMixture, total_score
@@ -581,14 +582,10 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         array([[0.5  , 0.5  ],
                [0.119, 0.881]])
         """
-        names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
         function: Callable[..., Rows] = responsibilities
         if hasattr(self, "classes_"):
-            names = [str(name) for name in self.classes_]
             function = partial(class_probabilities, self._owners())
-        if hasattr(self, "noise_weight_"):
-            names.append("noise")
-        return self._by_row(function, X, out, names, labels, row_priors)
+        return self._by_row(function, X, out, term_names(self), labels, row_priors)
 
     @overload
     def score_samples(self, X: DaskLike, *, out: None = None) -> Any: ...

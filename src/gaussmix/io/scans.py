@@ -251,12 +251,13 @@ def scan_text(
     weights: object = None,
     *,
     labels: str | int | None = None,
+    row_priors: Sequence[str | int] | None = None,
     delimiter: str | None = None,
     decimal: str = ".",
 ) -> Scan:
     """Scan a text file, whatever its ending, which errors call by a name: see `scan`."""
     text = check_format(delimiter, decimal, MISSING)
-    return _scanned(TextReader(path, text, name), columns, weights, labels, None, text)
+    return _scanned(TextReader(path, text, name), columns, weights, labels, row_priors, text)
 
 
 def read_all(source: Scan) -> Table:

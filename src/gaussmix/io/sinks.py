@@ -110,7 +110,11 @@ def _alike(
     first = next(iterator, None)
     if first is None:
         raise DataError(f"{path}: there are no blocks to write; at least one is wanted")
-    if first.ndim not in (1, 2) or first.dtype.kind not in "fiub":
+    if first.dtype.kind == "U" and ending_of(path) == ".npy":
+        raise DataError(
+            f"{path}: names of classes are text, and no numbers; write .csv or .parquet"
+        )
+    if first.ndim not in (1, 2) or first.dtype.kind not in "fiubU":
         raise DataError(
             f"{path}: blocks of numbers, (n,) or (n, n_columns), are wanted, got shape "
             f"{first.shape} and dtype {first.dtype}"
@@ -174,9 +178,13 @@ def _write_text(
     file: BinaryIO, parts: Iterator[Array], names: Sequence[str] | None, delimiter: str
 ) -> None:
     if names is not None and _is_header(names):
-        file.write((_header_line(names, delimiter) + "\n").encode())
+        file.write((_line(names, delimiter) + "\n").encode())
     for part in parts:
-        np.savetxt(file, part, fmt=text_format(part.dtype), delimiter=delimiter)
+        if part.dtype.kind == "U":
+            rows = part.reshape(len(part), -1).tolist()
+            file.writelines((_line(row, delimiter) + "\n").encode() for row in rows)
+        else:
+            np.savetxt(file, part, fmt=text_format(part.dtype), delimiter=delimiter)
 
 
 def _is_header(names: Sequence[str]) -> bool:
@@ -186,13 +194,16 @@ def _is_header(names: Sequence[str]) -> bool:
     )
 
 
-def _header_line(names: Sequence[str], delimiter: str) -> str:
-    quoted = ('"' + n.replace('"', '""') + '"' if set(n) & {delimiter, '"'} else n for n in names)
+def _line(texts: Sequence[str], delimiter: str) -> str:
+    special = {delimiter, '"', "\n", "\r"}
+    quoted = ('"' + t.replace('"', '""') + '"' if not t or set(t) & special else t for t in texts)
     return delimiter.join(quoted)
 
 
 def text_format(dtype: np.dtype[Any]) -> str:
-    """Return how numbers are written in text, so that they read back the same."""
+    """Return how numbers, or names, are written in text, so that they read back the same."""
+    if dtype.kind == "U":
+        return "%s"
     if dtype.kind in "iub":
         return "%d"
     return "%.9g" if dtype == np.float32 else "%.17g"
