@@ -29,8 +29,8 @@ ROOMS: dict[str, str] = {
     "eigenvalues stored gaps reach statistics moments prior scoring m_step adaptation",
     "io": "blocks atomic headers archive readahead readers frames npy arrow text sources scans "
     "sinks beside",
-    "data": "parallel subsample base scale box observed sparse streamed partitions dask dask_files "
-    "told told_dask telling inputs",
+    "data": "parallel subsample base scale box observed gaussian sparse streamed partitions dask "
+    "dask_files told told_dask telling inputs",
     "bayes": "posterior prior m_step bound stored",
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates single loop objective constrained penalised "
@@ -39,7 +39,7 @@ ROOMS: dict[str, str] = {
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
     "queries": "features grouped grouped_dask conditioning imputation univariate sampling "
-    "predictive hdr divergences united merging hierarchy",
+    "predictive hdr outliers divergences united merging hierarchy",
     "estimators": "attributes routing counterparts summaries base adaptation pictures hooks "
     "queries kmeans fitting base_mixture mixture evidence bayesian columns",
     "storage": "",

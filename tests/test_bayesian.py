@@ -141,6 +141,7 @@ def test_the_constructor_is_scikit_learns_and_more() -> None:
         "n_threads",
         "checkpoint",
         "checkpoint_interval",
+        "missing_values",
     }
 
 

@@ -374,7 +374,7 @@ def _not_finite_message(value: np.floating, name: str, found: str) -> str:
     if np.isnan(value):
         return (
             f"Input {name} contains NaN, first at {found}. Missing values are not accepted: leave "
-            "out their rows or fill them in first."
+            "out their rows, fill them in first, or set missing_values='marginalize' of a mixture."
         )
     return (
         f"Input {name} contains infinity or a value too large for {value.dtype}, first at {found}."

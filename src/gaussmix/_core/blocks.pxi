@@ -7,10 +7,9 @@ registers of one step's loops in memory for the sake of another's.
 
 from libc.string cimport memset
 
-from gaussmix._core.gaps cimport fold_gaps, lacks_values
 from gaussmix._core.lanes cimport PANEL, VECTORS, real, vec
 from gaussmix._core.layout cimport (
-    Block, Gaps, Mixture, load_rows, make_odd, panel_features, write_row_max, write_scores,
+    Block, Mixture, load_rows, make_odd, panel_features, write_row_max, write_scores,
 )
 from gaussmix._core.log_density cimport score_rows
 from gaussmix._core.moments cimport (
@@ -65,18 +64,12 @@ cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexce
     return max((rows + PANEL - 1) // PANEL, <Py_ssize_t>1) * PANEL
 
 
-cdef void do_group(
-    const Job* job, const Mixture* mixture, Py_ssize_t group, Py_ssize_t block_rows,
-    real* workspace, double* sums, Py_ssize_t width,
+cdef Block empty_block(
+    const Mixture* mixture, Py_ssize_t block_rows, real* workspace
 ) noexcept nogil:
-    """Do the job for one group of rows, block by block; its sums start at zero."""
+    """A block for so many rows at most, whose numbers lie in the workspace."""
     cdef Block block
-    cdef Gaps gaps
-    cdef bint gapped
-    cdef Py_ssize_t row = group * GROUP_ROWS
-    cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
     cdef Py_ssize_t panels = block_rows // PANEL
-    cdef Py_ssize_t i
     block.x_stride = panel_features(mixture) * VECTORS
     block.score_stride = make_odd(mixture.n_terms) * VECTORS
     block.x = <vec*>workspace
@@ -85,24 +78,39 @@ cdef void do_group(
     block.row_max = block.weight + panels * VECTORS
     block.scratch = block.row_max + panels * VECTORS
     block.gaps = NULL
+    set_rows_of_block(&block, block_rows)
+    return block
+
+
+cdef void set_rows_of_block(Block* block, Py_ssize_t n_rows) noexcept nogil:
+    """Say how many rows a block has."""
+    block.n_rows = n_rows
+    block.n_panels = (n_rows + PANEL - 1) // PANEL
+
+
+cdef void do_group(
+    const Job* job, const Mixture* mixture, Py_ssize_t group, Py_ssize_t block_rows,
+    real* workspace, double* sums, Py_ssize_t width,
+) noexcept nogil:
+    """Do the job for one group of rows, block by block; its sums start at zero."""
+    cdef Block block = empty_block(mixture, block_rows, workspace)
+    cdef Py_ssize_t row = group * GROUP_ROWS
+    cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
     memset(sums, 0, width * sizeof(double))
-    gapped = mixture.margins != NULL and lacks_values(
-        job.X + row * mixture.n_features, (end - row) * mixture.n_features)
-    if gapped:
-        place_gaps(&gaps, mixture, block_rows,
-                   <char*>(workspace + block_size(mixture, block_rows)))
-        do_group_with_gaps(
-            job, mixture, &block, &gaps, row, end - row, block_rows, sums, width)
-        row = end
     while row < end:
-        block.n_rows = min(block_rows, end - row)
-        block.n_panels = (block.n_rows + PANEL - 1) // PANEL
+        set_rows_of_block(&block, min(block_rows, end - row))
         do_block(job, mixture, &block, row, sums, width)
         row += block.n_rows
+    finish_sums(job, mixture, sums, width)
+
+
+cdef void finish_sums(
+    const Job* job, const Mixture* mixture, double* sums, Py_ssize_t width
+) noexcept nogil:
+    """Turn a group's sums into those that are added to the total."""
+    cdef Py_ssize_t i
     if job.task == ACCUMULATE:
         centre_moments(mixture, sums)
-        if gapped:
-            fold_gaps(mixture, gaps.sums, sums)
     for i in range(width):
         sums[i] *= job.weight_unit
 

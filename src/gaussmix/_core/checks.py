@@ -98,6 +98,12 @@ def require_pass(
     return n_samples, n_components, n_features
 
 
+def require_no_gaps(density: Density) -> None:
+    """Raise if a density is for rows that lack values, where rows belong to one component each."""
+    if density.gaps:
+        raise ValueError("gaps must be False where each row belongs to one component, got True")
+
+
 def require_told(told: Told | None, n_samples: int, n_terms: int) -> None:
     """Raise unless what is told is about so many rows and terms."""
     if told is None:

@@ -18,6 +18,10 @@ GROUP_ROWS = 1024
 """Kernels add up groups of this many rows, and then the groups in order. So parts of data that
 are whole groups, given to them one after the other, lead to the bits of the whole."""
 
+WINDOW_BYTES, WINDOW_GROUPS = 1 << 22, 64
+"""Rows that may lack values are taken in windows: of these, rows that lack the same are gathered. A
+window is of so many bytes of float64, and of so many groups, at most."""
+
 EPS = float(np.finfo(np.float64).eps)
 LOG_2_PI = float(np.log(2 * np.pi))
 
@@ -60,6 +64,12 @@ class Density(NamedTuple):
     def n_terms(self) -> int:
         """T, the terms of the log-sum-exp: the components, and the noise if there is any."""
         return len(self.means) + (self.log_noise is not None)
+
+
+def window_groups(n_features: int) -> int:
+    """Return the groups of a window, a power of two: so blocks of a file are whole windows."""
+    fitting = WINDOW_BYTES // (8 * n_features * GROUP_ROWS)
+    return 1 << (min(max(fitting, 1), WINDOW_GROUPS).bit_length() - 1)
 
 
 def rounded(values: FloatArray, dtype: DTypeLike) -> FloatArray:

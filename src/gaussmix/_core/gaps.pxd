@@ -23,7 +23,6 @@ from gaussmix._core.vector_math cimport lane_sum, vector_log2
 
 cdef enum:
     LOG_PIVOTS = 16  # pivots at most whose product takes one logarithm
-    PATTERNS = 256  # that rows are sorted by; others may share a place
 
 
 cdef inline vec least_pivot() noexcept nogil:
@@ -43,54 +42,6 @@ cdef inline bint lacks_values(const real* X, Py_ssize_t n) noexcept nogil:
     for i in range(n):
         found |= X[i] != X[i]
     return found
-
-
-cdef inline void sort_by(
-    const int* key, Py_ssize_t n_keys, const int* rows, Py_ssize_t n_rows, int* counts, int* out
-) noexcept nogil:
-    """Put rows in the order of their keys, from 0 to before n_keys, and else as they are."""
-    cdef Py_ssize_t i
-    for i in range(n_keys + 1):
-        counts[i] = 0
-    for i in range(n_rows):
-        counts[key[rows[i]] + 1] += 1
-    for i in range(n_keys):
-        counts[i + 1] += counts[i]
-    for i in range(n_rows):
-        out[counts[key[rows[i]]]] = rows[i]
-        counts[key[rows[i]]] += 1
-
-
-cdef inline Py_ssize_t sort_rows(
-    const real* X, Py_ssize_t n_rows, Py_ssize_t d, Gaps* gaps
-) noexcept nogil:
-    """Put rows in an order, those that lack nothing first, and return how many these are.
-
-    The others go by the number of values that they lack, and then by which.
-    """
-    cdef unsigned int pattern
-    cdef Py_ssize_t n_complete = 0
-    cdef Py_ssize_t n_others = 0
-    cdef Py_ssize_t s, i
-    cdef int missing, lacking
-    for s in range(n_rows):
-        pattern, lacking = 0, 0
-        for i in range(d):
-            missing = X[i] != X[i]
-            lacking += missing
-            pattern += missing * (<unsigned int>(i + 1) * 2654435761u)
-        gaps.lacking[s] = lacking
-        gaps.pattern[s] = pattern >> 24
-        if lacking:
-            gaps.others[n_others] = <int>s
-            n_others += 1
-        else:
-            gaps.order[n_complete] = <int>s
-            n_complete += 1
-        X += d
-    sort_by(gaps.pattern, PATTERNS, gaps.others, n_others, gaps.counts, gaps.by_pattern)
-    sort_by(gaps.lacking, d + 1, gaps.by_pattern, n_others, gaps.counts, gaps.order + n_complete)
-    return n_complete
 
 
 cdef inline void mark_gaps(Block* block, const Mixture* mixture) noexcept nogil:
@@ -609,7 +560,7 @@ cdef inline void fold_gaps(const Mixture* mixture, const double* own, double* su
     cdef Py_ssize_t n = sums_of_component(mixture)
     cdef Py_ssize_t k = 0
     cdef Py_ssize_t i, j, size
-    sums += mixture.n_components
+    sums += mixture.n_terms
     while k < mixture.n_components and mixture.structure != TIED:
         size = tile_size(mixture.n_components - k)
         for j in range(size):

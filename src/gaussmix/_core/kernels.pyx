@@ -4,7 +4,8 @@ Rows are taken in groups of GROUP_ROWS, whatever the number of threads, and a th
 a group in blocks that fit its cache. The parts of this file, each with one job:
 
 - blocks.pxi: what is done with a group of rows, block by block;
-- gaps.pxi: groups of rows of which some lack values;
+- gaps.pxi: blocks of rows that lack values, gathered from where they lie;
+- windows.pxi: rows of which some lack values, on several threads;
 - memory.pxi: what a call keeps in memory;
 - waves.pxi: groups of rows on several threads;
 - centers.pxi: centres of clusters and the sums of their rows;
@@ -26,8 +27,8 @@ from gaussmix._core.lanes cimport real
 from gaussmix._core.told cimport Told
 
 from gaussmix._core.checks import (
-    FLOAT64, INT32, require_array, require_em, require_lloyd, require_pass, require_seeding,
-    require_sums, require_told,
+    FLOAT64, INT32, require_array, require_em, require_lloyd, require_no_gaps, require_pass,
+    require_seeding, require_sums, require_told,
 )
 from gaussmix._core.density import Density
 
@@ -35,6 +36,7 @@ include "blocks.pxi"
 include "gaps.pxi"
 include "memory.pxi"
 include "waves.pxi"
+include "windows.pxi"
 include "centers.pxi"
 include "seeding.pxi"
 
@@ -95,6 +97,7 @@ def accumulate(
     cdef Job job = new_job(ACCUMULATE)
     set_told(&job, told, X, density)
     if labels is not None:
+        require_no_gaps(density)
         require_array("labels", labels, (n_samples,), INT32)
         job.labels = <int*>address(labels)
     run(&job, X, sample_weight, density, (n_k, first, second, totals), n_threads)
@@ -105,6 +108,7 @@ def accumulate(
 def accumulate_hard(X, sample_weight, density, labels, n_k, first, totals, int n_threads=1):
     """Add the sums of hard assignment, each row to its most probable component: K-means' pass."""
     n_samples, _, _ = require_call(X, density, n_threads, sample_weight)
+    require_no_gaps(density)
     require_sums(density, n_k, first, None, totals)
     cdef Job job = new_job(ACCUMULATE_HARD)
     if labels is not None:

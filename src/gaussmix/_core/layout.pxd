@@ -28,18 +28,18 @@ cdef struct Margins:  # what rows that lack values need, see `margins`
     const real* log_scales  # (K, D + 1), what a feature that is lacking adds to a log-density
     const real* log_weights  # (K,), the log-densities of a row without values
     const real* origin  # (D + 1,), zeros
+    const real* roots  # [row][column][component], scaled U', whole vectors of components
+    const real* lengths  # [feature][component], what features were divided by for it
+    const real* lane_means  # [feature][component], relative to the centre
+    Py_ssize_t n_groups  # of rows, in a window: rows that lack the same are gathered in it
 
 cdef struct Gaps:  # the workspace of one thread for rows that lack values
     real* rows  # a block's, copied together
     double* weights
     real* out
     int* labels
-    int* order  # of a group's rows
-    int* others  # rows of the group that lack values
-    int* by_pattern  # the same, sorted by pattern alone
-    int* pattern  # of each of the group's rows
-    int* lacking  # values that each lacks
-    int* counts
+    int* codes  # what is told of them
+    char* priors
     vec* seen  # [panel][feature][vector][lane], 1 where there is a value, else 0
     int* index  # [panel][slot][lane], features that are lacking; D where there are no more
     int* n_slots  # [panel], the most that a row of the panel lacks
@@ -51,6 +51,30 @@ cdef struct Gaps:  # the workspace of one thread for rows that lack values
     vec* lower  # of one panel, triangles in rows
     vec* inverse
     double* sums  # of a group, component by component
+
+cdef struct Pattern:  # rows that lack the same, and the workspace of one thread: see `patterns`
+    Py_ssize_t n_there
+    Py_ssize_t n_lacking
+    int* there  # features
+    int* lacking
+    int* columns  # which column of the factor stands where
+    vec* factor  # (D, D) of one vector of components
+    vec* inverse  # (D, D) of one vector of components
+    vec* triangle  # table of the marginal factors' rows
+    vec* shifts  # table of offsets
+    vec* slopes  # table (n_lacking, n_there)
+    vec* spread  # table of a triangle, conditional covariances
+    vec* known_means  # table of means
+    vec* n_k  # table
+    vec* moments  # table of a triangle whose rows end with first moments
+    vec* across  # table
+    vec* totals  # table of a triangle as before, of all features
+    real* center  # of the marginal mixture, as are these
+    real* means
+    real* offsets
+    real* factors
+    real* log_scales
+    double* own  # sums of the rows
 
 cdef struct Mixture:
     Structure structure

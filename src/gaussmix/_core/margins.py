@@ -59,3 +59,25 @@ def margins(density: Density, width: int) -> Margins:
     log_scales[:, -1] = 0
     log_weights = density.log_scales - np.log(diagonals).sum(axis=1) + 0.5 * n_features * LOG_2_PI
     return Margins(factors, precisions, inverse_roots, log_scales, log_weights)
+
+
+def lane_tables(
+    constants: Margins, density: Density, n_lanes: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the constants for rows that lack the same, with components last, `n_lanes` of them.
+
+    These are what features are divided by for a precision with a diagonal of ones, (D, K), the
+    means, (D, K), and U' of that precision, (D, D, K). Unit matrices fill the lanes of no
+    component. Where covariances are variances there is no U' (0, 0, 0).
+    """
+    n_components, n_features = density.means.shape
+    lengths, means = np.ones((n_features, n_lanes)), np.zeros((n_features, n_lanes))
+    lengths[:, :n_components] = 1 / constants.inverse_roots[:, :-1].T
+    means[:, :n_components] = density.means.T
+    if not len(constants.factors):
+        return lengths, means, np.zeros((0, 0, 0))
+    factors = constants.factors[:, :n_features, :n_features]
+    roots = np.repeat(np.eye(n_features)[:, :, None], n_lanes, axis=2)
+    roots[:, :, :n_components] = factors.transpose(2, 1, 0)
+    roots[:, :, :n_components] /= lengths[:, :n_components]
+    return lengths, means, roots

@@ -5,16 +5,17 @@ A part of kernels.pyx: a class needs a module of its own or a place in one.
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from gaussmix._core.arrays cimport address, structure_of, writable
 from gaussmix._core.estimates cimport Constants
-from gaussmix._core.lanes cimport LN2, real
+from gaussmix._core.lanes cimport LANES, LN2, real
 from gaussmix._core.layout cimport GAP_TILE, Margins, Mixture
 from gaussmix._core.moments cimport moments_order, n_moments
 from gaussmix._core.packing cimport pack, packed_size
 
-from gaussmix._core.margins import margins
+from gaussmix._core.density import window_groups
+from gaussmix._core.margins import lane_tables, margins
 
 cdef enum:
     CACHE_LINE = 64
@@ -45,6 +46,7 @@ cdef class PackedMixture:
     cdef Buffer buffer
     cdef Margins margins  # where rows may lack values
     cdef object margin_arrays
+    cdef Buffer tables
 
     def __init__(self, density, bint exponentials):
         self.density = density
@@ -71,6 +73,9 @@ cdef class PackedMixture:
             log_scales=found.log_scales / self.mixture.unit,
             log_weights=found.log_weights / self.mixture.unit)
         arrays = [np.ascontiguousarray(array, DTYPE) for array in (*found, np.zeros(d + 1))]
+        cdef Py_ssize_t lanes = (self.mixture.n_components + LANES - 1) // LANES * LANES
+        tables = lane_tables(found, self.density, lanes)
+        flat = np.concatenate([table.ravel() for table in tables]).astype(DTYPE)
         self.margin_arrays = arrays
         self.margins.factors = <const real*>address(arrays[0])
         self.margins.precisions = <const real*>address(arrays[1])
@@ -78,6 +83,13 @@ cdef class PackedMixture:
         self.margins.log_scales = <const real*>address(arrays[3])
         self.margins.log_weights = <const real*>address(arrays[4])
         self.margins.origin = <const real*>address(arrays[5])
+        self.tables = Buffer(flat.nbytes)  # for vectors, which must be aligned
+        cdef real* at = <real*>self.tables.address
+        self.margins.lengths = at
+        self.margins.lane_means = at + d * lanes
+        self.margins.roots = at + 2 * d * lanes
+        memcpy(at, address(flat), flat.nbytes)
+        self.margins.n_groups = window_groups(d)
         self.mixture.margins = &self.margins
 
     cdef void repack(self) noexcept:

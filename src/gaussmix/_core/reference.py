@@ -31,6 +31,7 @@ from gaussmix._core.checks import (
     require_lloyd,
     require_matrices,
     require_moments,
+    require_no_gaps,
     require_pass,
     require_seeding,
     require_sums,
@@ -138,6 +139,7 @@ def accumulate(
     require_sums(density, n_k, first, second, totals)
     require_told(told, n_samples, density.n_terms)
     if labels is not None:
+        require_no_gaps(density)
         require_array("labels", labels, (n_samples,), INT32)
     for rows, weight in _weighted_blocks(X, sample_weight):
         z = _centred(X[rows], density)
@@ -175,6 +177,7 @@ def accumulate_hard(
     log_scales 0 the most probable centre is the nearest, and -2 totals[0] the inertia.
     """
     n_samples, n_components, _ = require_pass(X, density, n_threads, sample_weight)
+    require_no_gaps(density)
     require_sums(density, n_k, first, None, totals)
     if labels is not None:
         require_array("labels", labels, (n_samples,), INT32)

@@ -30,16 +30,15 @@ cdef run_waves(
     cdef Py_ssize_t n_groups = (job.n_samples + GROUP_ROWS - 1) // GROUP_ROWS
     if n_groups == 0:
         return
+    if mixture.margins != NULL:
+        run_windows(job, mixture, total, width, n_threads)
+        return
     cdef Py_ssize_t wave = groups_per_wave(mixture, stride, n_groups, n_threads)
     cdef int threads = <int>min(n_threads, wave)
     cdef Buffer sums_buffer = Buffer(wave * stride * sizeof(double))
     cdef double* group_sums = <double*>sums_buffer.address
     cdef Py_ssize_t block_rows = rows_per_block(mixture, min(job.n_samples, <Py_ssize_t>GROUP_ROWS))
-    cdef Gaps unused
-    cdef size_t lines = (block_size(mixture, block_rows) + CACHE_LINE - 1) // CACHE_LINE
-    if mixture.margins != NULL:
-        lines += place_gaps(&unused, mixture, block_rows, NULL) // CACHE_LINE + 1
-    cdef Py_ssize_t size = lines * CACHE_LINE  # of a thread's workspace, in whole cache lines
+    cdef Py_ssize_t size = workspace_size(mixture, block_rows)
     cdef Buffer work_buffer = Buffer(threads * size * sizeof(real))
     cdef real* workspace = <real*>work_buffer.address
     cdef Py_ssize_t start, n_here, g, part, chunk
@@ -60,6 +59,11 @@ cdef run_waves(
                     reduce_groups(group_sums, n_here, stride, part * REDUCED_SUMS,
                                   min((part + 1) * REDUCED_SUMS, width), total)
         PyErr_CheckSignals()
+
+
+cdef Py_ssize_t workspace_size(const Mixture* mixture, Py_ssize_t block_rows) noexcept nogil:
+    """Numbers in a thread's workspace, in whole cache lines."""
+    return (block_size(mixture, block_rows) + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
 
 
 cdef Py_ssize_t padded_width(Py_ssize_t width) noexcept:

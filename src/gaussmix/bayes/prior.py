@@ -1,6 +1,5 @@
 """The prior of a mixture, as a user gives it or as the rows suggest it."""
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -8,12 +7,11 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.data.base import Data
+from gaussmix.data.gaussian import moments_of
 from gaussmix.errors import ParameterError
 from gaussmix.model.checks import check_floats
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.m_step import m_step
-from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import StatisticsPass
 
 PROCESS = "dirichlet_process"
 PRIOR_TYPES = (PROCESS, "dirichlet_distribution")
@@ -37,8 +35,10 @@ def prior_of(
     """Return the prior: by default that of scikit-learn.
 
     The default mean is that of the rows, the default inverse of the Wishart's scale matrix their
-    covariance, with n - 1 in the denominator. A row of weight w counts like w rows. Where features
-    are constant, or combinations of others, that covariance is regularised as `m_step` does it.
+    covariance, with n - 1 in the denominator. A row of weight w counts like w rows. Of rows that
+    lack values they are those of the Gaussian under which what they have is most likely. Where
+    features are constant, or combinations of others, that covariance is regularised as `m_step`
+    does it.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def prior_of(
     """
     freedom, mean, scale = check_beliefs(beliefs, structure, data.n_features)
     if mean is None or scale is None:
-        found = _moments(data, structure)
+        found, _ = m_step(moments_of(data, structure), 0.0)
         mean = found.means[0] if mean is None else mean
         scale = _unbiased(found.covariances, data) if scale is None else scale
     one = np.ones(1)
@@ -112,15 +112,6 @@ def _check_scale(
     scale = check_floats("covariance_prior", given, own).reshape(shape)
     structure.checked_pivots(f"{structure.name} covariance_prior", scale)
     return scale
-
-
-def _moments(data: Data, structure: CovarianceStructure) -> Parameters:
-    """Return the mean and the covariance of all rows, as a mixture of one component."""
-    center = data.head().mean(axis=0, dtype=np.float64)
-    spread = structure.alike(np.eye(data.n_features), 1)
-    guess = Parameters.from_covariances(structure, np.ones(1), center[None], spread)
-    found, _ = m_step(data.total(partial(StatisticsPass, guess)), 0.0)
-    return found
 
 
 def _unbiased(covariances: FloatArray, data: Data) -> FloatArray:

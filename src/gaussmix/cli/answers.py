@@ -23,7 +23,6 @@ from gaussmix.cli.commands import (
 from gaussmix.cli.reading import Answer, Watched, in_place
 from gaussmix.estimators.attributes import parameters_of, term_names
 from gaussmix.estimators.base_mixture import total_score
-from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io import scans, sinks
@@ -87,13 +86,10 @@ def score(arguments: argparse.Namespace) -> int:
 def outliers(arguments: argparse.Namespace) -> int:
     """Count the rows outside the smallest region of a probability, and write which they are."""
     model = _checked_mixture(arguments, "outliers")
-    mixture = model  # that the level is of: no noise, and a Bayesian one's expected parameters
-    if isinstance(model, BayesianGaussianMixture) or hasattr(model, "noise_weight_"):
-        mixture = model.marginal(range(model.n_features_in_))
-    level, n_outside, n_rows = float(mixture.hdr_level(arguments.p)), 0, 0
+    test, n_outside, n_rows = model._outlier_test(arguments.p), 0, 0
 
     def outside(table: scans.Table) -> Array:
-        return (np.asarray(mixture.score_samples(table)) < level).astype(np.int32)
+        return np.asarray(model._each_row(test, table)).astype(np.int32)
 
     def counted(blocks: Iterator[Array]) -> Iterator[Array]:
         nonlocal n_outside, n_rows
@@ -110,7 +106,7 @@ def outliers(arguments: argparse.Namespace) -> int:
     share, say = n_outside / max(n_rows, 1), _reporter(arguments)
     say(f"rows      {n_rows}")
     say(f"outliers  {n_outside} ({share:.2%}), where {1 - arguments.p:.2%} are expected")
-    say(f"level     {level:.10g}, the least log-density inside")
+    say(f"level     {test.level:.10g}, the least log-density inside")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.density import GROUP_ROWS
+from gaussmix._core.density import GROUP_ROWS, window_groups
 from gaussmix._core.types import FloatArray, PathLike, Rows
 from gaussmix.data.base import ByRow, InMemory, MakePass, R
 from gaussmix.data.subsample import Reservoir, Sample, most_rows, stratified
@@ -80,8 +80,9 @@ class Streamed:
         return result
 
     def blocks(self) -> Iterator[Block]:
-        """Read the rows in order, in blocks of whole groups of GROUP_ROWS but for the last."""
-        return whole_groups(self._read())
+        """Read the rows in order, in whole groups of GROUP_ROWS, or windows, but for the last."""
+        n_groups = window_groups(self.n_features) if self.gaps else 1
+        return whole_groups(self._read(), n_groups)
 
     def in_memory(self) -> InMemory | None:
         """Return the rows as one array if they are few enough to be held, else None."""
@@ -243,22 +244,24 @@ class Streamed:
             )
 
 
-def whole_groups(blocks: Iterable[Block]) -> Iterator[Block]:
+def whole_groups(blocks: Iterable[Block], n_groups: int = 1) -> Iterator[Block]:
     """Cut blocks of any length anew, into such of whole groups of GROUP_ROWS but for the last.
 
-    What is left of a block waits for the rows that fill its group: no more than that are copied.
+    With `n_groups` they are of so many groups, or a multiple. What is left of a block waits for the
+    rows that fill them: no more than that are copied.
     """
+    size = n_groups * GROUP_ROWS
     waiting: list[Block] = []
     n_waiting = 0
     for block in blocks:
         if n_waiting:
-            head, block = _split(block, GROUP_ROWS - n_waiting)
+            head, block = _split(block, size - n_waiting)
             waiting.append(head)
             n_waiting += len(head.rows)
-            if n_waiting < GROUP_ROWS:
+            if n_waiting < size:
                 continue
             yield joined(waiting)
-        whole, rest = _split(block, len(block.rows) // GROUP_ROWS * GROUP_ROWS)
+        whole, rest = _split(block, len(block.rows) // size * size)
         if len(whole.rows):
             yield whole
         waiting, n_waiting = [rest], len(rest.rows)

@@ -55,13 +55,15 @@ class ToldData:
         For every row; slices of it go along with the blocks.
     """
 
-    gaps = False  # options refuse rows that lack values
+    gaps: bool
+    """Whether rows may lack values."""
+
     untold: Data
     """The rows alone."""
 
     def __init__(self, rows: InMemory | Streamed, told: Told) -> None:
         self.rows = self.untold = rows
-        self.told = told
+        self.told, self.gaps = told, rows.gaps
         self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
         self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
         if len(told) != self.n_samples:

@@ -45,6 +45,7 @@ class ToldPartitions(ToldData):
         noise: bool,
     ) -> None:
         self._data = self.untold = rows
+        self.gaps = rows.gaps
         self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
         self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
         self._name, self._collection = name, collection_beside(name, values, rows)

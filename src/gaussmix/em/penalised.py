@@ -7,6 +7,7 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
+from gaussmix.data.gaussian import moments_of
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
 from gaussmix.em.objective import MaximumLikelihood, Ridge
@@ -17,7 +18,7 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.model.prior import Prior, PriorRows, rows_of
 from gaussmix.model.scoring import LikelihoodPass
 from gaussmix.model.statistics import Statistics
-from gaussmix.model.structures import Matrices
+from gaussmix.model.structures import DIAG, FULL, Matrices
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def objective_for(
 ) -> MaximumLikelihood:
     """Return what EM is to climb. A prior without a scale, or a relative ridge, takes a pass.
 
+    Where rows lack values it takes several.
+
     Parameters
     ----------
     data : Data or ToldData
@@ -131,8 +134,11 @@ def objective_for(
     if relative or (prior is not None and prior.needs_moments):
         matrices = prior is not None and prior.scale is None and isinstance(structure, Matrices)
         rows = data.untold if isinstance(data, ToldData) else data
-        shift = rows.head().mean(axis=0, dtype=np.float64)
-        moments = rows.total(partial(MomentsPass, shift, matrices))
+        if rows.gaps:
+            moments = moments_of(rows, FULL if matrices else DIAG)
+        else:
+            shift = rows.head().mean(axis=0, dtype=np.float64)
+            moments = rows.total(partial(MomentsPass, shift, matrices))
     shape = n_components, data.n_features
     return MaximumAPosteriori(
         data,

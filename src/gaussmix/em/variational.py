@@ -32,6 +32,11 @@ class EvidenceBound:
 
         log p(X) >= sum_n log sum_k exp(E_q[log weight_k] + E_q[log N(x_n | k)]) - KL(q | p)
 
+    Where a row lacks values x_m, q is a distribution of them too. The best one given k is normal,
+    about their conditional mean, with the covariance inv(nu_k (W_k)_mm). A row then counts by
+
+        log sum_k int exp(E_q[log weight_k] + E_q[log N(x_n | k)]) dx_m
+
     No iteration lowers it where `reg_covar` is 0. Otherwise the M-step maximises it less
     reg_covar / 2 sum_k n_k tr(nu_k W_k), as in `gaussmix.em.loop.em`.
 
@@ -59,7 +64,8 @@ class EvidenceBound:
 
     def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
         """Go over the rows once."""
-        return self.data.total(partial(StatisticsPass, parameters, single=single))
+        make = partial(StatisticsPass, parameters, gaps=self.data.gaps, single=single)
+        return self.data.total(make)
 
     def m_step(
         self, statistics: Statistics, _previous: Parameters
@@ -73,8 +79,8 @@ class EvidenceBound:
 
     def score(self, parameters: Parameters) -> float:
         """Return the evidence lower bound, which takes a pass."""
-        found = self.data.total(partial(LikelihoodPass, parameters)).total
-        return found - divergence(cast(Posterior, parameters), self.prior)
+        found = self.data.total(partial(LikelihoodPass, parameters, gaps=self.data.gaps))
+        return found.total - divergence(cast(Posterior, parameters), self.prior)
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
         """Do nothing: iterations in compiled code are for the likelihood."""

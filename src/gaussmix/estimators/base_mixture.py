@@ -6,7 +6,7 @@ from copy import copy
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,14 @@ from gaussmix._core.types import (
     FloatArray,
     Labels,
     MergeCriterion,
+    MissingValues,
     PathLike,
     Rows,
     RowsLike,
     Seed,
     WeightLike,
 )
-from gaussmix.data.base import Data
+from gaussmix.data.base import ByRow, Data
 from gaussmix.data.observed import require_observed
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.data.told import ToldData
@@ -39,7 +40,7 @@ from gaussmix.errors import (
 )
 from gaussmix.estimators.attributes import noise_box_of, set_outcome
 from gaussmix.estimators.base import Estimator, Names, remember_features
-from gaussmix.estimators.fitting import Origin, Problem, Settings, best_run
+from gaussmix.estimators.fitting import MISSING_VALUES, Origin, Problem, Settings, best_run
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.model.covariance import CovarianceStructure
@@ -77,6 +78,7 @@ class BaseMixture(Queries[M], Estimator):
     tol: float
     reg_covar: float | Literal["relative"]
     max_iter: int
+    missing_values: MissingValues
     warm_start: bool
     random_state: Seed
     weights_: FloatArray
@@ -91,6 +93,21 @@ class BaseMixture(Queries[M], Estimator):
     n_samples_seen_: int
     weight_seen_: float
     _fitted_structure: CovarianceStructure
+
+    @property
+    def _takes_gaps(self) -> bool:
+        return check_choice("missing_values", self.missing_values, MISSING_VALUES) != "error"
+
+    def _each_row(
+        self,
+        function: ByRow,
+        X: object,
+        out: PathLike | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Any:
+        if self._takes_gaps:
+            function = cast(ByRow, partial(cast(Any, function), gaps=True))
+        return super()._each_row(function, X, out, names)
 
     @abstractmethod
     def _settings(self) -> Settings:

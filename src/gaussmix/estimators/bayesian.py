@@ -13,6 +13,7 @@ from gaussmix._core.types import (
     DaskLike,
     FloatArray,
     InitMethod,
+    MissingValues,
     PathLike,
     Rows,
     RowsLike,
@@ -123,6 +124,10 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         File for the fit's progress, as in `GaussianMixture`.
     checkpoint_interval : float, default=30.0
         Seconds between writings, at least; 0 writes after every iteration.
+    missing_values : {'error', 'marginalize'}, default='error'
+        What becomes of rows in which values are missing, as in `GaussianMixture`. With
+        'marginalize' the bound is over what is missing, too. The default prior is then that of one
+        Gaussian, fitted to what the rows have.
 
     Attributes
     ----------
@@ -235,6 +240,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         n_threads: int | None = None,
         checkpoint: PathLike | None = None,
         checkpoint_interval: float = 30.0,
+        missing_values: MissingValues = "error",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -259,6 +265,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         self.n_threads = n_threads
         self.checkpoint = checkpoint
         self.checkpoint_interval = checkpoint_interval
+        self.missing_values = missing_values
 
     def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
         """Learn from a batch of rows, with the posterior of what was seen as the prior.

@@ -168,7 +168,6 @@ def settings_of(model: Any) -> Settings:
         prior=check_prior(model.prior),
         rules=check_rules(model.fixed, model.weights, shared.n_components, structure),
         noise=_check_noise(model.noise),
-        missing_values=check_choice("missing_values", model.missing_values, MISSING_VALUES),
         mixed_precision=check_boolean("mixed_precision", model.mixed_precision),
     )
     _check_together(settings)
@@ -194,6 +193,7 @@ def shared_settings(model: Any, reg_covar: object) -> Settings:
         n_threads=check_n_threads(model.n_threads),
         checkpoint=None if checkpoint is None else check_path("checkpoint", checkpoint),
         checkpoint_interval=check_real("checkpoint_interval", model.checkpoint_interval, 0),
+        missing_values=check_choice("missing_values", model.missing_values, MISSING_VALUES),
     )
 
 
@@ -234,8 +234,6 @@ def _check_gaps(settings: Settings) -> None:
         return
     for name, given in (
         ("noise", settings.noise is not None),
-        ("prior", settings.prior is not None),
-        ("reg_covar='relative'", settings.relative),
         ("mixed_precision=True", settings.mixed_precision),
     ):
         if given:

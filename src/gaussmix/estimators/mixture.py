@@ -23,13 +23,12 @@ from gaussmix._core.types import (
     Seed,
     WeightLike,
 )
-from gaussmix.data.base import ByRow, Data
+from gaussmix.data.base import Data
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.data.telling import tell
 from gaussmix.data.told import Classes, ToldData, classes_of
 from gaussmix.em.online import Seen, check_pace, online_step
 from gaussmix.em.runs import Run
-from gaussmix.errors import ParameterError
 from gaussmix.estimators.adaptation import Adaptation
 from gaussmix.estimators.attributes import (
     parameters_of,
@@ -43,7 +42,6 @@ from gaussmix.estimators.base import check_output, remember_features
 from gaussmix.estimators.base_mixture import BaseMixture, total_score
 from gaussmix.estimators.counterparts import Name
 from gaussmix.estimators.fitting import (
-    MISSING_VALUES,
     Problem,
     Settings,
     likelihood,
@@ -73,13 +71,10 @@ from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.features import Indices
 from gaussmix.validation import (
     check_boolean,
-    check_choice,
     check_integer,
     check_random_state,
     check_real,
 )
-
-TOLD_WITHOUT_GAPS = "labels and row_priors do not go with missing_values='marginalize': give one"
 
 
 class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
@@ -704,21 +699,6 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     def _climbs(self) -> str:
         return super()._climbs if self.prior is None else "penalised mean log-likelihood"
 
-    @property
-    def _takes_gaps(self) -> bool:
-        return check_choice("missing_values", self.missing_values, MISSING_VALUES) != "error"
-
-    def _each_row(
-        self,
-        function: ByRow,
-        X: object,
-        out: PathLike | None = None,
-        names: Sequence[str] | None = None,
-    ) -> Any:
-        if self._takes_gaps:
-            function = cast(ByRow, partial(cast(Any, function), gaps=True))
-        return super()._each_row(function, X, out, names)
-
     def _settings(self) -> Settings:
         return settings_of(self)
 
@@ -763,8 +743,6 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         component_labels: object,
     ) -> tuple[ToldData | None, Classes | None]:
         """Check what is told of the rows of a fit, and the classes that it names."""
-        if settings.missing_values != "error" and not (labels is None and row_priors is None):
-            raise ParameterError(TOLD_WITHOUT_GAPS)
         classes = classes_of(labels, component_labels, settings.n_components)
         noise = settings.noise is not None
         return tell(data, labels, row_priors, classes, settings.n_components, noise=noise), classes
@@ -800,12 +778,10 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
             return super()._by_row(function, X, out, names)
         check_output(out)
         parameters = parameters_of(self)
-        by_parameters = partial(function, parameters)
         classes = Classes(self.classes_, self._owners()) if hasattr(self, "classes_") else None
         noise = parameters.noise is not None
         data = self._data(X, None, self.n_threads)
-        if self._takes_gaps:
-            raise ParameterError(TOLD_WITHOUT_GAPS)
+        by_parameters = partial(function, parameters, gaps=data.gaps)
         told = tell(data, labels, row_priors, classes, parameters.n_components, noise=noise)
         assert told is not None, "something is told"
         if out is None:

@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix._core import threads
 from gaussmix._core.types import DistanceKind, FloatArray, NumbersLike, PathLike, Rows, Seed
@@ -16,11 +15,11 @@ from gaussmix.estimators.attributes import gaussians_of, parameters_of
 from gaussmix.estimators.base import by_row, check_output, feature_names
 from gaussmix.estimators.pictures import Pictures
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.scoring import log_likelihoods
 from gaussmix.queries import conditioning, hdr, imputation, univariate
 from gaussmix.queries.divergences import DISTANCES
 from gaussmix.queries.features import Indices, check_features, check_some_features, check_targets
 from gaussmix.queries.hdr import LEVEL_SAMPLES
+from gaussmix.queries.outliers import OutlierTest
 from gaussmix.validation import (
     check_boolean,
     check_choice,
@@ -83,7 +82,8 @@ class Queries(Pictures, Generic[M]):
         features : int, str or sequence of them
             Indices or names of the features that are known.
         values : float or array-like of shape (n_known,)
-            Their values, in the same order.
+            Their values, in the same order. With `missing_values='marginalize'` NaN is a value that
+            is not known after all.
 
         Returns
         -------
@@ -113,8 +113,12 @@ class Queries(Pictures, Generic[M]):
         given, others = check_some_features(
             "features", features, parameters.n_features, self._names()
         )
-        row = _check_values(values, len(given))
-        return self._plain(conditioning.conditional(parameters, given, others, row), others)
+        row = _check_values(values, len(given), allow_nan=self._takes_gaps)
+        known = ~np.isnan(row)
+        if not known.any():
+            return self._plain(conditioning.marginal(parameters, others), others)
+        found = conditioning.conditional(parameters, given[known], others, row[known])
+        return self._plain(found, others)
 
     def regress(
         self,
@@ -136,7 +140,8 @@ class Queries(Pictures, Generic[M]):
         features : int, str or sequence of them
             Indices or names of the features that are known.
         X : array-like of shape (n_samples, n_known), or what `scan` or Dask take
-            Their values, in the same order.
+            Their values, in the same order. With `missing_values='marginalize'` a row may lack
+            some, or all: it is predicted from those that it has.
         targets : int, str or sequence of them, optional
             Features to predict; by default all others, in their order.
         return_std : bool, default=False
@@ -182,11 +187,11 @@ class Queries(Pictures, Generic[M]):
             self.n_threads,
             estimator=type(self).__name__,
             n_features=len(given),
+            allow_nan=self._takes_gaps,
         )
-        model = conditioning.regression(parameters, given, others)
-        function = partial(conditioning.predictions, model, return_std, return_cov)
+        regression = imputation.GappyRegression(parameters, given, others, return_std, return_cov)
         columns = _result_names(others, names, return_std, return_cov)
-        found = by_row(data, function, out, columns)
+        found = by_row(data, regression, out, columns)
         if out is not None:
             return found
         return _split(found, len(others), return_cov, isinstance(targets, str | Integral))
@@ -353,7 +358,8 @@ class Queries(Pictures, Generic[M]):
     ) -> Any:
         """Say which rows of X lie outside the smallest region of probability p.
 
-        Of rows that come from the mixture itself, a part 1 - p does.
+        Of rows that come from the mixture itself, a part 1 - p does. A row that lacks values is
+        compared with such rows of the features that it has. One without any value is no outlier.
 
         Parameters
         ----------
@@ -380,8 +386,14 @@ class Queries(Pictures, Generic[M]):
         if np.ndim(p):
             raise ParameterError(f"p must be one number, got {p!r}")
         check_output(out)
-        level = self.hdr_level(p, random_state=random_state)
-        return self._each_row(partial(_is_below, gaussians_of(self), level), X, out, ["outlier"])
+        return self._each_row(self._outlier_test(p, random_state), X, out, ["outlier"])
+
+    def _outlier_test(self, p: float, random_state: Seed = 0) -> OutlierTest:
+        """Return what tells which rows are outliers."""
+        parameters = gaussians_of(self)
+        inside = float(_check_probabilities(p, open_interval=True))
+        source, count = check_random_state(random_state), check_n_threads(self.n_threads)
+        return OutlierTest.of(parameters, inside, source, count)
 
     def component_distances(self, kind: DistanceKind = "bhattacharyya") -> FloatArray:
         """Return how far apart the components are, every pair in closed form.
@@ -421,15 +433,16 @@ class Queries(Pictures, Generic[M]):
         return univariate.line(parameters)
 
 
-def _check_values(values: object, n_known: int) -> FloatArray:
-    """Return a finite number for each known feature."""
+def _check_values(values: object, n_known: int, *, allow_nan: bool) -> FloatArray:
+    """Return a finite number for each known feature, or NaN where that may be."""
     numbers = np.atleast_1d(check_numbers(values, "values"))
     if numbers.shape != (n_known,):
         raise ParameterError(
             f"values must have {n_known} numbers, one for each known feature, got "
             f"{numbers.size if numbers.ndim == 1 else f'shape {numbers.shape}'}"
         )
-    return np.asarray(check_rows(numbers[None], name="values")[0], dtype=np.float64)
+    row = check_rows(numbers[None], name="values", allow_nan=allow_nan)[0]
+    return np.asarray(row, dtype=np.float64)
 
 
 def _check_probabilities(p: object, open_interval: bool = False) -> FloatArray:
@@ -454,17 +467,6 @@ def _check_columns(X: object, wanted: list[str] | None) -> None:
     names = feature_names(X)
     if names is not None and wanted is not None and list(names) != wanted:
         raise ValueError(f"X must have the columns {wanted}, as features says, got {list(names)}")
-
-
-def _is_below(
-    parameters: Parameters,
-    level: float,
-    rows: Rows,
-    n_threads: int | None,
-    *,
-    gaps: bool = False,
-) -> NDArray[np.bool_]:
-    return np.asarray(log_likelihoods(parameters, rows, n_threads, gaps=gaps) < level)
 
 
 def _result_names(

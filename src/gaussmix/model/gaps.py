@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core.density import GROUP_ROWS, Density
+from gaussmix._core.density import GROUP_ROWS, Density, window_groups
 from gaussmix._core.types import Rows
 
-MOST_GROUPS = 64  # of float32 rows that are held in float64 at a time
+MOST_WINDOWS = 4  # of float32 rows that are held in float64 at a time
 
 
 class Part(NamedTuple):
@@ -24,20 +24,21 @@ class Part(NamedTuple):
 def parts(rows: Rows, density: Density) -> Iterator[Part]:
     """Cut rows into what kernels take at once, in order.
 
-    These are all rows, unless the rows are float32 and may lack values. Then groups of GROUP_ROWS
-    rows that lack any are converted. Kernels add up groups, so that the bits of sums do not depend
-    on how groups are taken together.
+    These are all rows, unless the rows are float32 and may lack values. Then windows in which any
+    row lacks one are converted. Kernels add up windows in order, so that the bits of sums do not
+    depend on how windows are taken together.
     """
     if not density.gaps or rows.dtype == np.float64:
         yield Part(slice(0, len(rows)), rows, density)
         return
-    starts = range(0, len(rows), GROUP_ROWS)
+    size = window_groups(rows.shape[1]) * GROUP_ROWS
+    starts = range(0, len(rows), size)
     lacking = np.isnan(np.add.reduceat(np.einsum("nd->n", rows), starts)) if len(rows) else ()
-    for lacks, run in groupby(zip(starts, lacking, strict=True), lambda group: bool(group[1])):
+    for lacks, run in groupby(zip(starts, lacking, strict=True), lambda window: bool(window[1])):
         places = [start for start, _ in run]
-        step = MOST_GROUPS if lacks else len(places)
+        step = MOST_WINDOWS if lacks else len(places)
         for first in range(0, len(places), step):
-            end = places[min(first + step, len(places)) - 1] + GROUP_ROWS
+            end = places[min(first + step, len(places)) - 1] + size
             place = slice(places[first], min(end, len(rows)))
             if lacks:
                 yield Part(place, rows[place].astype(np.float64), density)

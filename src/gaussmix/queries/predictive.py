@@ -1,7 +1,7 @@
 """What a posterior predicts of new rows: a mixture of Student's t distributions."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -16,6 +16,9 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_reach
 from gaussmix.model.statistics import pass_flops
 from gaussmix.model.structures import FULL
+from gaussmix.queries.conditioning import marginal
+from gaussmix.queries.features import Indices
+from gaussmix.queries.imputation import patterns
 from gaussmix.queries.sampling import draw
 
 BLOCK_VALUES = 64 * GROUP_ROWS  # log-densities held at a time: half a megabyte
@@ -57,19 +60,27 @@ class Predictive:
         )
         return cls(mixture, left)
 
-    def log_likelihoods(self, rows: Rows, n_threads: int | None = None) -> Rows:
-        """Return the log-density of each row, (N,)."""
+    def log_likelihoods(
+        self, rows: Rows, n_threads: int | None = None, *, gaps: bool = False
+    ) -> Rows:
+        """Return the log-density of each row, (N,), of what it has if it may have `gaps`."""
         out = np.empty(len(rows), dtype=rows.dtype)
-        for block, log_prob in self._by_block(rows, n_threads):
-            out[block] = logsumexp(log_prob, axis=1)
+        for own, log_prob in self._by_block(rows, n_threads, gaps):
+            out[own] = logsumexp(log_prob, axis=1)
         return out
 
-    def responsibilities(self, rows: Rows, n_threads: int | None = None) -> Rows:
+    def responsibilities(
+        self, rows: Rows, n_threads: int | None = None, *, gaps: bool = False
+    ) -> Rows:
         """Return the probability that each component made each row, (N, K)."""
         out = np.empty((len(rows), self.mixture.n_components), dtype=rows.dtype)
-        for block, log_prob in self._by_block(rows, n_threads):
-            out[block] = softmax(log_prob, axis=1)
+        for own, log_prob in self._by_block(rows, n_threads, gaps):
+            out[own] = softmax(log_prob, axis=1)
         return out
+
+    def marginal(self, features: Indices) -> Self:
+        """Return the predictive density of some features: t distributions again, as free."""
+        return replace(self, mixture=marginal(self.mixture, features))
 
     def draw(
         self, n_samples: int, random_state: np.random.RandomState, n_threads: int = 1
@@ -83,8 +94,20 @@ class Predictive:
         stretch = np.sqrt(freedom / random_state.chisquare(freedom))
         return means + stretch[:, None] * (rows - means), labels
 
-    def _by_block(self, rows: Rows, n_threads: int | None) -> Iterator[tuple[slice, FloatArray]]:
-        """Return weighted log-densities (B, K) of one block of rows after the other."""
+    def _by_block(
+        self, rows: Rows, n_threads: int | None, gaps: bool
+    ) -> Iterator[tuple[Indices, FloatArray]]:
+        """Return weighted log-densities (B, K) of one block of rows after the other, and which."""
+        for lacking, own in patterns(np.isnan(rows), complete=True) if gaps else ():
+            there = np.flatnonzero(~lacking)
+            if not len(there):
+                yield own, np.tile(np.log(self.mixture.weights), (len(own), 1))
+                continue
+            some = np.ascontiguousarray(rows[np.ix_(own, there)])
+            for block, log_prob in self.marginal(there)._by_block(some, n_threads, False):
+                yield own[block], log_prob
+        if gaps:
+            return
         mixture, freedom = self.mixture, self.degrees_of_freedom
         n_components, n_features = mixture.means.shape
         density = mixture.density(rows.dtype)
@@ -94,11 +117,13 @@ class Predictive:
         distances_alone = density._replace(log_scales=np.zeros(n_components))
         size = max(1, BLOCK_VALUES // n_components)
         for start in range(0, len(rows), size):
-            block = slice(start, start + size)
-            part = rows[block]
+            part = rows[start : start + size]
             found = np.empty((len(part), n_components), dtype=rows.dtype)
             count = threads.for_work(n_threads, pass_flops(part, mixture))
             dispatch.kernels(rows).log_density(part, distances_alone, found, count)
             require_reach(found.max(axis=1), part, density, start)
             squares = -2 * found.astype(np.float64)
-            yield block, constants - halves * np.log1p(squares / freedom)
+            yield (
+                np.arange(start, start + len(part)),
+                constants - halves * np.log1p(squares / freedom),
+            )

@@ -24,15 +24,19 @@ then keeps four digits of the others, wherever the mean lies."""
 
 
 def sample_of(data: Data, n_groups: int, random_state: np.random.RandomState) -> Sample:
-    """Return the rows that a start looks at, without gaps.
+    """Return the rows that a start looks at, without gaps."""
+    return completed(data.sample(n_groups, random_state), data.n_threads)
+
+
+def completed(sample: Sample, n_threads: int | None) -> Sample:
+    """Return a sample without gaps.
 
     What is lacking is the conditional mean under one Gaussian, which a few EM iterations on the
     sample find, so that groups show in what a row has.
     """
-    sample = data.sample(n_groups, random_state)
-    if not data.gaps or not np.isnan(sample.rows).any():
+    if not np.isnan(sample.rows).any():
         return sample
-    return Sample(_completed(sample, data.n_threads), sample.weight)
+    return Sample(_completed(sample, n_threads), sample.weight)
 
 
 def in_single(sample: Sample) -> tuple[Sample, FloatArray | None]:

@@ -9,6 +9,7 @@ from gaussmix.kmeans.seeding import drawn_rows
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
+from gaussmix.starts.completion import completed
 from gaussmix.starts.methods import hard_statistics, scaled_rows
 
 ITERATIONS = 50  # of K-means; a start need not be a better one than that
@@ -29,7 +30,8 @@ def seeded(
     from all others. Then every row goes to the nearest centre, by |x - c|^2 / (2 s^2) less the
     logarithm of its prior, where s^2 is the mean variance in groups.
     """
-    sample, told = data.told_sample(n_components, random_state)
+    drawn, told = data.told_sample(n_components, random_state)
+    sample = completed(drawn, data.n_threads)
     log_priors = reference.log_priors(told, np.dtype(np.float64))[:, :n_components]
     rows = scaled_rows(sample, structure)
     shares = np.exp(log_priors - log_priors.max(axis=1, keepdims=True))
