@@ -9,7 +9,13 @@ import pytest
 
 CORE = Path(__file__).resolve().parents[1] / "src/gaussmix/_core"
 PIECES = ("layout", "packing", "log_density", "gaps", "told", "posterior", "moments", "vector_math")
-PARTS = ("blocks.pxi", "gaps.pxi", "waves.pxi", "seeding.pxi")  # of kernels.pyx, those with loops
+PARTS = (
+    "blocks.pxi",
+    "gaps.pxi",
+    "waves.pxi",
+    "seeding.pxi",
+    "cells.pxi",
+)  # of kernels.pyx, those with loops
 
 # Anything of Python's or Cython's runtime but names of types, constants and functions of our own.
 RUNTIME = re.compile(r"\b(?:__Pyx_\w+|Py[A-Z]\w*|_Py\w+|Py_(?!ssize_t)\w+)\b")

@@ -58,11 +58,26 @@ cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nog
         panel_features(mixture) + make_odd(mixture.n_terms) + 2 + scratch_values(mixture))
 
 
-cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexcept:
+cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexcept nogil:
     """Rows in a block: as many as fit the cache, in whole panels."""
     cdef Py_ssize_t fitting = BLOCK_BYTES // (block_size(mixture, PANEL) // PANEL * sizeof(real))
     cdef Py_ssize_t rows = min(min(<Py_ssize_t>BLOCK_ROWS, fitting), n_rows)
     return max((rows + PANEL - 1) // PANEL, <Py_ssize_t>1) * PANEL
+
+
+cdef void place_block(
+    Block* block, const Mixture* mixture, Py_ssize_t block_rows, real* workspace
+) noexcept nogil:
+    """Set where a block of so many rows lies in a workspace."""
+    cdef Py_ssize_t panels = block_rows // PANEL
+    block.x_stride = panel_features(mixture) * VECTORS
+    block.score_stride = make_odd(mixture.n_terms) * VECTORS
+    block.x = <vec*>workspace
+    block.score = block.x + panels * block.x_stride
+    block.weight = block.score + panels * block.score_stride
+    block.row_max = block.weight + panels * VECTORS
+    block.scratch = block.row_max + panels * VECTORS
+    block.gaps = NULL
 
 
 cdef void do_group(
@@ -75,16 +90,8 @@ cdef void do_group(
     cdef bint gapped
     cdef Py_ssize_t row = group * GROUP_ROWS
     cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
-    cdef Py_ssize_t panels = block_rows // PANEL
     cdef Py_ssize_t i
-    block.x_stride = panel_features(mixture) * VECTORS
-    block.score_stride = make_odd(mixture.n_terms) * VECTORS
-    block.x = <vec*>workspace
-    block.score = block.x + panels * block.x_stride
-    block.weight = block.score + panels * block.score_stride
-    block.row_max = block.weight + panels * VECTORS
-    block.scratch = block.row_max + panels * VECTORS
-    block.gaps = NULL
+    place_block(&block, mixture, block_rows, workspace)
     memset(sums, 0, width * sizeof(double))
     gapped = mixture.margins != NULL and lacks_values(
         job.X + row * mixture.n_features, (end - row) * mixture.n_features)
