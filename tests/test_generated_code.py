@@ -18,6 +18,7 @@ PARTS = (
     "waves.pxi",
     "windows.pxi",
     "seeding.pxi",
+    "cells.pxi",
 )  # of kernels.pyx, those with loops
 
 # Anything of Python's or Cython's runtime but names of types, constants and functions of our own.

@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 from gaussmix._core import reference
 from gaussmix._core.density import Density
 from gaussmix._core.dispatch import Build
-from gaussmix._core.interface import KERNELS
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.cli import verification
 from gaussmix.cli.main import main
-from gaussmix.cli.verification import KernelCase, all_cases, make_kernel_problem, table, verify
+from gaussmix.cli.verification import (
+    VERIFIED,
+    KernelCase,
+    all_cases,
+    make_kernel_problem,
+    table,
+    verify,
+)
 
 CASES = [
     KernelCase(structure, dtype, kind, 257, 3, 3, kind != "round", 1)
@@ -33,7 +39,7 @@ def broken(name: str, spoil: Callable[..., None]) -> Build:
         getattr(reference, name)(X, *arguments)
         spoil(*arguments)
 
-    module = SimpleNamespace(**{kernel: getattr(reference, kernel) for kernel in KERNELS})
+    module = SimpleNamespace(**{kernel: getattr(reference, kernel) for kernel in VERIFIED})
     setattr(module, name, kernel)
     return Build("broken", module, module)
 
@@ -44,7 +50,7 @@ def failures(build: Build, cases: list[KernelCase] = CASES) -> set[str]:
 
 def test_reference_agrees_with_itself() -> None:
     results = verify([Build("reference", reference, reference)], CASES)
-    assert len(results) == len(KERNELS) * 2
+    assert len(results) == len(VERIFIED) * 2
     assert all(result.passed for result in results)
     assert all(result.error == 0 for result in results if result.dtype == "float64")
 
@@ -128,12 +134,20 @@ def test_a_wrong_likelihood_is_found() -> None:
     assert failures(broken("accumulate_likelihood", spoil)) == {"accumulate_likelihood"}
 
 
+def test_a_wrong_mass_is_found() -> None:
+    def spoil(*arguments: Any) -> None:
+        arguments[-3][-1] *= 1.001
+
+    assert failures(broken("accumulate_cells", spoil)) == {"accumulate_cells"}
+    assert failures(broken("weigh_cells", spoil)) == {"weigh_cells"}
+
+
 def test_table_shows_errors_and_where_they_are() -> None:
     text = table(verify([broken("log_density", add(0.5))], CASES))
     assert "broken" in text
     assert "tolerance" in text
     assert "FAILED log_density (broken, float64)" in text
-    assert all(kernel in text for kernel in KERNELS)
+    assert all(kernel in text for kernel in VERIFIED)
 
 
 def test_command_fails_above_tolerance(

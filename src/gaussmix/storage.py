@@ -46,6 +46,7 @@ MIXTURE: dict[str, tuple[str, int, float]] = {
 HISTORY: dict[type, dict[str, tuple[str, int, float]]] = {
     GaussianMixture: {
         **MIXTURE,
+        "truncation_gap_": ("f", 0, 0),
         "noise_weight_": ("f", 0, 0),
         "noise_log_density_": ("f", 0, -np.inf),
     },

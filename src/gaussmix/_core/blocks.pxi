@@ -57,7 +57,7 @@ cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nog
         panel_features(mixture) + make_odd(mixture.n_terms) + 2 + scratch_values(mixture))
 
 
-cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexcept:
+cdef Py_ssize_t rows_per_block(const Mixture* mixture, Py_ssize_t n_rows) noexcept nogil:
     """Rows in a block: as many as fit the cache, in whole panels."""
     cdef Py_ssize_t fitting = BLOCK_BYTES // (block_size(mixture, PANEL) // PANEL * sizeof(real))
     cdef Py_ssize_t rows = min(min(<Py_ssize_t>BLOCK_ROWS, fitting), n_rows)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.cells import Cells
 from gaussmix._core.density import STRUCTURES, Density, factors_shape
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Structure
@@ -115,6 +116,35 @@ def require_told(told: Told | None, n_samples: int, n_terms: int) -> None:
     if told.rows.dtype not in (np.float64, np.float32):
         raise TypeError(f"priors must have dtype float32 or float64, got {told.rows.dtype}")
     require_array("priors", told.rows, (n_samples, n_terms), told.rows.dtype)
+
+
+def require_cells(
+    n_samples: int, density: Density, cells: Cells, masses: object, labels: object
+) -> None:
+    """Raise unless these are cells of so many rows of a mixture that has components alone."""
+    if density.log_noise is not None or density.gaps:
+        raise ValueError("cells are for densities without noise, and for rows without gaps")
+    order, rows, lists, components = cells
+    require_array("order", order, (n_samples,), INT32)
+    require_array("rows", rows, (cells.n_cells + 1,), INT64)
+    require_array("lists", lists, (cells.n_cells + 1,), INT64)
+    require_array("components", components, (int(lists[-1]),), INT32)
+    require_array("masses", masses, components.shape, FLOAT64)
+    if labels is not None:
+        require_array("labels", labels, (n_samples,), INT32)
+    if not (rows[0] >= 0 and rows[-1] <= n_samples and (np.diff(rows) >= 0).all()):
+        raise ValueError(f"rows of cells must rise from 0 to {n_samples} at most, the number of X")
+    if not (lists[0] == 0 and (np.diff(lists) > 0).all()):
+        raise ValueError("lists must begin at 0, and have a component each")
+    if n_samples and not 0 <= order.min() <= order.max() < n_samples:
+        raise ValueError(f"order must hold numbers of {n_samples} rows")
+    n_components = len(density.means)
+    if len(components) and not 0 <= components.min() <= components.max() < n_components:
+        raise ValueError(f"components must be from 0 to before {n_components}")
+    rising = np.diff(components) > 0
+    rising[lists[1:-1] - 1] = True  # from one list to the next
+    if not rising.all():
+        raise ValueError("the components of a list must rise")
 
 
 def require_lloyd(

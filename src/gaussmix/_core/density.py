@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core.types import FloatArray, Structure
 
@@ -64,6 +64,15 @@ class Density(NamedTuple):
     def n_terms(self) -> int:
         """T, the terms of the log-sum-exp: the components, and the noise if there is any."""
         return len(self.means) + (self.log_noise is not None)
+
+    def of(self, components: NDArray[np.integer]) -> "Density":
+        """Return the constants of some components."""
+        shared = self.structure == "tied"
+        return self._replace(
+            means=self.means[components],
+            factors=self.factors if shared else self.factors[components],
+            log_scales=self.log_scales[components],
+        )
 
 
 def window_groups(n_features: int) -> int:

@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gaussmix._core.cells import Cells
 from gaussmix._core.density import Density
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
@@ -19,6 +20,9 @@ KERNELS = (
     "accumulate_hard",
     "accumulate_likelihood",
 )
+
+CELL_KERNELS = ("accumulate_cells", "weigh_cells")
+"""One pass each over cells of rows, under the components that their lists name."""
 
 
 class Kernels(Protocol):
@@ -94,6 +98,33 @@ class Kernels(Protocol):
         totals: FloatArray,
         n_threads: int = 1,
         told: Told | None = None,
+    ) -> None: ...
+
+    def accumulate_cells(
+        self,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        density: Density,
+        cells: Cells,
+        n_k: FloatArray,
+        first: FloatArray,
+        second: FloatArray,
+        totals: FloatArray,
+        masses: FloatArray,
+        labels: NDArray[np.int32] | None,
+        n_threads: int = 1,
+    ) -> None: ...
+
+    def weigh_cells(
+        self,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        density: Density,
+        cells: Cells,
+        totals: FloatArray,
+        masses: FloatArray,
+        labels: NDArray[np.int32] | None,
+        n_threads: int = 1,
     ) -> None: ...
 
     def lloyd(

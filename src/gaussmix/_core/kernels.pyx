@@ -9,7 +9,8 @@ a group in blocks that fit its cache. The parts of this file, each with one job:
 - memory.pxi: what a call keeps in memory;
 - waves.pxi: groups of rows on several threads;
 - centers.pxi: centres of clusters and the sums of their rows;
-- seeding.pxi: the choice of the next centre by k-means++.
+- seeding.pxi: the choice of the next centre by k-means++;
+- cells.pxi: passes over cells of rows and the components that matter to them.
 """
 
 import numpy as np
@@ -27,7 +28,8 @@ from gaussmix._core.lanes cimport real
 from gaussmix._core.told cimport Told
 
 from gaussmix._core.checks import (
-    FLOAT64, INT32, require_array, require_em, require_lloyd, require_no_gaps, require_pass,
+    FLOAT64, INT32, require_array, require_cells, require_em, require_lloyd, require_no_gaps,
+    require_pass,
     require_seeding, require_sums, require_told,
 )
 from gaussmix._core.density import Density
@@ -39,6 +41,7 @@ include "waves.pxi"
 include "windows.pxi"
 include "centers.pxi"
 include "seeding.pxi"
+include "cells.pxi"
 
 DTYPE = np.dtype(np.float32 if sizeof(real) == 4 else np.float64)
 
@@ -124,6 +127,60 @@ def accumulate_likelihood(X, sample_weight, density, totals, int n_threads=1, to
     cdef Job job = new_job(ACCUMULATE_LIKELIHOOD)
     set_told(&job, told, X, density)
     run(&job, X, sample_weight, density, (totals,), n_threads)
+
+
+def accumulate_cells(
+    X, sample_weight, density, cells, n_k, first, second, totals, masses, labels, int n_threads=1
+):
+    """Add the statistics of soft assignment to the components on each cell's list."""
+    cdef Py_ssize_t n_components, n_features, size
+    _, n_components, n_features = require_call(X, density, n_threads, sample_weight)
+    require_sums(density, n_k, first, second, totals)
+    cdef PackedMixture packed = PackedMixture(density, True)
+    cdef Mixture one = packed.mixture
+    one.n_components = one.n_terms = 1
+    size = 1 + moments_per_component(&one)
+    cdef Buffer places = Buffer(n_moments(&one) * sizeof(Py_ssize_t))
+    cdef Buffer total = Buffer((n_components * size + n_features * n_features) * sizeof(double))
+    arrays = [<size_t>writable(array) for array in (n_k, first, second)]
+    moments_order(&one, <Py_ssize_t*>places.address)
+    move_sums(&packed.mixture, <Py_ssize_t*>places.address, False, <double*><size_t>arrays[0],
+              <double*><size_t>arrays[1], <double*><size_t>arrays[2], <double*>total.address)
+    go_over_cells(ACCUMULATE, X, sample_weight, density, packed, cells, <double*>total.address,
+                  totals, masses, labels, n_threads)
+    move_sums(&packed.mixture, <Py_ssize_t*>places.address, True, <double*><size_t>arrays[0],
+              <double*><size_t>arrays[1], <double*><size_t>arrays[2], <double*>total.address)
+    mirror_triangles(
+        structure_of(density.structure), n_components, n_features, <double*>writable(second))
+
+
+def weigh_cells(X, sample_weight, density, cells, totals, masses, labels, int n_threads=1):
+    """Find how much each component on a cell's list matters to it, and no more."""
+    require_call(X, density, n_threads, sample_weight)
+    require_array("totals", totals, (2,), FLOAT64)
+    go_over_cells(ACCUMULATE_LIKELIHOOD, X, sample_weight, density, PackedMixture(density, True),
+                  cells, NULL, totals, masses, labels, n_threads)
+
+
+cdef go_over_cells(
+    Task task, X, sample_weight, density, PackedMixture packed, cells, double* total, totals,
+    masses, labels, Py_ssize_t n_threads,
+):
+    """Do a job for all rows of the cells, which are checked here."""
+    require_cells(X.shape[0], density, cells, masses, labels)
+    cdef Job job = new_job(task)
+    set_rows(&job, X, sample_weight)
+    if labels is not None:
+        job.labels = <int*>writable(labels)
+    cdef Cells given = Cells(
+        cells.n_cells, <const int*>address(cells.order), <const int64_t*>address(cells.rows),
+        <const int64_t*>address(cells.lists), <const int*>address(cells.components))
+    cdef CellPass work = CellPass(
+        &job, &packed.mixture, &packed.constants, &given,
+        0 if packed.mixture.structure == TIED else density.factors.size // len(density.means),
+        <double*>writable(masses))
+    if given.n_cells > 0:
+        run_cells(&work, total, <double*>writable(totals), n_threads)
 
 
 def lloyd(

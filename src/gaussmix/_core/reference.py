@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.linalg.lapack import dpotrf, dtrtri
 
+from gaussmix._core.cells import Cells
 from gaussmix._core.checks import (
     FLOAT64,
     INT32,
     require_array,
+    require_cells,
     require_em,
     require_estimates,
     require_lloyd,
@@ -207,6 +209,63 @@ def accumulate_likelihood(
     for rows, weight in _weighted_blocks(X, sample_weight):
         _, log_likelihood = _responsibilities(_bounded(X, rows, density, told))
         totals += weight @ log_likelihood, weight.sum()
+
+
+def accumulate_cells(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    density: Density,
+    cells: Cells,
+    n_k: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
+    totals: FloatArray,
+    masses: FloatArray,
+    labels: NDArray[np.int32] | None,
+    n_threads: int = 1,
+) -> None:
+    """Add the statistics of soft assignment to the components on each cell's list.
+
+    As `accumulate`, but the rows of a cell belong to the components on its list alone, so that
+    their log-likelihood is a lower bound (Neal & Hinton, 1998). OUT: masses (L,), the part of n_k
+    that each listed component has of its cell; labels (N,), the most probable component of each row
+    on its cell's list, if given. For densities without noise, and rows without gaps.
+    """
+    require_pass(X, density, n_threads, sample_weight)
+    require_sums(density, n_k, first, second, totals)
+    for chosen, rows, weight, place in _cells(X, sample_weight, density, cells, masses, labels):
+        components = cells.components[place]
+        shared = density.structure == "tied"
+        own = np.zeros(len(components)), np.zeros_like(chosen.means), np.zeros_like(chosen.factors)
+        accumulate(rows, weight, chosen, *own, totals)
+        masses[place] = own[0]
+        n_k[components] += own[0]
+        first[components] += own[1]
+        second[... if shared else components] += own[2]
+
+
+def weigh_cells(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    density: Density,
+    cells: Cells,
+    totals: FloatArray,
+    masses: FloatArray,
+    labels: NDArray[np.int32] | None,
+    n_threads: int = 1,
+) -> None:
+    """Find how much each component on a cell's list matters to it, and no more.
+
+    Adds to totals (2,), and finds masses (L,) and labels (N,), as `accumulate_cells` does.
+    """
+    require_pass(X, density, n_threads, sample_weight)
+    require_array("totals", totals, (2,), FLOAT64)
+    for chosen, rows, weight, place in _cells(X, sample_weight, density, cells, masses, labels):
+        masses[place] = 0
+        for part, own in _weighted_blocks(rows, weight):
+            resp, log_likelihood = _responsibilities(_bounded(rows, part, chosen, None))
+            masses[place] += (resp * own[:, None]).sum(axis=0)
+            totals += own @ log_likelihood, own.sum()
 
 
 def lloyd(
@@ -484,6 +543,27 @@ def _weighted_blocks(
 ) -> Iterator[tuple[slice, FloatArray]]:
     for rows in _blocks(X):
         yield rows, np.ones(len(X[rows])) if sample_weight is None else sample_weight[rows]
+
+
+def _cells(
+    X: Rows,
+    sample_weight: FloatArray | None,
+    density: Density,
+    cells: Cells,
+    masses: FloatArray,
+    labels: NDArray[np.int32] | None,
+) -> Iterator[tuple[Density, Rows, FloatArray | None, slice]]:
+    """Each cell's density, rows, weights and place on the lists; its labels are written."""
+    require_cells(len(X), density, cells, masses, labels)
+    order, edges, lists, components = cells
+    for c in range(cells.n_cells):
+        rows, place = order[edges[c] : edges[c + 1]], slice(lists[c], lists[c + 1])
+        chosen = density.of(components[place])
+        if labels is not None:
+            assigned = np.empty(len(rows), np.int32)
+            assign(X[rows], chosen, assigned, None)
+            labels[rows] = components[place][assigned]
+        yield chosen, X[rows], None if sample_weight is None else sample_weight[rows], place
 
 
 def _centred(rows: Rows, density: Density) -> FloatArray:

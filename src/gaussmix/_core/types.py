@@ -35,7 +35,7 @@ InitMethod: TypeAlias = Literal[
 ]
 """How a mixture's start groups the rows."""
 
-Algorithm: TypeAlias = Literal["em", "incremental"]
+Algorithm: TypeAlias = Literal["em", "incremental", "truncated"]
 """How a mixture is fitted."""
 
 MissingValues: TypeAlias = Literal["error", "marginalize"]

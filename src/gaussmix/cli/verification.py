@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch, reference
+from gaussmix._core.cells import Cells
 from gaussmix._core.density import LOG_LOWEST, STRUCTURES, Density, factors_shape
 from gaussmix._core.dispatch import Build
-from gaussmix._core.interface import KERNELS, Kernels
+from gaussmix._core.interface import CELL_KERNELS, KERNELS, Kernels
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
@@ -41,6 +42,8 @@ FEATURES = (1, 2, 3, 5, 8, 17, 33)
 COMPONENTS = (1, 2, 3, 7, 16, 19)
 THREADS = (1, 2, 4)  # more than there are CPUs, perhaps: then too they must be right
 LEAST_RESP = 0.01
+VERIFIED = (*KERNELS, *CELL_KERNELS)
+CELL_ROWS = 300  # of a cell at most
 
 OFFSETS = {"float32": 1e3, "float64": 1e6}  # standard deviations from the origin
 ELONGATIONS = {"float32": 10.0, "float64": 100.0}  # longest axis over shortest
@@ -107,6 +110,18 @@ class KernelAnswer(NamedTuple):
     hard_sums: tuple[FloatArray, ...]  # n_k, first, totals
     labelled_sums: tuple[FloatArray, ...]  # n_k, first, second, totals, of rows that have labels
     hard_sum_scales: tuple[FloatArray, ...]  # of both
+    cells: "CellAnswer"
+
+
+class CellAnswer(NamedTuple):
+    """What the reference makes of cells in float64, without noise and what is told, and scales."""
+
+    cells: Cells
+    log_prob: FloatArray  # (N, K), -inf for what is not on the list of a row's cell
+    sums: tuple[FloatArray, ...]  # n_k, first, second, totals
+    sum_scales: tuple[FloatArray, ...]
+    masses: FloatArray
+    mass_scales: FloatArray
 
 
 def compiled_builds() -> list[Build]:
@@ -184,12 +199,12 @@ def table(results: Sequence[Result]) -> str:
     """Show a line per kernel, a column per build and dtype, and failures with their cases."""
     columns = list(dict.fromkeys((r.build, r.dtype) for r in results))
     cells = {(r.kernel, r.build, r.dtype): r for r in results}
-    width = max(map(len, KERNELS)) + 1
+    width = max(map(len, VERIFIED)) + 1
     lines = [
         f"{'worst relative error':<{width}}" + "".join(f"{build:>11}" for build, _ in columns),
         " " * width + "".join(f"{dtype:>11}" for _, dtype in columns),
     ]
-    for kernel in KERNELS:
+    for kernel in VERIFIED:
         row = (cells[kernel, *column] for column in columns)
         marked = (f"{r.error:.1e}" + (" " if r.passed else "!") for r in row)
         lines.append(f"{kernel:<{width}}" + "".join(f"{cell:>11}" for cell in marked))
@@ -266,14 +281,45 @@ def solve(problem: KernelProblem) -> KernelAnswer:
         hard_sums,
         labelled,
         _sum_scales(problem, hard),
+        _solve_cells(problem, log_prob[:, : len(density.means)], scale[:, : len(density.means)]),
     )
+
+
+def _solve_cells(problem: KernelProblem, log_prob: FloatArray, scale: FloatArray) -> CellAnswer:
+    """Return the answer for cells of rows of the same label, and every second component on lists.
+
+    The first of them has all components.
+    """
+    X, weight, density = problem.X.astype(np.float64), problem.sample_weight, problem.density
+    density = density._replace(log_noise=None)
+    n_samples, n_components = log_prob.shape
+    order = log_prob.argmax(axis=1).argsort(kind="stable").astype(np.int32)
+    edges = np.append(np.arange(0, n_samples, CELL_ROWS), n_samples)
+    listed = (np.arange(len(edges) - 1)[:, None] + np.arange(n_components)) % 2 == 0
+    listed[0] = True
+    listed[:, 0] |= ~listed.any(axis=1)
+    lists = np.append(0, listed.sum(axis=1).cumsum())
+    cells = Cells(order, edges, lists, listed.nonzero()[1].astype(np.int32))
+    cell_of_row = np.empty(n_samples, dtype=np.intp)
+    cell_of_row[order] = np.arange(n_samples) // CELL_ROWS
+    log_prob = np.where(listed[cell_of_row], log_prob, -np.inf)
+    resp = np.exp(log_prob - np.logaddexp.reduce(log_prob, axis=1, keepdims=True))
+    row_scale = (resp * scale).sum(axis=1)
+    soft = np.where(listed[cell_of_row], np.maximum(resp, LEAST_RESP), 0.0) * row_scale[:, None]
+    sums, masses = _zero_sums(density), np.empty(len(cells.components))
+    reference.accumulate_cells(X, weight, density, cells, *sums, masses, None)
+    weighted = soft if weight is None else soft * weight[:, None]
+    by_cell = np.zeros(listed.shape)
+    np.add.at(by_cell, cell_of_row, weighted)
+    scales = _sum_scales(problem._replace(density=density), soft)
+    return CellAnswer(cells, log_prob, sums, scales, masses, by_cell[listed])
 
 
 def errors(
     kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
 ) -> Iterator[tuple[str, float]]:
     """Yield name and relative error of each kernel on a problem; NaN comes as infinite."""
-    for name, check in zip(KERNELS, CHECKS, strict=True):
+    for name, check in zip(VERIFIED, CHECKS, strict=True):
         error = check(kernels, problem, answer)
         yield name, float("inf") if np.isnan(error) else error
 
@@ -340,6 +386,34 @@ def _accumulate_likelihood_error(
     return _worst(totals, answer.sums[-1], answer.sum_scales[-1])
 
 
+def _accumulate_cells_error(
+    kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
+) -> float:
+    X, weight, density, n_threads, _ = problem
+    density, found = density._replace(log_noise=None), answer.cells
+    sums, masses = _zero_sums(density), np.full_like(found.masses, np.nan)
+    labels = _blank_labels(answer)
+    kernels.accumulate_cells(X, weight, density, found.cells, *sums, masses, labels, n_threads)
+    errors = map(_worst, sums, found.sums, found.sum_scales)
+    mass_error = _worst(masses, found.masses, found.mass_scales)
+    return _largest([*errors, mass_error, _label_error(labels, found.log_prob, answer)])
+
+
+def _weigh_cells_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
+    X, weight, density, n_threads, _ = problem
+    density, found = density._replace(log_noise=None), answer.cells
+    totals, masses = np.zeros(2), np.full_like(found.masses, np.nan)
+    labels = _blank_labels(answer)
+    kernels.weigh_cells(X, weight, density, found.cells, totals, masses, labels, n_threads)
+    return _largest(
+        [
+            _worst(totals, found.sums[-1], found.sum_scales[-1]),
+            _worst(masses, found.masses, found.mass_scales),
+            _label_error(labels, found.log_prob, answer),
+        ]
+    )
+
+
 CHECKS: tuple[Callable[[Kernels, KernelProblem, KernelAnswer], float], ...] = (
     _log_density_error,
     _log_likelihood_error,
@@ -348,6 +422,8 @@ CHECKS: tuple[Callable[[Kernels, KernelProblem, KernelAnswer], float], ...] = (
     _accumulate_error,
     _accumulate_hard_error,
     _accumulate_likelihood_error,
+    _accumulate_cells_error,
+    _weigh_cells_error,
 )
 
 

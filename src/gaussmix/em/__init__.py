@@ -1,1 +1,1 @@
-"""The EM loop and its kin: accelerated, online and incremental EM, runs and checkpoints."""
+"""The EM loop and its kin: accelerated, online, incremental, truncated EM, runs, checkpoints."""

@@ -379,6 +379,8 @@ def _pack_state(state: EMState) -> dict[str, Any]:
         "converged": state.converged,
         "single": state.single,
     }
+    if state.listed is not None:
+        entries["listed"] = state.listed
     if isinstance(state.strategy, Accelerator):
         entries |= _pack_plan(state.strategy.plan)
     return entries
@@ -400,6 +402,8 @@ def _unpack_state(
         raise ValueError(f"{run}monitor must not be NaN")
     _below_infinity(f"{run}monitor", np.array(values))
     state.monitor.change, (state.monitor.last, state.monitor.before) = change, values
+    if f"{run}listed" in found:
+        state.listed = found.number(f"{run}listed")
     if isinstance(state.strategy, Accelerator):
         state.strategy.plan = _unpack_plan(found, f"{run}plan.", size, state.strategy.memory)
     return state

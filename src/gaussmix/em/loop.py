@@ -170,6 +170,9 @@ class EMState:
     single : bool
         Whether passes may be made in float32: the end is far. It ends by itself, and a run
         converges after that.
+    listed : float or None
+        Mean lower bound of a row at the point, if passes over lists of components have led there;
+        None after a pass over all. See `gaussmix.em.truncated`.
     """
 
     def __init__(
@@ -185,6 +188,7 @@ class EMState:
         self.strategy = strategy or PlainEM()
         self.converged = False
         self.single = False
+        self.listed: float | None = None
 
     def take(self, step: Step) -> None:
         """Go on from what a pass has found at the point."""

@@ -5,6 +5,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from gaussmix.em.loop import Callback, EMResult, EMState, Objective, proceed
 from gaussmix.em.verbose import Printer
 
@@ -27,6 +29,15 @@ class Run(NamedTuple):
         """Mean log-likelihood of a row where it ended."""
         assert self.end is not None, "only a run that has ended is asked"
         return self.end
+
+    @property
+    def certificate(self) -> tuple[float, float]:
+        """A lower bound of that, and what added to it is not less: 0 but under lists."""
+        listed = self.state.listed
+        if listed is None:
+            return self.lower_bound, 0.0
+        gap = max(self.lower_bound - listed, 0.0)
+        return self.lower_bound - gap, gap + 2 * float(np.spacing(abs(self.lower_bound)))
 
     def rank(self) -> tuple[bool, float]:
         """Return what is larger for a better run.

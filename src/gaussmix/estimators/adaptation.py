@@ -21,6 +21,7 @@ HISTORY = (
     "n_iter_",
     "lower_bound_",
     "lower_bounds_",
+    "truncation_gap_",
     "n_samples_seen_",
     "weight_seen_",
     "_warned",

@@ -157,7 +157,7 @@ def set_outcome(model: Any, run: Run) -> None:
         set_parameters(model, result.parameters)
     model.converged_ = result.converged
     model.n_iter_ = result.n_iter
-    model.lower_bound_ = run.lower_bound
+    model.lower_bound_, _ = run.certificate
     model.lower_bounds_ = result.lower_bounds
     vars(model).pop("_warned", None)
     vars(model).pop("_rounded", None)

@@ -30,6 +30,7 @@ from gaussmix.em.online import check_pace
 from gaussmix.em.penalised import objective_for
 from gaussmix.em.runs import Opening, Run, Runs, Search
 from gaussmix.em.single import single_pays
+from gaussmix.em.truncated import climb
 from gaussmix.em.verbose import Extent, Printer
 from gaussmix.errors import ParameterError
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
@@ -160,7 +161,7 @@ def settings_of(model: Any) -> Settings:
     structure = bounded(shared.structure, model.eigenvalue_ratio)
     settings = shared._replace(
         structure=structure,
-        algorithm=check_choice("algorithm", model.algorithm, ALGORITHMS),
+        algorithm=check_choice("algorithm", model.algorithm, (*ALGORITHMS, "truncated")),
         weights_init=model.weights_init,
         means_init=model.means_init,
         precisions_init=model.precisions_init,
@@ -210,6 +211,7 @@ def _check_together(settings: Settings) -> None:
         raise ParameterError(
             f"mixed_precision=True needs algorithm='em', got algorithm={settings.algorithm!r}"
         )
+    _check_truncated(settings)
     rules = settings.rules
     if rules is None:
         return
@@ -240,6 +242,26 @@ def _check_gaps(settings: Settings) -> None:
             raise ParameterError(
                 f"missing_values='marginalize' and {name} are both given, and do not go together: "
                 "give one"
+            )
+
+
+def _check_truncated(settings: Settings) -> None:
+    """Raise ParameterError for options that passes over lists of components do not know."""
+    if settings.algorithm != "truncated":
+        return
+    structure = settings.structure
+    for name, given in (
+        ("noise", settings.noise is not None),
+        ("prior", settings.prior is not None),
+        ("reg_covar='relative'", settings.relative),
+        ("fixed or weights='equal'", settings.rules is not None),
+        ("missing_values='marginalize'", settings.missing_values != "error"),
+        ("eigenvalue_ratio", isinstance(structure, Bounded)),
+        (f"covariance_type={structure.name!r}", not structure.is_general),
+    ):
+        if given:
+            raise ParameterError(
+                f"algorithm='truncated' and {name} are both given, and do not go together: give one"
             )
 
 
@@ -279,13 +301,15 @@ def likelihood(data: Data | ToldData, settings: Settings) -> Problem:
 
 
 def opening_of(objective: OfRows, settings: Settings) -> Opening:
-    """Return what opens a run: sweeps over blocks, if the settings say so."""
+    """Return what opens a run: sweeps over blocks, or passes over lists, if the settings say so."""
 
     def opening(state: EMState, callback: Callback) -> None:
         if settings.algorithm == "incremental":
             most = settings.max_iter
             most = most if settings.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
             sweep(state, objective, max_iter=most, callback=callback)
+        elif settings.algorithm == "truncated":
+            climb(state, objective, max_iter=settings.max_iter, callback=callback)
 
     return opening
 

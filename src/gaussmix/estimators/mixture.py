@@ -29,6 +29,7 @@ from gaussmix.data.telling import tell
 from gaussmix.data.told import Classes, ToldData, classes_of
 from gaussmix.em.online import Seen, check_pace, online_step
 from gaussmix.em.runs import Run
+from gaussmix.errors import ParameterError
 from gaussmix.estimators.adaptation import Adaptation
 from gaussmix.estimators.attributes import (
     parameters_of,
@@ -107,10 +108,12 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         Jump ahead of EM, where that gains likelihood, to need fewer passes: by squared
         extrapolation (Varadhan & Roland, 2008), careful, or by Anderson acceleration (Henderson &
         Varadhan, 2019), faster where EM is very slow. None is EM, as in scikit-learn.
-    algorithm : {'em', 'incremental'}, default='em'
+    algorithm : {'em', 'incremental', 'truncated'}, default='em'
         'incremental' opens a fit with sweeps over blocks of rows and an M-step after each block
         (Neal & Hinton, 1998), until one gains no more than `tol`, or after 8 with `accelerate`.
         EM then takes it to the end. It needs some two thirds of EM's passes where `tol` is small.
+        'truncated', for many components, opens a fit with passes over the components that matter to
+        cells of rows (Forster & Luecke, 2018), which never lower a bound of the likelihood.
     n_init : int, default=1
         Number of starts, of which the one that ends with the largest likelihood is kept; one whose
         components collapsed only if all did. Where X has at least eight times the rows that a
@@ -222,6 +225,9 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     lower_bounds_ : list of float
         The same before each M-step. With `accelerate` it has a dip wherever a jump was not worth it
         and was undone. With `mixed_precision` those of passes in float32 have its rounding.
+    truncation_gap_ : float
+        By how much `lower_bound_` may lie below the mean log-likelihood of a row: 0 but where
+        `max_iter` ended a fit with algorithm='truncated' before its passes over all components.
     n_samples_seen_ : int
         Number of rows that the parameters come from.
     weight_seen_ : float
@@ -258,6 +264,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
 
     _stands_for = Name("sklearn.mixture", "GaussianMixture")
 
+    truncation_gap_: float
     noise_weight_: float
     noise_log_density_: float
     noise_box_: FloatArray
@@ -732,6 +739,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
     def _keep(self, run: Run, problem: Problem, settings: Settings) -> None:
         super()._keep(run, problem, settings)
         set_noise_box(self, settings.noise_box)
+        _, self.truncation_gap_ = run.certificate
         self._remember_classes(settings.classes)
 
     def _told(
@@ -743,6 +751,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         component_labels: object,
     ) -> tuple[ToldData | None, Classes | None]:
         """Check what is told of the rows of a fit, and the classes that it names."""
+        if settings.algorithm == "truncated" and not (labels is None and row_priors is None):
+            raise ParameterError("labels and row_priors do not go with algorithm='truncated'")
         classes = classes_of(labels, component_labels, settings.n_components)
         noise = settings.noise is not None
         return tell(data, labels, row_priors, classes, settings.n_components, noise=noise), classes
@@ -806,6 +816,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         self.converged_ = False
         self.lower_bound_ = batch.mean_log_likelihood
         self.lower_bounds_ = [self.lower_bound_]
+        self.truncation_gap_ = 0.0
         warned: frozenset[int] = getattr(self, "_warned", frozenset())
         self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
         self._warn_rounded(parameters, data.dtype)

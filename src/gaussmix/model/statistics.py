@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
+from gaussmix._core.cells import Cells
 from gaussmix._core.density import Density
 from gaussmix._core.told import Told
-from gaussmix._core.types import FloatArray, Rows
+from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
 from gaussmix.model.gaps import parts
 from gaussmix.model.parameters import Parameters
@@ -126,19 +127,39 @@ class StatisticsPass:
         """Add the statistics of the next rows, of which something is told."""
         self._add(rows, weight, told)
 
+    def add_cells(
+        self, rows: Rows, weight: FloatArray | None, cells: Cells, labels: Labels
+    ) -> None:
+        """Add the statistics of the next rows under the components that their cells list.
+
+        The most probable of these, for each row, goes to labels (N,).
+        """
+        density, count = self._begun(rows)
+        masses = np.empty(len(cells.components))
+        dispatch.kernels(rows).accumulate_cells(
+            rows, weight, density, cells, *self._sums, self._totals, masses, labels, count
+        )
+        self._require_reach(rows, weight, density, None)
+        self._n_samples += len(rows)
+
     def _add(self, rows: Rows, weight: FloatArray | None, told: Told | None) -> None:
-        if self._density is None:
-            precision = self._precision(rows)
-            self._density = density = self._parameters.density(precision, gaps=self._gaps)
-            self._shift = density.center + density.means
-        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
-        for place, part, density in parts(rows, self._density):
+        density, count = self._begun(rows)
+        for place, part, own_density in parts(rows, density):
             own = None if weight is None else weight[place]
             some = None if told is None else told[place]
-            kernels = dispatch.active().kernels(self._precision(part))
-            kernels.accumulate(part, own, density, *self._sums, self._totals, count, None, some)
-        self._require_reach(rows, weight, self._density, told)
+            dispatch.active().kernels(self._precision(part)).accumulate(
+                part, own, own_density, *self._sums, self._totals, count, None, some
+            )
+        self._require_reach(rows, weight, density, told)
         self._n_samples += len(rows)
+
+    def _begun(self, rows: Rows) -> tuple[Density, int]:
+        """Return the constants and the number of threads for the next rows."""
+        if self._density is None:
+            self._density = self._parameters.density(self._precision(rows), gaps=self._gaps)
+            self._shift = self._density.center + self._density.means
+        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
+        return self._density, count
 
     def result(self) -> Statistics:
         """Return the statistics of all rows."""

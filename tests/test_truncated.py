@@ -1,0 +1,264 @@
+"""Truncated EM: bounds that rise, a certificate, and the end of EM itself."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gaussmix.em.truncated as module
+from gaussmix import GaussianMixture, ParameterError, Prior, load, save, scan
+from gaussmix._core import dispatch
+from gaussmix._core.density import STRUCTURES
+from gaussmix._core.types import FloatArray, Structure
+from gaussmix.em.truncated import ListedRows
+from gaussmix.model.statistics import Statistics, StatisticsPass
+
+K = 40
+each_structure = pytest.mark.parametrize("structure", STRUCTURES)
+
+
+def groups(distance: float = 4.0, n_samples: int = 4000, seed: int = 0) -> FloatArray:
+    """K groups in two dimensions, of several sizes and shapes."""
+    rng = np.random.default_rng(seed)
+    centers, labels = distance * rng.normal(size=(K, 2)), rng.integers(K, size=n_samples)
+    shapes = np.eye(2) + 0.3 * rng.normal(size=(K, 2, 2))
+    spread = np.einsum("nij,nj->ni", shapes[labels], rng.normal(size=(n_samples, 2)))
+    X: FloatArray = centers[labels] + spread
+    return X
+
+
+def apart(n_samples: int = 4000) -> FloatArray:
+    """K groups on a grid, which do not overlap."""
+    rng = np.random.default_rng(1)
+    place = np.arange(n_samples) % K
+    return np.column_stack([place % 8, place // 8]) * 9.0 + rng.normal(size=(n_samples, 2))
+
+
+def fitted(X: Any, sample_weight: FloatArray | None = None, **params: Any) -> GaussianMixture:
+    defaults: dict[str, Any] = {
+        "algorithm": "truncated",
+        "init_params": "kmeans",
+        "max_iter": 3000,
+        "tol": 1e-5,
+        "random_state": 0,
+        "n_threads": 1,
+    }
+    model = GaussianMixture(K, **(defaults | params))
+    return model.fit(X, sample_weight=sample_weight)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of the components in every pass over lists, on average."""
+    found: list[int] = []
+    e_step = ListedRows.e_step
+
+    def counted(self: ListedRows, parameters: Any) -> Any:
+        found.append(sum(len(cells.components) // cells.n_cells for cells in self._cells))
+        return e_step(self, parameters)
+
+    monkeypatch.setattr(ListedRows, "e_step", counted)
+    return found
+
+
+def same_bits(one: GaussianMixture, other: GaussianMixture) -> bool:
+    return bool(
+        one.lower_bounds_ == other.lower_bounds_
+        and (one.means_ == other.means_).all()
+        and (one.covariances_ == other.covariances_).all()
+    )
+
+
+@each_structure
+@pytest.mark.usefixtures("compiled_isa")
+def test_a_fit_ends_where_em_ends(structure: Structure, passes: list[int]) -> None:
+    X = groups()
+    model = fitted(X, covariance_type=structure)
+    bounds = np.array(model.lower_bounds_)
+    assert model.converged_
+    assert len(passes) >= 3
+    assert max(passes) < K / 2
+    assert np.diff(bounds).min() > -1e-8
+    assert model.truncation_gap_ == 0
+    assert model.lower_bound_ == model.score(X) >= bounds[-1] - 1e-8
+    exact = fitted(X, algorithm="em", covariance_type=structure)
+    further = GaussianMixture(
+        K,
+        covariance_type=structure,
+        weights_init=model.weights_,
+        means_init=model.means_,
+        precisions_init=model.precisions_,
+        tol=0,
+        max_iter=1,
+    )
+    with pytest.warns(match="did not converge"):
+        further.fit(X)
+    assert abs(further.lower_bound_ - model.lower_bound_) < 1e-5
+    assert model.lower_bound_ > exact.lower_bound_ - 0.05
+
+
+@each_structure
+def test_the_fixed_point_is_that_of_em(structure: Structure, passes: list[int]) -> None:
+    X = apart()
+    listed, exact = (
+        fitted(X, covariance_type=structure, algorithm=algorithm, tol=1e-14)
+        for algorithm in ("truncated", "em")
+    )
+    assert passes
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_allclose(getattr(listed, name), getattr(exact, name), rtol=0, atol=1e-10)
+    assert listed.lower_bound_ == pytest.approx(exact.lower_bound_, abs=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 6, 25, 400])
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_the_certificate_holds_wherever_a_fit_ends(seed: int, max_iter: int) -> None:
+    X = groups(distance=2.0 + seed, seed=seed, n_samples=2000)
+    structure = STRUCTURES[seed]
+    weight = None if seed % 2 else np.random.default_rng(seed).uniform(0, 2, size=len(X))
+    model = fitted(X, weight, max_iter=max_iter, covariance_type=structure)
+    score = model.score(X, sample_weight=weight)
+    assert model.n_iter_ <= max_iter
+    assert model.lower_bound_ <= score <= model.lower_bound_ + model.truncation_gap_
+    assert np.diff([*model.lower_bounds_, model.lower_bound_]).min(initial=0) > -1e-8
+    assert model.truncation_gap_ < 1e-2
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_a_fit_that_max_iter_ends_in_its_lists_has_a_gap_and_keeps_it(tmp_path: Path) -> None:
+    X = groups()
+    model = fitted(X, max_iter=2, checkpoint=tmp_path / "run.ckpt")
+    assert 0 < model.truncation_gap_ < 1e-2
+    save(model, tmp_path / "model.npz")
+    back = load(tmp_path / "model.npz")
+    assert isinstance(back, GaussianMixture)
+    assert back.truncation_gap_ == model.truncation_gap_
+    again = fitted(X, max_iter=2, checkpoint=tmp_path / "run.ckpt")
+    assert again.truncation_gap_ == model.truncation_gap_
+    assert again.lower_bound_ == model.lower_bound_
+    assert same_bits(again, model)
+    assert fitted(X, algorithm="em", max_iter=2).truncation_gap_ == 0
+    assert model.partial_fit(X).truncation_gap_ == 0
+
+
+@each_structure
+def test_the_bits_do_not_depend_on_threads(structure: Structure, monkeypatch: Any) -> None:
+    monkeypatch.setattr("gaussmix._core.threads.PARALLEL_FLOPS", 0)
+    X = groups(n_samples=3000)
+    one, three = (fitted(X, covariance_type=structure, n_threads=n) for n in (1, 3))
+    assert same_bits(one, three)
+
+
+def test_weights_count_as_rows_that_are_there_so_often() -> None:
+    X = apart(1600)
+    weight = np.random.default_rng(0).integers(0, 4, size=len(X)).astype(float)
+    start = fitted(X, algorithm="em", max_iter=50)
+    given: dict[str, Any] = {
+        "weights_init": start.weights_,
+        "means_init": start.means_,
+        "precisions_init": start.precisions_,
+        "tol": 1e-12,
+    }
+    weighted = fitted(X, weight, **given)
+    repeated = fitted(X.repeat(weight.astype(int), axis=0), **given)
+    np.testing.assert_allclose(weighted.means_, repeated.means_, atol=1e-9)
+    np.testing.assert_allclose(weighted.covariances_, repeated.covariances_, atol=1e-9)
+
+
+def test_float32_and_files(tmp_path: Path, passes: list[int]) -> None:
+    X = apart().astype(np.float32)
+    np.save(tmp_path / "rows.npy", X)
+    from_memory = fitted(X, tol=1e-7)
+    n_listed = len(passes)
+    from_file = fitted(scan(tmp_path / "rows.npy"), tol=1e-7)
+    assert 0 < n_listed < len(passes)
+    np.testing.assert_allclose(from_file.means_, from_memory.means_, atol=1e-4)
+    assert from_file.lower_bound_ == pytest.approx(from_memory.lower_bound_, abs=1e-5)
+
+
+def test_several_segments_end_at_the_same_fixed_point(
+    monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    X = apart()
+    whole = fitted(X, tol=1e-13)
+    monkeypatch.setattr(module, "SEGMENT_ROWS", 1100)
+    monkeypatch.setattr(module, "CELL_ROWS", 20)
+    monkeypatch.setattr(module, "CELL_COST", 1)
+    parts = fitted(X, tol=1e-13)
+    assert len(passes) > 4
+    np.testing.assert_allclose(parts.means_, whole.means_, atol=1e-9)
+
+
+def test_few_components_and_lists_that_do_not_pay_are_left_to_em(passes: list[int]) -> None:
+    X = np.random.default_rng(0).normal(size=(3000, 4))
+    for n_components in (4, K):
+        listed, exact = (
+            GaussianMixture(n_components, algorithm=algorithm, random_state=0, max_iter=200)
+            for algorithm in ("truncated", "em")
+        )
+        assert same_bits(listed.fit(X), exact.fit(X))
+    assert not passes
+
+
+def test_an_acceleration_takes_over_from_lists(passes: list[int]) -> None:
+    X = groups()
+    model = fitted(X, accelerate="squarem")
+    assert model.converged_
+    assert passes
+    assert model.truncation_gap_ == 0
+
+
+@pytest.mark.parametrize("before_the_end", [False, True])
+def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(
+    before_the_end: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    """One that is stopped among its lists begins anew."""
+    X, path = apart(1000), tmp_path / "run.ckpt"
+    wanted = fitted(X)
+    assert passes
+    left = wanted.n_iter_ - 1 if before_the_end else 2
+    result = StatisticsPass.result
+
+    def stopped(self: StatisticsPass) -> Statistics:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return result(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StatisticsPass, "result", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(X, checkpoint=path, checkpoint_interval=0)
+    assert same_bits(fitted(X, checkpoint=path), wanted)
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"noise": True}, "noise"),
+        ({"prior": Prior()}, "prior"),
+        ({"reg_covar": "relative"}, "reg_covar='relative'"),
+        ({"weights": "equal"}, "fixed or weights='equal'"),
+        ({"missing_values": "marginalize"}, "missing_values='marginalize'"),
+        ({"eigenvalue_ratio": 5.0}, "eigenvalue_ratio"),
+        ({"covariance_type": "VVE"}, "covariance_type='VVE'"),
+    ],
+)
+def test_what_lists_do_not_know_is_refused_by_name(params: dict[str, Any], name: str) -> None:
+    with pytest.raises(ParameterError, match=f"algorithm='truncated' and {name} are both given"):
+        fitted(groups(n_samples=200), **params)
+
+
+def test_labels_are_refused_by_name() -> None:
+    X = groups(n_samples=200)
+    with pytest.raises(ParameterError, match="need algorithm='em', got 'truncated'"):
+        GaussianMixture(K, algorithm="truncated").fit(X, labels=np.full(200, -1))
+
+
+def test_kernels_that_are_active_make_the_passes(isa: str, passes: list[int]) -> None:
+    fitted(apart(800))
+    assert passes
+    assert dispatch.active().name == isa
