@@ -66,7 +66,7 @@ GIVEN_STARTS = ("weights_init", "means_init", "precisions_init", "warm_start")
 START, QUICK_START = "emem", "auto"
 START_FLOPS = 2e6
 """The starts of small fits, whose passes take no more than START_FLOPS, and those of larger ones.
-For three full components of Old Faithful six of eight seeds end at the best optimum known, which
+For three full components of Old Faithful five of six seeds end at the best optimum known, which
 the others never find. Fits take three to ten times as long as from "auto": 0.25 s for these. On
 larger data they gain less, and take seconds."""
 
