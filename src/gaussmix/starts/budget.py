@@ -13,7 +13,7 @@ FIT_MICROSECONDS = 700
 """What a fit does before and after the search."""
 
 TOL = 1e-3  # scikit-learn's default
-LEAST_EXPECTED, MOST_EXPECTED = 3, 20  # iterations of scikit-learn's fit
+LEAST_EXPECTED, MOST_EXPECTED = 5, 20  # iterations of scikit-learn's fit
 EXPECTED_PART, EXPECTED_PART_MANY = 0.6, 0.85
 """scikit-learn's fit takes this part of the iterations that the first runs promise to take. The
 second number is for MANY components."""
