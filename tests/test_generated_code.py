@@ -10,11 +10,12 @@ import pytest
 CORE = Path(__file__).resolve().parents[1] / "src/gaussmix/_core"
 PIECES = (
     "layout", "packing", "log_density", "gaps", "patterns", "told", "posterior", "moments",
-    "vector_math",
+    "vector_math", "screen",
 )  # fmt: skip
 PARTS = (
     "blocks.pxi",
     "gaps.pxi",
+    "nearest.pxi",
     "waves.pxi",
     "windows.pxi",
     "seeding.pxi",

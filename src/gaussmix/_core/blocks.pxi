@@ -37,7 +37,11 @@ cdef enum Task:
     ACCUMULATE
     ACCUMULATE_HARD
     ACCUMULATE_LIKELIHOOD
+    ACCUMULATE_NEAREST  # as ACCUMULATE_HARD, by a screen and without the totals
+    ACCUMULATE_TOTALS  # those of ACCUMULATE_HARD, of rows whose labels are given
 
+
+cdef struct Nearest  # see nearest.pxi
 
 cdef struct Job:  # what to do with each row, and where
     Task task
@@ -47,8 +51,9 @@ cdef struct Job:  # what to do with each row, and where
     const double* sample_weight  # (N,), or NULL
     double weight_unit  # a power of two near the largest, so that weights fit any precision
     real* out  # (N, K) or (N,), or NULL
-    int* labels  # (N,), or NULL; the input of ACCUMULATE, the output of other tasks
+    int* labels  # (N,), or NULL; the input of ACCUMULATE and its totals, the output of other tasks
     Told told
+    Nearest* nearest  # of ACCUMULATE_NEAREST
 
 
 cdef Py_ssize_t block_size(const Mixture* mixture, Py_ssize_t rows) noexcept nogil:
@@ -97,6 +102,11 @@ cdef void do_group(
     cdef Py_ssize_t row = group * GROUP_ROWS
     cdef Py_ssize_t end = min(row + GROUP_ROWS, job.n_samples)
     memset(sums, 0, width * sizeof(double))
+    if job.task == ACCUMULATE_NEAREST:
+        find_nearest_rows(
+            job, mixture, &block, row, end - row, block_rows,
+            <char*>(workspace + workspace_size(mixture, block_rows)), sums, width)
+        row = end
     while row < end:
         set_rows_of_block(&block, min(block_rows, end - row))
         do_block(job, mixture, &block, row, sums, width)
@@ -191,6 +201,10 @@ cdef void do_block(
         one_hot(block, mixture, job.labels + row)
         find_moments(block, mixture, sums)
         add_totals(block, mixture, sums + width - 2)
+        return
+    if job.task == ACCUMULATE_TOTALS:
+        find_own_densities(block, mixture, job.labels + row)
+        add_totals(block, mixture, sums)
         return
     find_densities(block, mixture)
     take_in(block, mixture, &job.told, row)

@@ -8,6 +8,7 @@ a group in blocks that fit its cache. The parts of this file, each with one job:
 - windows.pxi: rows of which some lack values, on several threads;
 - memory.pxi: what a call keeps in memory;
 - waves.pxi: groups of rows on several threads;
+- nearest.pxi: the nearest centre of each row by a screen, with bounds between passes;
 - centers.pxi: centres of clusters and the sums of their rows;
 - seeding.pxi: the choice of the next centre by k-means++;
 - cells.pxi: passes over cells of rows and the components that matter to them.
@@ -37,6 +38,7 @@ from gaussmix._core.density import Density
 include "blocks.pxi"
 include "gaps.pxi"
 include "memory.pxi"
+include "nearest.pxi"
 include "waves.pxi"
 include "windows.pxi"
 include "centers.pxi"
@@ -194,6 +196,7 @@ def lloyd(
     job.labels = <int*>writable(labels)
     set_rows(&job, X, sample_weight)
     cdef Centers moving = Centers(centers)
+    moving.keep_bounds(n_samples)
     cdef double* n_k_out = <double*>writable(n_k)
     cdef double* totals_out = <double*>writable(totals)
     cdef size_t n_bytes = n_samples * sizeof(int)
@@ -213,6 +216,7 @@ def lloyd(
         n_iter += 1
     if not same:
         moving.find_nearest(&job, n_threads)
+    moving.find_totals(&job, n_threads)
     memcpy(n_k_out, moving.n_k, n_clusters * sizeof(double))
     memcpy(totals_out, moving.n_k + moving.n_sums - 2, 2 * sizeof(double))
     return n_iter, True
@@ -329,7 +333,7 @@ cdef void mirror_triangles(
 
 cdef Job new_job(Task task) noexcept:
     """A job that is given rows and arrays later."""
-    return Job(task, 0, NULL, NULL, NULL, 1, NULL, NULL, Told(NULL, NULL, NULL, False))
+    return Job(task, 0, NULL, NULL, NULL, 1, NULL, NULL, Told(NULL, NULL, NULL, False), NULL)
 
 
 cdef set_told(Job* job, told, X, density):

@@ -161,6 +161,51 @@ GMX_INLINE gmx_vec gmx_maximum(gmx_vec a, gmx_vec b)
 #endif
 }
 
+/* Vectors of float in builds of either precision. */
+typedef float gmx_floats __attribute__((vector_size(GMX_VECTOR_BYTES), may_alias));
+#define GMX_FLOATS (GMX_VECTOR_BYTES / 4)
+
+GMX_INLINE gmx_floats gmx_float_splat(float s) { return s - (gmx_floats){0}; }
+
+/* x where a > b, else y, lane by lane; a comparison with NaN is false. */
+GMX_INLINE gmx_floats gmx_float_choice(gmx_floats a, gmx_floats b, gmx_floats x, gmx_floats y)
+{
+    gmx_floats out;
+    for (int i = 0; i < GMX_FLOATS; i++)
+        out[i] = a[i] > b[i] ? x[i] : y[i];
+    return out;
+}
+
+/* Square roots, lane by lane; NaN of negative numbers. */
+GMX_INLINE gmx_floats gmx_float_root(gmx_floats v)
+{
+    gmx_floats out;
+    for (int i = 0; i < GMX_FLOATS; i++)
+        out[i] = sqrtf(v[i]);
+    return out;
+}
+
+/* The larger and the smaller of two, lane by lane; b where either is NaN. */
+#if defined(__AVX512F__)
+GMX_INLINE gmx_floats gmx_float_max(gmx_floats a, gmx_floats b) { return _mm512_max_ps(a, b); }
+GMX_INLINE gmx_floats gmx_float_min(gmx_floats a, gmx_floats b) { return _mm512_min_ps(a, b); }
+#elif defined(__AVX__)
+GMX_INLINE gmx_floats gmx_float_max(gmx_floats a, gmx_floats b) { return _mm256_max_ps(a, b); }
+GMX_INLINE gmx_floats gmx_float_min(gmx_floats a, gmx_floats b) { return _mm256_min_ps(a, b); }
+#elif defined(__x86_64__)
+GMX_INLINE gmx_floats gmx_float_max(gmx_floats a, gmx_floats b) { return _mm_max_ps(a, b); }
+GMX_INLINE gmx_floats gmx_float_min(gmx_floats a, gmx_floats b) { return _mm_min_ps(a, b); }
+#else
+GMX_INLINE gmx_floats gmx_float_max(gmx_floats a, gmx_floats b)
+{
+    return gmx_float_choice(a, b, a, b);
+}
+GMX_INLINE gmx_floats gmx_float_min(gmx_floats a, gmx_floats b)
+{
+    return gmx_float_choice(b, a, a, b);
+}
+#endif
+
 #if defined(__clang__)
 #define GMX_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -231,8 +276,21 @@ GMX_INLINE gmx_vec gmx_gather_wide(const double *p, ptrdiff_t stride, double cen
     return (gmx_real)(*p - center);
 }
 
+typedef float gmx_floats;
+#define GMX_FLOATS 1
+
+GMX_INLINE gmx_floats gmx_float_splat(float s) { return s; }
+GMX_INLINE gmx_floats gmx_float_choice(gmx_floats a, gmx_floats b, gmx_floats x, gmx_floats y)
+{
+    return a > b ? x : y;
+}
+GMX_INLINE gmx_floats gmx_float_root(gmx_floats v) { return sqrtf(v); }
+GMX_INLINE gmx_floats gmx_float_max(gmx_floats a, gmx_floats b) { return a > b ? a : b; }
+GMX_INLINE gmx_floats gmx_float_min(gmx_floats a, gmx_floats b) { return a < b ? a : b; }
+
 #endif
 
-#define GMX_PANEL (GMX_VECTORS * GMX_LANES) /* samples in a panel */
+#define GMX_PANEL (GMX_VECTORS * GMX_LANES)         /* samples in a panel */
+#define GMX_FLOAT_PANEL (GMX_VECTORS * GMX_FLOATS) /* and in one of floats */
 
 #endif

@@ -7,6 +7,7 @@ cdef extern from "lanes.h" nogil:
     ctypedef double real "gmx_real"
     ctypedef double vec "gmx_vec"
     ctypedef uint64_t bits_t "gmx_bits_t"
+    ctypedef float floats "gmx_floats"  # a vector of float in any build
 
     vec splat "gmx_splat" (real value)
     real lane "gmx_lane" (vec v, int index)
@@ -20,6 +21,11 @@ cdef extern from "lanes.h" nogil:
     vec inverse_root "gmx_inverse_root" (vec v)
     vec maximum "gmx_maximum" (vec a, vec b)
     vec where_greater "gmx_where_greater" (vec a, vec b, vec x, vec y)
+    floats float_splat "gmx_float_splat" (float value)
+    floats float_choice "gmx_float_choice" (floats a, floats b, floats x, floats y)
+    floats float_root "gmx_float_root" (floats v)
+    floats float_max "gmx_float_max" (floats a, floats b)
+    floats float_min "gmx_float_min" (floats a, floats b)
 
     const int PANEL "GMX_PANEL"
     const int MANTISSA_BITS "GMX_MANTISSA_BITS"
@@ -37,6 +43,7 @@ cdef extern from "lanes.h" nogil:
         LANES "GMX_LANES"
         VECTORS "GMX_VECTORS"
         COMPONENTS "GMX_COMPONENTS"
+        FLOAT_PANEL "GMX_FLOAT_PANEL"
         REGISTERS "GMX_REGISTERS"
         TILE "GMX_COMPONENTS * GMX_VECTORS"
         TRIANGLES "GMX_TRIANGLES"

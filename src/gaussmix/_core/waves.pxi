@@ -39,6 +39,8 @@ cdef run_waves(
     cdef double* group_sums = <double*>sums_buffer.address
     cdef Py_ssize_t block_rows = rows_per_block(mixture, min(job.n_samples, <Py_ssize_t>GROUP_ROWS))
     cdef Py_ssize_t size = workspace_size(mixture, block_rows)
+    if job.task == ACCUMULATE_NEAREST:
+        size += nearest_size(mixture, block_rows)
     cdef Buffer work_buffer = Buffer(threads * size * sizeof(real))
     cdef real* workspace = <real*>work_buffer.address
     cdef Py_ssize_t start, n_here, g, part, chunk
