@@ -509,6 +509,11 @@ def test_large_data_has_quick_starts(groups: FloatArray, monkeypatch: pytest.Mon
     assert gaussmix.select(groups, (1, 2), "diag").best_model.init_params == search.START
 
 
+def test_families_with_a_longer_m_step_have_quick_starts(groups: FloatArray) -> None:
+    found = gaussmix.select(groups, 2, "EVI").best_model
+    assert found.init_params == search.QUICK_START
+
+
 # Rows elsewhere -------------------------------------------------------------------------------
 
 
