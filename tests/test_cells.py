@@ -167,13 +167,14 @@ def test_all_components_on_every_list_are_a_pass_over_all(structure: Structure, 
 
 @each_structure
 @pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize(("n_components", "n_threads"), [(17, 3), (2, 5)])
 def test_the_bits_do_not_depend_on_threads_and_sums_are_added(
-    structure: Structure, dtype: str, compiled_isa: str
+    structure: Structure, dtype: str, n_components: int, n_threads: int, compiled_isa: str
 ) -> None:
-    p, X, cells = mixture(structure, 17, 4), rows(4, dtype), random_cells(17)
-    one, three = (accumulated(X, weights(), p.density(dtype), cells, n) for n in (1, 3))
+    p, X, cells = mixture(structure, n_components, 4), rows(4, dtype), random_cells(n_components)
+    one, more = (accumulated(X, weights(), p.density(dtype), cells, n) for n in (1, n_threads))
     for name, array in one.items():
-        np.testing.assert_array_equal(array, three[name])
+        np.testing.assert_array_equal(array, more[name])
     again = {name: array.copy() for name, array in one.items()}
     go_over(X, weights(), p.density(dtype), cells, again, 2)
     for name in ("n_k", "first", "second", "totals"):

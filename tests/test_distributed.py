@@ -55,7 +55,10 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def on_cluster(cluster: Any) -> Iterator[Any]:
     """Makes the cluster's client the current one, as a user's would be."""
-    cluster.wait_for_workers(N_WORKERS)
+    try:
+        cluster.wait_for_workers(N_WORKERS, timeout=30)
+    except TimeoutError:  # a worker that a test has killed did not come back
+        cluster.restart()
     with cluster.as_current():
         yield cluster
 
@@ -266,7 +269,6 @@ def test_a_worker_that_dies_in_a_pass_changes_no_bit(
     monkeypatch.setattr(on_dask.DaskData, "total", with_an_accident)
     model = fitted(rows)
     assert len(passes) == 6
-    on_cluster.wait_for_workers(N_WORKERS)
     assert min(before) not in on_cluster.run(os.getpid).values()
     assert_same_bits(model, expected)
 

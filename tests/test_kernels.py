@@ -793,7 +793,7 @@ def test_outputs_that_cannot_be_written_are_an_error(kernel: str, isa: str) -> N
             getattr(dispatch.load(isa).float64, kernel)(**{**arguments, name: frozen})
 
 
-@pytest.mark.parametrize("kernel", CHECKS)
+@pytest.mark.parametrize("kernel", [name for name in CHECKS if name != "accumulate"])
 def test_a_build_takes_rows_of_its_own_precision_only(kernel: str, compiled_isa: str) -> None:
     build = dispatch.load(compiled_isa)
     arguments = good_arguments(kernel)

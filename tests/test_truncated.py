@@ -254,7 +254,7 @@ def test_what_lists_do_not_know_is_refused_by_name(params: dict[str, Any], name:
 
 def test_labels_are_refused_by_name() -> None:
     X = groups(n_samples=200)
-    with pytest.raises(ParameterError, match="need algorithm='em', got 'truncated'"):
+    with pytest.raises(ParameterError, match="do not go with algorithm='truncated'"):
         GaussianMixture(K, algorithm="truncated").fit(X, labels=np.full(200, -1))
 
 

@@ -204,7 +204,7 @@ cdef void reduce_cell(
                     target[1 + i] += own[i * size + j]
         own += size * rest
         k += size
-    if mixture.structure == TIED and first == 0:
+    if mixture.structure == TIED and first == 0 and end > 0:  # one of the threads, of more than K
         target = total + mixture.n_components * (1 + rest)
         for i in range(d * d):
             target[i] += own[i]

@@ -131,6 +131,7 @@ class ToldBeside(ToldData):
         self.rows = self.untold = rows
         self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
         self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
+        self.gaps = rows.gaps
         self._priors, self._n_terms = priors, n_terms
         if priors.n_samples != self.n_samples:
             raise ParameterError(

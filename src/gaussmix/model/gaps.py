@@ -48,7 +48,8 @@ def parts(rows: Rows, density: Density) -> Iterator[Part]:
 
 def target(out: NDArray[Any], part: Part) -> NDArray[Any]:
     """Return where a kernel writes numbers of a part's rows that belong in `out`."""
-    return out[part.place].astype(part.rows.dtype, copy=False)
+    own = out[part.place]
+    return own if own.dtype == part.rows.dtype else np.empty(own.shape, part.rows.dtype)
 
 
 def keep(out: NDArray[Any], part: Part, found: NDArray[Any]) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 from gaussmix._core import dispatch
 from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.subsample import Sample
-from gaussmix.kmeans.nearest import improve, nearest_labels
+from gaussmix.kmeans.nearest import improve
 from gaussmix.kmeans.seeding import distinct_rows, plus_plus
 from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect_labelled
 from gaussmix.model.structures import SPHERICAL
-from gaussmix.starts.budget import MANY, kmeans_cost, n_free, seeding_cost
+from gaussmix.starts.budget import MANY, n_free
 from gaussmix.starts.race import Race
 from gaussmix.starts.views import RIDGE, Views
 
@@ -48,11 +48,10 @@ VIEW_NAMES = {
     "shrunk": "rows scaled by their neighbours, far ones drawn in",
 }
 
-KMEANS_ROWS, KMEANS_ROWS_PER_MEAN = 512, 20
-"""K-means looks at no more rows than the larger of KMEANS_ROWS and this for every number that it
-finds, K D: others each time."""
-
-GROUPS, ROWS = 115, 70  # microseconds of the calls that make components of groups, or around rows
+CALLS = 100  # microseconds of the calls of a K-means, or of those that make components of groups
+TRIAL, ITERATION = 0.8, 0.5
+"""Microseconds for a thousand numbers, of a candidate for the next centre and of a K-means pass,
+and for each cluster."""
 
 
 def described(kind: str) -> str:
@@ -121,8 +120,7 @@ def _start(views: Views, race: Race, kind: str, *, again: bool) -> Parameters:
 
 def kmeans_labels(views: Views, race: Race, name: str, n_trials: int) -> Labels:
     """Group rows by K-means in a view. A cluster that loses its rows stays where it was."""
-    every, k = Sample(views[name], race.sample.weight), race.n_components
-    rows, weight = _some_of(every, race)
+    rows, weight, k = views[name], race.sample.weight, race.n_components
     centers = plus_plus(Sample(rows, weight), k, race.random_state, race.n_threads, n_trials)
     labels = np.full(len(rows), -1, dtype=np.int32)
     n_iter, _, _ = improve(
@@ -134,22 +132,9 @@ def kmeans_labels(views: Views, race: Race, name: str, n_trials: int) -> Labels:
         threshold=LLOYD_TOL * float(np.vdot(rows, rows)) / rows.size,
         n_threads=race.n_threads,
     )
-    race.work.add(seeding_cost(len(rows), k, n_trials))
-    race.work.add(kmeans_cost(len(rows), rows.shape[1], k, n_iter))
-    if len(rows) == race.n_rows:
-        return labels
-    race.work.add(20 + race.n_rows * (0.015 + 1.3e-3 * k))
-    return nearest_labels(every.rows, centers, race.n_threads)
-
-
-def _some_of(sample: Sample, race: Race) -> Sample:
-    """Return as many rows as K-means looks at: others each time, until all had their turn."""
-    most = max(KMEANS_ROWS, KMEANS_ROWS_PER_MEAN * race.n_components * race.n_features)
-    if race.n_rows <= most:
-        return sample
-    drawn = race.turn_of_rows(most)
-    race.work.add(10 + most * 0.03)
-    return Sample(sample.rows[drawn], None if sample.weight is None else sample.weight[drawn])
+    passes = TRIAL * (n_trials + 1) + ITERATION * n_iter
+    race.work.add(CALLS + rows.size * k * 1e-3 * passes)
+    return labels
 
 
 def around_groups(views: Views, race: Race, labels: Labels) -> Parameters:
@@ -164,7 +149,7 @@ def around_groups(views: Views, race: Race, labels: Labels) -> Parameters:
     shift = np.zeros((k, race.n_features))
     weight = race.sample.weight
     sums = collect_labelled(views.rows, weight, labels, held, shift, race.n_threads)
-    race.work.add(GROUPS + 0.6 * race.cost)
+    race.work.add(CALLS + race.cost)
     found, _ = m_step(sums, race.reg_covar)
     means = views.mean + found.means
     if not common:
@@ -190,13 +175,13 @@ def alike(common: FloatArray, structure: CovarianceStructure, n_components: int)
 def around_rows(views: Views, race: Race, name: str, *, far: bool) -> Parameters:
     """Make components of one shape around random rows, far apart (k-means++) or any."""
     k, sample = race.n_components, race.sample
-    race.work.add(ROWS)
+    race.work.add(CALLS)
     if far:
         seen = Sample(views[name], sample.weight)
         uniforms = race.random_state.random_sample(k)
         drawn = np.empty(k, dtype=np.int64)
         dispatch.kernels(seen.rows).plus_plus(*seen, uniforms, drawn, 1, 1)
-        race.work.add(seeding_cost(race.n_rows, k, 1))
+        race.work.add(views.rows.size * k * 2e-3 * TRIAL)
     else:
         drawn = distinct_rows(race.n_rows, k, sample.weight, race.random_state)
     means = views.mean + views.rows[drawn]

@@ -1,7 +1,6 @@
 """EM runs that race: those that may still overtake the best go on."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import InMemory
@@ -31,7 +30,7 @@ HORIZON = 40
 """A run may come to gain this many times its last gain. 20, 40 and 100 found the best as often, 10
 lost runs on plateaus."""
 
-CALL, LOOK = 65, 30  # microseconds of a call that takes a run further, and of a look for needles
+CALL = 35  # microseconds of a call that takes a run further, and of a look for needles
 
 
 class Run:
@@ -94,36 +93,13 @@ class Race:
         self.first = min(max(int(FIRST_MICROSECONDS / cost), FIRST_ITERATIONS), MOST_FIRST)
         self.next = min(max(int(NEXT_MICROSECONDS / cost), NEXT_ITERATIONS), MOST_NEXT)
         self.work = Work(allowed(*self.size))
-        self.entries: list[float] = []
-        """The work of each candidate, its first iterations included and views left out."""
-        self._order: NDArray[np.intp] | None = None
-        self._next_row = 0
         self.runs: list[Run] = []
         self.best: Run | None = None
-
-    @property
-    def affords_another(self) -> bool:
-        """Whether what is left pays for another candidate like those before."""
-        return self.work.left >= sum(self.entries) / len(self.entries)
-
-    def affordable(self, n_iter: int) -> int:
-        """Return how many iterations what is left pays for, of so many."""
-        return min(n_iter, int((self.work.left - CALL) / self.cost))
 
     @property
     def fewest(self) -> int:
         """Rows that a component needs to be believed."""
         return max(self.structure.fewest_rows(self.n_features), FEWEST)
-
-    def turn_of_rows(self, n_rows: int) -> NDArray[np.intp]:
-        """Return so many rows: the next ones of a random order, which then begins again."""
-        if self._order is None:
-            self._order = self.random_state.permutation(self.n_rows)
-            self.work.add(0.02 * self.n_rows)
-        if self._next_row + n_rows > self.n_rows:
-            self._next_row = 0
-        first, self._next_row = self._next_row, self._next_row + n_rows
-        return self._order[first : self._next_row]
 
     def add(self, kind: str, start: Parameters) -> Run:
         """Let a start take part, and take it its first iterations."""
@@ -157,7 +133,7 @@ class Race:
         best = self.best
         leads = best is None or best is run or run.bound > best.bound + EQUAL
         if leads and not run.spoiled:
-            self.work.add(LOOK)
+            self.work.add(CALL)
             run.spoiled = has_needle(run.parameters, self.n_rows)
             if not run.spoiled:
                 self.best = run

@@ -31,9 +31,6 @@ SHARED = 1e-4  # a row belongs to two components if it does to both by more
 SPLIT_ITERATIONS = 20
 TINY = 1e-300
 
-CUT, SPLIT = 110, 1200
-"""Microseconds of a look at how a component's rows lie, and of one as two by EM."""
-
 
 Indices: TypeAlias = NDArray[np.signedinteger[Any]]
 
@@ -114,7 +111,7 @@ def _losses(race: Race, parameters: Parameters, shares: FloatArray) -> dict[tupl
         loss[pair] += _entropy(shares[one[pair]], shares[other[pair]])
     n = race.n_rows
     each_pair = 1 + race.n_features**3 / 300
-    race.work.add(300 + len(one) * each_pair + len(chosen) * (25 + n * 0.008) + n * k * 0.003)
+    race.work.add(190 + len(one) * each_pair + len(chosen) * (25 + n * 0.008) + n * k * 0.003)
     return {(int(one[pair]), int(other[pair])): float(loss[pair]) for pair in chosen}
 
 
@@ -168,7 +165,7 @@ def _splits(race: Race, parameters: Parameters, shares: FloatArray) -> list[Spli
         own = _Own(k, chosen, weight)
         found.append((total * low**2, own, rows @ directions[:, 0], False))
         found.append((FLANKS_PART * total * high**2, own, rows @ directions[:, -1], True))
-        race.work.add(CUT + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
+        race.work.add(75 + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
     found.sort(key=lambda entry: -entry[0])
     splits = (
         _split(race, own, along, flanks=flanks)
@@ -192,7 +189,7 @@ def _split(race: Race, own: _Own, along: FloatArray, *, flanks: bool) -> Split |
     one, state = m_step(whole, race.reg_covar)[0], EMState(m_step(halves, race.reg_covar)[0], 1e-3)
     MaximumLikelihood(InMemory(*part, count), race.reg_covar).fast_forward(state, SPLIT_ITERATIONS)
     size = 2 * len(chosen) / (race.n_rows * race.n_components)
-    race.work.add(SPLIT + (state.n_iter + 2) * (4 + race.cost * size))
+    race.work.add(700 + (state.n_iter + 2) * (4 + race.cost * size))
     if state.n_iter == 0:
         return None
     gain = state.monitor.last - collect(*part, one, count).mean_log_likelihood
@@ -201,16 +198,13 @@ def _split(race: Race, own: _Own, along: FloatArray, *, flanks: bool) -> Split |
 
 def _cut(values: FloatArray, weight: FloatArray) -> float:
     """Return where two means divide numbers: K-means with two clusters, a few iterations."""
-    total, total_weight = float(weight @ values), float(weight.sum())
-    cut = total / total_weight
+    cut = float(np.average(values, weights=weight))
     for _ in range(5):
         above = values > cut
-        own = weight[above]
-        upper, upper_weight = float(own @ values[above]), float(own.sum())
-        if not 0 < upper_weight < total_weight:
+        if not (weight[above].sum() > 0 and weight[~above].sum() > 0):
             break
-        cut = upper / upper_weight + (total - upper) / (total_weight - upper_weight)
-        cut /= 2
+        upper = np.average(values[above], weights=weight[above])
+        cut = float(upper + np.average(values[~above], weights=weight[~above])) / 2
     return cut
 
 
