@@ -241,7 +241,16 @@ class Hierarchy:
         return draw_tree(self.tree(), ax, colors)
 
     def column_names(self, n_clusters: int | None = None) -> list[str]:
-        """Return what the columns of `predict_proba` are called in files."""
+        """Return what the columns of `predict_proba` are called in files.
+
+        Examples
+        --------
+        >>> from gaussmix import GaussianMixture
+        >>> params = [0.3, 0.3, 0.4], [[0], [2], [9]], [1, 1, 1]
+        >>> mixture = GaussianMixture.from_parameters(*params, "spherical")
+        >>> mixture.hierarchy(criterion="bhattacharyya").column_names(2)
+        ['cluster 0', 'cluster 1']
+        """
         names = [f"cluster {label}" for label in range(self._level(n_clusters))]
         return names if self._parameters.noise is None else [*names, "noise"]
 
