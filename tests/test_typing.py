@@ -175,7 +175,7 @@ def test_types_of_public_calls(tmp_path: Path) -> None:
         (types.CovarianceType, structure_names()),
         (types.InitMethod, METHOD_NAMES),
         (types.Acceleration, METHODS),
-        (types.Algorithm, (*fitting.ALGORITHMS, "truncated")),
+        (types.Algorithm, fitting.ALGORITHMS),
         (types.CentersMethod, ("k-means++", "random")),
         (types.KMeansAlgorithm, kmeans.ALGORITHMS),
         (types.MergeCriterion, hierarchy.CRITERIA),

@@ -7,7 +7,7 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.data.base import Data
-from gaussmix.data.gaussian import moments_of
+from gaussmix.data.gaussian import gaussian_moments
 from gaussmix.errors import ParameterError
 from gaussmix.model.checks import check_floats
 from gaussmix.model.covariance import CovarianceStructure
@@ -57,7 +57,7 @@ def prior_of(
     """
     freedom, mean, scale = check_beliefs(beliefs, structure, data.n_features)
     if mean is None or scale is None:
-        found, _ = m_step(moments_of(data, structure), 0.0)
+        found, _ = m_step(gaussian_moments(data, structure), 0.0)
         mean = found.means[0] if mean is None else mean
         scale = _unbiased(found.covariances, data) if scale is None else scale
     one = np.ones(1)

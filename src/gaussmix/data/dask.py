@@ -162,15 +162,19 @@ class DaskData:
 
     def total(self, make: MakePass[R]) -> R:
         """Go over all rows once."""
-        # As a key of its own what makes the passes, the parameters above all, is sent to one
-        # worker, and by workers to each other, once each. Scattered it would be as fast, but lost
-        # with the worker that holds it; a graph brings it back.
-        key = f"gaussmix-parameters-{uuid4().hex}"
-        go_over, (_, rows, weights) = partial(_go_over, self.dtype), self.filled
-        # They may well be larger than what Dask takes for data sent by mistake.
-        with dask_module().config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-            result: R = self.sum_over(go_over, [key] * len(rows.keys), rows, weights, {key: make})
+        _, rows, weights = self.filled
+        result: R = self._sum_with(partial(_go_over, self.dtype), make, rows, weights, {})
         return result
+
+    def sum_beside(self, function: Callable[..., Any], argument: object, beside: Parts) -> Any:
+        """Sum of function(argument, block, (weight, beside)) over the partitions that have rows."""
+        name = f"gaussmix-beside-{uuid4().hex}"
+        summary, rows, weights = self.filled
+        filled = [key for key, n in zip(beside.keys, summary.counts, strict=True) if n]
+        both = zip(weights.keys, filled, strict=True)
+        pairs = {(name, i): (_pair, *one) for i, one in enumerate(both)}
+        graph = pairs | beside.graph
+        return self._sum_with(function, argument, rows, Parts(list(pairs), {}), graph)
 
     def blocks(self) -> Iterator[Block]:
         """Raise: there is no order in which partitions are read."""
@@ -262,6 +266,24 @@ class DaskData:
         root = add_tree(graph, list(graph))
         return self._run(graph | (shared or {}), root)
 
+    def _sum_with(
+        self,
+        function: Callable[..., Any],
+        argument: object,
+        rows: Parts,
+        weights: Parts,
+        graph: dict[Any, Any],
+    ) -> Any:
+        """Return the same of one argument for all partitions."""
+        # As a key of its own what makes the passes, the parameters above all, is sent to one
+        # worker, and by workers to each other, once each. Scattered it would be as fast, but lost
+        # with the worker that holds it; a graph brings it back.
+        key = f"gaussmix-parameters-{uuid4().hex}"
+        arguments, shared = [key] * len(rows.keys), graph | {key: argument}
+        # They may well be larger than what Dask takes for data sent by mistake.
+        with dask_module().config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            return self.sum_over(function, arguments, rows, weights, shared)
+
     def _run(self, graph: dict[Any, Any], key: Any) -> Any:
         """Run a graph that hangs on those of the partitions, and return what the key stands for."""
         return compute(self._sources | graph, key, self._client)
@@ -308,9 +330,18 @@ def weights_of(weight: object, n_rows: int) -> FloatArray | None:
     return aligned(np.ascontiguousarray(weights if weights.ndim else np.full(n_rows, weights)))
 
 
+def rows_of(block: object, dtype: np.dtype[Any]) -> Rows:
+    """Return the rows of a partition, which was checked, as kernels take them."""
+    return aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
+
+
+def _pair(weight: object, beside: object) -> tuple[object, object]:
+    return weight, beside
+
+
 def _go_over(dtype: np.dtype[Any], make: MakePass[R], block: object, weight: object) -> R:
     """Run a pass over the rows of a partition, which was checked."""
-    rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
+    rows = rows_of(block, dtype)
     # One thread: a worker runs as many tasks at a time as it has threads, and kernels release the
     # GIL. Threads of their own for each would be as many again, for the same cores.
     running: Pass[R] = make(1)
@@ -344,6 +375,5 @@ def _block_by_row(
         allow_nan=allow_nan,
         place=partial(place, names=names),
     )
-    return (
-        function(rows, 1) if told is None else function(rows, 1, told)
-    )  # one thread, as in `_go_over`
+    own = () if told is None else (told,)
+    return function(rows, 1, *own)  # one thread, as in `_go_over`

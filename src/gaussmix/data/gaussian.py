@@ -13,7 +13,7 @@ from gaussmix.model.statistics import Statistics, StatisticsPass
 MOST_PASSES, SETTLED = 100, 1e-7  # for rows that lack values: priors need no more digits
 
 
-def moments_of(data: Data, structure: CovarianceStructure) -> Statistics:
+def gaussian_moments(data: Data, structure: CovarianceStructure) -> Statistics:
     """Return the statistics of all rows as those of one component; where rows lack values, by EM.
 
     Parameters

@@ -62,15 +62,19 @@ class ToldData:
     """The rows alone."""
 
     def __init__(self, rows: InMemory | Streamed, told: Told) -> None:
-        self.rows = self.untold = rows
-        self.told, self.gaps = told, rows.gaps
-        self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
-        self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
+        self._describe(rows)
+        self.rows, self.told = rows, told
         if len(told) != self.n_samples:
             raise ParameterError(
                 f"labels and row_priors must have a row for each of the {self.n_samples} of X, got "
                 f"{len(told)}"
             )
+
+    def _describe(self, rows: Data) -> None:
+        """Set what is known of the rows alone."""
+        self.untold, self.gaps = rows, rows.gaps
+        self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
+        self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
 
     def total(self, make: MakePass[R]) -> R:
         """Go over all rows once, by a pass that takes in what is told."""
@@ -128,10 +132,8 @@ class ToldBeside(ToldData):
     """
 
     def __init__(self, rows: InMemory | Streamed, priors: Streamed, n_terms: int) -> None:
-        self.rows = self.untold = rows
-        self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
-        self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
-        self.gaps = rows.gaps
+        self._describe(rows)
+        self.rows = rows
         self._priors, self._n_terms = priors, n_terms
         if priors.n_samples != self.n_samples:
             raise ParameterError(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, PathLike, Rows
 from gaussmix.data.base import MakePass
-from gaussmix.data.dask import DaskData, weights_of
+from gaussmix.data.dask import DaskData, rows_of, weights_of
 from gaussmix.data.partitions import Parts, dask_module, is_dask, parts_of
 from gaussmix.data.told import Classes, ToldData, ToldPass, checked_told
 from gaussmix.errors import ParameterError
-from gaussmix.validation import aligned, check_numbers
 
 R = TypeVar("R")
 
@@ -44,10 +42,8 @@ class ToldPartitions(ToldData):
         *,
         noise: bool,
     ) -> None:
-        self._data = self.untold = rows
-        self.gaps = rows.gaps
-        self.n_threads, self.n_samples = rows.n_threads, rows.n_samples
-        self.n_features, self.dtype, self.weight = rows.n_features, rows.dtype, rows.weight
+        self._describe(rows)
+        self._data = rows
         self._name, self._collection = name, collection_beside(name, values, rows)
         self._parts_told = parts_beside(name, self._collection, rows)
         self._n_columns = 1 if name == "labels" else n_components + noise
@@ -57,17 +53,8 @@ class ToldPartitions(ToldData):
 
     def total(self, make: MakePass[R]) -> R:
         """Go over all rows once, on the workers."""
-        unique = uuid4().hex
-        key, name = f"gaussmix-parameters-{unique}", f"gaussmix-told-{unique}"
-        summary, rows, weights = self._data.filled
-        told = [k for k, n in zip(self._parts_told.keys, summary.counts, strict=True) if n]
-        both = zip(weights.keys, told, strict=True)
-        pairs = {(name, i): (pair, *one) for i, one in enumerate(both)}
         go_over = partial(_go_over, self.dtype, self._check)
-        shared = {key: make, **pairs, **self._parts_told.graph}
-        result: R = self._data.sum_over(
-            go_over, [key] * len(told), rows, Parts(list(pairs), {}), shared
-        )
+        result: R = self._data.sum_beside(go_over, make, self._parts_told)
         return result
 
     def by_row(self, function: Callable[..., NDArray[Any]]) -> Any:
@@ -160,11 +147,6 @@ def _require_even(told: Told, rows: Rows) -> None:
         )
 
 
-def pair(weight: object, beside: object) -> tuple[object, object]:
-    """Return what a partition has beside its rows, as a task of a graph."""
-    return weight, beside
-
-
 def _go_over(
     dtype: np.dtype[Any],
     check: Callable[..., Told],
@@ -173,7 +155,7 @@ def _go_over(
     beside: tuple[object, object],
 ) -> R:
     """Run a pass over the rows of a partition and what is told of them."""
-    rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
+    rows = rows_of(block, dtype)
     weight, values = beside
     told = check(values, dtype=dtype)
     _require_even(told, rows)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
-from gaussmix.data.gaussian import moments_of
+from gaussmix.data.gaussian import gaussian_moments
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
 from gaussmix.em.objective import MaximumLikelihood, Ridge
@@ -135,7 +135,7 @@ def objective_for(
         matrices = prior is not None and prior.scale is None and isinstance(structure, Matrices)
         rows = data.untold if isinstance(data, ToldData) else data
         if rows.gaps:
-            moments = moments_of(rows, FULL if matrices else DIAG)
+            moments = gaussian_moments(rows, FULL if matrices else DIAG)
         else:
             shift = rows.head().mean(axis=0, dtype=np.float64)
             moments = rows.total(partial(MomentsPass, shift, matrices))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gaussmix._core import dispatch, threads
 from gaussmix._core.cells import Cells
 from gaussmix._core.density import Density
-from gaussmix._core.types import FloatArray, Labels
+from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data
 from gaussmix.data.told import ToldData
 from gaussmix.em.incremental import OfRows
@@ -176,7 +176,7 @@ class ListedRows:
         if own is not None and not own.any():
             return False
         density = parameters.density(self._data.dtype)
-        count = threads.for_work(self._data.n_threads, pass_flops(thinned, parameters))
+        count = self._count(thinned, parameters)
         labels = np.empty(len(thinned), np.int32)
         dispatch.kernels(thinned).assign(thinned, density, labels, None, count)
         cells = _listed(Block(thinned, own), density, labels, lost, count)
@@ -193,7 +193,7 @@ class ListedRows:
         cost = n_samples = 0
         for i, block in enumerate(self._segments()):
             rows, _ = block
-            count = threads.for_work(self._data.n_threads, pass_flops(rows, parameters))
+            count = self._count(rows, parameters)
             if i == len(self._labels):
                 self._labels.append(np.empty(len(rows), np.int32))
                 dispatch.kernels(rows).assign(rows, density, self._labels[i], None, count)
@@ -217,12 +217,16 @@ class ListedRows:
         density = parameters.density(self._data.dtype)
         totals = np.zeros(2)
         for cells, (rows, weight) in zip(self._cells, self._segments(), strict=True):
-            count = threads.for_work(self._data.n_threads, pass_flops(rows, parameters))
+            count = self._count(rows, parameters)
             masses = np.empty(len(cells.components))
             dispatch.kernels(rows).weigh_cells(
                 rows, weight, density, cells, totals, masses, None, count
             )
         return float(totals[0] / totals[1])
+
+    def _count(self, rows: Rows, parameters: Parameters) -> int:
+        """Return the number of threads for a pass over all components."""
+        return threads.for_work(self._data.n_threads, pass_flops(rows, parameters))
 
     def _segments(self) -> Iterator[Block]:
         """Return the rows in parts of nearly the same size, of SEGMENT_ROWS at most."""

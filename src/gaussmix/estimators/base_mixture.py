@@ -38,7 +38,7 @@ from gaussmix.errors import (
     warn,
     warn_convergence,
 )
-from gaussmix.estimators.attributes import noise_box_of, set_outcome
+from gaussmix.estimators.attributes import noise_box_of, set_outcome, term_names
 from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.fitting import MISSING_VALUES, Origin, Problem, Settings, best_run
 from gaussmix.estimators.queries import Queries
@@ -271,8 +271,7 @@ class BaseMixture(Queries[M], Estimator):
         >>> mixture.predict_proba([[0.0], [30.0]]).max(axis=1).round(2)
         array([1., 1.])
         """
-        names = [f"component {k}" for k in range(len(getattr(self, "weights_", ())))]
-        return self._by_row(responsibilities, X, out, names)
+        return self._by_row(responsibilities, X, out, term_names(self))
 
     def hierarchy(
         self,

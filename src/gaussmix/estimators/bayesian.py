@@ -35,6 +35,7 @@ from gaussmix.estimators.attributes import (
     set_outcome,
     set_posterior,
     set_prior,
+    term_names,
 )
 from gaussmix.estimators.base import remember_features
 from gaussmix.estimators.base_mixture import BaseMixture
@@ -400,8 +401,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         array([1., 1.])
         """
         predictive = Predictive.of(posterior_of(self))
-        names = [f"component {k}" for k in range(len(self.weights_))]
-        return self._each_row(predictive.responsibilities, X, out, names)
+        return self._each_row(predictive.responsibilities, X, out, term_names(self))
 
     def sample(
         self, n_samples: int = 1, random_state: Seed = None, *, predictive: bool = False

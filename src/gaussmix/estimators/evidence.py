@@ -11,7 +11,6 @@ from gaussmix.em.acceleration import strategy_of
 from gaussmix.em.variational import EvidenceBound, PosteriorChart
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.fitting import (
-    ALGORITHMS,
     YOUNGER,
     Problem,
     Settings,
@@ -21,6 +20,7 @@ from gaussmix.estimators.fitting import (
 from gaussmix.validation import check_boolean, check_choice, check_real
 
 FORMS = ("full", "tied", "diag", "spherical")
+ALGORITHMS = ("em", "incremental")
 
 
 def bayesian_settings_of(model: Any) -> Settings:

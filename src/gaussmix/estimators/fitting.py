@@ -57,7 +57,7 @@ from gaussmix.validation import (
     check_verbose,
 )
 
-ALGORITHMS = ("em", "incremental")
+ALGORITHMS = ("em", "incremental", "truncated")
 TOLD_METHODS = ("kmeans", "auto")
 NEW_NOISE = 0.05  # weight of noise that a warm start of a mixture without any begins with
 MISSING_VALUES = ("error", "marginalize")
@@ -161,7 +161,7 @@ def settings_of(model: Any) -> Settings:
     structure = bounded(shared.structure, model.eigenvalue_ratio)
     settings = shared._replace(
         structure=structure,
-        algorithm=check_choice("algorithm", model.algorithm, (*ALGORITHMS, "truncated")),
+        algorithm=check_choice("algorithm", model.algorithm, ALGORITHMS),
         weights_init=model.weights_init,
         means_init=model.means_init,
         precisions_init=model.precisions_init,
@@ -234,15 +234,11 @@ def _check_gaps(settings: Settings) -> None:
     """Raise ParameterError for options that do not go with rows that lack values."""
     if settings.missing_values == "error":
         return
-    for name, given in (
+    _require_none(
+        "missing_values='marginalize'",
         ("noise", settings.noise is not None),
         ("mixed_precision=True", settings.mixed_precision),
-    ):
-        if given:
-            raise ParameterError(
-                f"missing_values='marginalize' and {name} are both given, and do not go together: "
-                "give one"
-            )
+    )
 
 
 def _check_truncated(settings: Settings) -> None:
@@ -250,7 +246,8 @@ def _check_truncated(settings: Settings) -> None:
     if settings.algorithm != "truncated":
         return
     structure = settings.structure
-    for name, given in (
+    _require_none(
+        "algorithm='truncated'",
         ("noise", settings.noise is not None),
         ("prior", settings.prior is not None),
         ("reg_covar='relative'", settings.relative),
@@ -258,10 +255,15 @@ def _check_truncated(settings: Settings) -> None:
         ("missing_values='marginalize'", settings.missing_values != "error"),
         ("eigenvalue_ratio", isinstance(structure, Bounded)),
         (f"covariance_type={structure.name!r}", not structure.is_general),
-    ):
+    )
+
+
+def _require_none(option: str, *others: tuple[str, bool]) -> None:
+    """Raise ParameterError if any of the others, each with whether it is given, is."""
+    for name, given in others:
         if given:
             raise ParameterError(
-                f"algorithm='truncated' and {name} are both given, and do not go together: give one"
+                f"{option} and {name} are both given, and do not go together: give one"
             )
 
 

@@ -1,6 +1,6 @@
 """What `summary` says of a fitted model, from its attributes alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,17 @@ def mixture_summary(model: Any, parameters: Parameters, names: Sequence[str]) ->
     weight_seen = getattr(model, "weight_seen_", None)
     spreads = np.sqrt(variances(parameters))
     shown = range(min(len(names), SHOWN_FEATURES))
+
+    def row(name: str, weight: float, cells: Iterable[str]) -> tuple[str, ...]:
+        size = () if weight_seen is None else (f"{weight * weight_seen:,.1f}",)
+        return name, f"{weight:.4f}", *size, *cells
+
     rows = []
     for k, weight in enumerate(parameters.weights.tolist()):
-        size = () if weight_seen is None else (f"{weight * weight_seen:,.1f}",)
         cells = (with_spread(parameters.means[k, j], spreads[k, j]) for j in shown)
-        rows.append((str(k), f"{weight:.4f}", *size, *cells))
+        rows.append(row(str(k), weight, cells))
     if parameters.noise is not None:
-        weight = parameters.noise.weight
-        size = () if weight_seen is None else (f"{weight * weight_seen:,.1f}",)
-        rows.append(("noise", f"{weight:.4f}", *size, *("" for _ in shown)))
+        rows.append(row("noise", parameters.noise.weight, ("" for _ in shown)))
     sizes = () if weight_seen is None else ("rows",)
     number = f"{parameters.n_components} component{'' if parameters.n_components == 1 else 's'}"
     kind = f"{number}, {parameters.structure.name} covariances"

@@ -4,18 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
-from gaussmix._core.types import FloatArray, Rows
-from gaussmix.data.dask import DaskData, weights_of
-from gaussmix.data.partitions import Parts
-from gaussmix.data.told_dask import pair, parts_beside
+from gaussmix._core.types import FloatArray
+from gaussmix.data.dask import DaskData, rows_of, weights_of
+from gaussmix.data.told_dask import parts_beside
 from gaussmix.io.blocks import Block
 from gaussmix.model.parameters import Parameters
 from gaussmix.queries.grouped import Codes, SufficientStatistics, Sums, check_groups
-from gaussmix.validation import aligned, check_numbers
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,8 @@ def statistics_of_partitions(
         If the groups have other partitions or numbers.
     """
     beside = parts_beside("groups", groups, data)
-    unique = uuid4().hex
-    key, name = f"gaussmix-parameters-{unique}", f"gaussmix-groups-{unique}"
-    summary, rows, weights = data.filled
-    codes = [k for k, n in zip(beside.keys, summary.counts, strict=True) if n]
-    pairs = {
-        (name, i): (pair, *both) for i, both in enumerate(zip(weights.keys, codes, strict=True))
-    }
-    shared = {key: partial(Sums, parameters), **pairs, **beside.graph}
     go_over = partial(_go_over, data.dtype)
-    found: _Present = data.sum_over(
-        go_over, [key] * len(codes), rows, Parts(list(pairs), {}), shared
-    )
+    found: _Present = data.sum_beside(go_over, partial(Sums, parameters), beside)
     whole = Sums(parameters, int(found.groups[-1]) + 1, 1).result()
     own = whole.n, whole.first, whole.second, whole.log_likelihood
     for array, present in zip(own, found.arrays, strict=True):
@@ -84,7 +71,7 @@ def _go_over(
     beside: tuple[object, object],
 ) -> _Present:
     """Add up the rows of a partition, which was checked."""
-    rows: Rows = aligned(np.ascontiguousarray(check_numbers(block, "X"), dtype=dtype))
+    rows = rows_of(block, dtype)
     weight, codes = beside
     groups, own = np.unique(check_groups(codes, len(rows)), return_inverse=True)
     sums = sums_of(len(groups), 1)

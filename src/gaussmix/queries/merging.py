@@ -28,7 +28,7 @@ from gaussmix.io.blocks import Block, joined
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.queries.divergences import bhattacharyya
-from gaussmix.queries.united import gaussians_of
+from gaussmix.queries.united import single_components
 
 BLOCK_VALUES = 1 << 16
 """Shares of rows that a thread holds at a time, half a megabyte. With half as many NumPy's calls
@@ -88,7 +88,7 @@ def merge_by_distance(parameters: Parameters) -> list[Merge]:
     A cluster counts as the Gaussian that has its mean and covariance.
     """
     clusters, merges = _singles(parameters), []
-    gaussians = gaussians_of(parameters)
+    gaussians = single_components(parameters)
     distances = bhattacharyya(parameters)
     while len(clusters) > 1:
         np.fill_diagonal(distances, np.inf)

@@ -65,7 +65,7 @@ class Predictive:
     ) -> Rows:
         """Return the log-density of each row, (N,), of what it has if it may have `gaps`."""
         out = np.empty(len(rows), dtype=rows.dtype)
-        for own, log_prob in self._by_block(rows, n_threads, gaps):
+        for own, log_prob in (self._by_pattern if gaps else self._by_block)(rows, n_threads):
             out[own] = logsumexp(log_prob, axis=1)
         return out
 
@@ -74,7 +74,7 @@ class Predictive:
     ) -> Rows:
         """Return the probability that each component made each row, (N, K)."""
         out = np.empty((len(rows), self.mixture.n_components), dtype=rows.dtype)
-        for own, log_prob in self._by_block(rows, n_threads, gaps):
+        for own, log_prob in (self._by_pattern if gaps else self._by_block)(rows, n_threads):
             out[own] = softmax(log_prob, axis=1)
         return out
 
@@ -94,20 +94,8 @@ class Predictive:
         stretch = np.sqrt(freedom / random_state.chisquare(freedom))
         return means + stretch[:, None] * (rows - means), labels
 
-    def _by_block(
-        self, rows: Rows, n_threads: int | None, gaps: bool
-    ) -> Iterator[tuple[Indices, FloatArray]]:
+    def _by_block(self, rows: Rows, n_threads: int | None) -> Iterator[tuple[Indices, FloatArray]]:
         """Return weighted log-densities (B, K) of one block of rows after the other, and which."""
-        for lacking, own in patterns(np.isnan(rows), complete=True) if gaps else ():
-            there = np.flatnonzero(~lacking)
-            if not len(there):
-                yield own, np.tile(np.log(self.mixture.weights), (len(own), 1))
-                continue
-            some = np.ascontiguousarray(rows[np.ix_(own, there)])
-            for block, log_prob in self.marginal(there)._by_block(some, n_threads, False):
-                yield own[block], log_prob
-        if gaps:
-            return
         mixture, freedom = self.mixture, self.degrees_of_freedom
         n_components, n_features = mixture.means.shape
         density = mixture.density(rows.dtype)
@@ -127,3 +115,16 @@ class Predictive:
                 np.arange(start, start + len(part)),
                 constants - halves * np.log1p(squares / freedom),
             )
+
+    def _by_pattern(
+        self, rows: Rows, n_threads: int | None
+    ) -> Iterator[tuple[Indices, FloatArray]]:
+        """Return those of rows that may lack values, of rows that lack the same together."""
+        for lacking, own in patterns(np.isnan(rows), complete=True):
+            there = np.flatnonzero(~lacking)
+            if not len(there):
+                yield own, np.tile(np.log(self.mixture.weights), (len(own), 1))
+                continue
+            some = np.ascontiguousarray(rows[np.ix_(own, there)])
+            for block, log_prob in self.marginal(there)._by_block(some, n_threads):
+                yield own[block], log_prob

@@ -113,7 +113,7 @@ class WithVariances(Gaussians):
         return square / 8 + (log_added - (added[i] + added[j]) / 2) / 2
 
 
-def gaussians_of(parameters: Parameters) -> Gaussians:
+def single_components(parameters: Parameters) -> Gaussians:
     """Return the Gaussians of a mixture's components, in the form that takes less memory."""
     structure, factors = parameters.structure, parameters.precisions_cholesky
     weights, means = parameters.weights.copy(), parameters.means.copy()
