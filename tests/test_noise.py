@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import kstest, multivariate_normal
 
 import gaussmix
-from gaussmix import ConvergenceWarning, GaussianMixture, ParameterError, scan
+from gaussmix import CollapseWarning, ConvergenceWarning, GaussianMixture, ParameterError, scan
 from gaussmix._core.types import CovarianceType, MergeCriterion
 from gaussmix.data.base import InMemory
 from gaussmix.em.penalised import objective_for
@@ -312,6 +312,45 @@ def test_a_relative_ridge_is_as_one_by_hand(faithful: Array) -> None:
     relative, by_hand = (fitted(X, reg_covar=value) for value in ("relative", 1e-6))
     assert np.allclose(relative.covariances_, by_hand.covariances_, rtol=1e-5)
     assert np.allclose(relative.noise_weight_, by_hand.noise_weight_, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"covariance_type": "VEV"},
+        {"weights": "equal"},
+        {"accelerate": "squarem"},
+        {"accelerate": "anderson"},
+        {"eigenvalue_ratio": 10},
+        {"algorithm": "incremental"},
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_noise_may_take_all_rows(options: dict[str, Any], dtype: Any) -> None:
+    # reg_covar=1e-6 is large beside variances of 1e-16, so that every row is likelier as noise.
+    X = (np.random.default_rng(0).normal(size=(50, 2)) * 1e-8).astype(dtype)
+    with pytest.warns(CollapseWarning, match=r"Noise took all rows.*reg_covar=1e-06 is large"):
+        mixture = GaussianMixture(1, noise=True, init_params="random", **options).fit(X)
+    assert np.isclose(mixture.noise_weight_, 1)
+    assert np.allclose(mixture.score_samples(X), mixture.noise_log_density_)
+    assert (mixture.predict(X) == -1).all()
+    assert np.isfinite(mixture.means_).all()
+    assert np.isfinite(mixture.bic(X))
+    relative = GaussianMixture(1, noise=True, reg_covar="relative").fit(X)
+    assert relative.noise_weight_ < 0.9
+
+
+@pytest.mark.parametrize("weights", [None, "equal"])
+@pytest.mark.parametrize("n_rows", [2, 50])
+def test_a_prior_stands_beside_noise_that_takes_all_rows(weights: Any, n_rows: int) -> None:
+    X = np.random.default_rng(0).normal(size=(n_rows, 2)) * 1e-8
+    settings: dict[str, Any] = {"noise": True, "prior": gaussmix.Prior(), "weights": weights}
+    with pytest.warns(CollapseWarning, match=r"Noise took all rows.*reg_covar=0\.001 is large"):
+        mixture = GaussianMixture(1, reg_covar=1e-3, init_params="random", **settings).fit(X)
+    assert np.isfinite(mixture.lower_bounds_).all()
+    assert np.isfinite(mixture.covariances_).all()
+    assert np.isclose(mixture.weights_.sum() + mixture.noise_weight_, 1)
 
 
 def test_what_knows_no_noise_says_so(faithful: Array) -> None:

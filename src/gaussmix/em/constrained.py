@@ -72,7 +72,7 @@ def check_rules(
 
 def with_equal_weights(found: Parameters) -> Parameters:
     """Return parameters whose components share what the noise leaves."""
-    left = 1.0 if found.noise is None else 1.0 - found.noise.weight
+    left = 1.0 if found.noise is None else float(found.weights.sum())
     return replace(found, weights=np.full(found.n_components, left / found.n_components))
 
 

@@ -66,8 +66,7 @@ class MaximumAPosteriori(MaximumLikelihood):
         if found.noise is None:
             return replace(found, weights=weights), collapsed
         noise = found.noise._replace(weight=prior.noise_weight(statistics))
-        shares = weights * (1 - noise.weight)
-        return replace(found, weights=shares, noise=noise), collapsed
+        return replace(found, weights=prior.shares(statistics), noise=noise), collapsed
 
     def first_at_rest(self, means: FloatArray) -> FloatArray:
         """Return those that outweigh the prior, which draws means to its own."""

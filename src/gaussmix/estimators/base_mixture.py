@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
+from gaussmix._core.density import EMPTY
 from gaussmix._core.types import (
     CovarianceType,
     DaskLike,
@@ -492,7 +493,15 @@ class BaseMixture(Queries[M], Estimator):
                 f"max_iter={self.max_iter} iterations did not bring the change of the "
                 f"{self._climbs} below tol={float(self.tol):g}."
             )
-        self._warn_collapsed(result.collapsed)
+        if result.parameters.weights.sum() < EMPTY:
+            warn(
+                "Noise took all rows, and no component has any: X has too few rows, or "
+                f"reg_covar={_shown(self.reg_covar)} is large beside the variances of its features "
+                "(reg_covar='relative' follows them).",
+                CollapseWarning,
+            )
+        else:
+            self._warn_collapsed(result.collapsed)
         self._warn_rounded(result.parameters, dtype)
 
     def _warn_collapsed(self, collapsed: tuple[int, ...]) -> None:

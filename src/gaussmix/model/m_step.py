@@ -1,11 +1,12 @@
 """The M-step: from sufficient statistics to the parameters that maximise their likelihood."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from gaussmix._core import dispatch
-from gaussmix._core.density import EMPTY, PIVOT_NOISE, RESOLUTION
+from gaussmix._core.density import EMPTY, EPS, PIVOT_NOISE, RESOLUTION
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure, Flags
 from gaussmix.model.parameters import Parameters
@@ -55,7 +56,7 @@ def m_step(
     added before `constrain`, so that the result is still of the structure.
 
     Where `previous` has noise, so has the result: it keeps its density, and its weight is its part
-    of the rows' weight.
+    of the rows' weight. If that is all of it, the components stay where they were.
 
     Parameters
     ----------
@@ -77,11 +78,22 @@ def m_step(
     ValueError
         If the statistics hold no rows, or have overflowed, or `reg_covar` is negative.
     """
+    noise = None if previous is None else previous.noise
+    if previous is not None and noise is not None and _empty(statistics).all():
+        # As in a mixture without noise, 10 eps of a row are left to each.
+        shares = np.full(len(statistics.n_k), 10 * EPS / statistics.n_samples)
+        found = replace(previous, weights=shares, noise=noise._replace(weight=1 - shares.sum()))
+        return found, tuple(range(len(shares)))
     found, collapsed = _without_noise(statistics, reg_covar, previous)
-    if previous is None or previous.noise is None:
+    if noise is None:
         return found, collapsed
     weight = statistics.n_noise / (statistics.n_noise + statistics.n_k.sum())
-    return found.with_noise(float(weight), previous.noise.log_density), collapsed
+    return found.with_noise(float(weight), noise.log_density), collapsed
+
+
+def _empty(statistics: Statistics) -> Flags:
+    """Return which components hold no rows."""
+    return statistics.n_k < EMPTY * statistics.weight / statistics.n_samples
 
 
 def _without_noise(
@@ -109,7 +121,7 @@ def _without_noise(
     if sound and found.structure.is_general:
         return found, ()
     begin = None if previous is None else previous.covariances
-    collapsed = _regularise_collapsed(statistics, found, row_weight, begin)
+    collapsed = _regularise_collapsed(statistics, found, begin)
     if not np.isfinite(found.precisions_cholesky).all():
         raise ValueError(
             "the second moments of X overflow: scale its features, and means_init with them, so "
@@ -122,14 +134,14 @@ def _without_noise(
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # then there are no factors
 def _regularise_collapsed(
-    statistics: Statistics, found: Parameters, row_weight: float, begin: FloatArray | None
+    statistics: Statistics, found: Parameters, begin: FloatArray | None
 ) -> Flags:
     """Give covariances their structure and make them sound, in place: which components collapsed.
 
     Where moments are not finite, or their noise is not, factors are not finite either.
     """
     structure, covariances = found.structure, found.covariances
-    empty: Flags = statistics.n_k < EMPTY * row_weight
+    empty = _empty(statistics)
     pool = not structure.shared and bool(empty.any())
     if pool:
         covariances[empty] = np.tensordot(found.weights, covariances, axes=1)

@@ -144,6 +144,11 @@ class PriorRows:
         rows = self._rows(statistics)
         return np.asarray(rows / rows.sum())
 
+    def shares(self, statistics: Statistics) -> FloatArray:
+        """Return the same beside the noise, which leaves something however much it takes."""
+        rows = self._rows(statistics)
+        return np.asarray(rows / (statistics.n_noise + rows.sum()))
+
     def noise_weight(self, statistics: Statistics) -> float:
         """Return the noise's part of the rows: the prior adds none to it."""
         return statistics.n_noise / (statistics.n_noise + float(self._rows(statistics).sum()))
