@@ -264,7 +264,7 @@ def test_the_quick_bound_is_above_all_noise(
         )
         pivots = found.structure.diagonals(found.precisions_cholesky) ** -2.0
         scale = m_step_module._scale(found, about)
-        regularised = m_step_module._regularise_collapsed(given, found, 1.0, None).any()
+        regularised = m_step_module._regularise_collapsed(given, found, None).any()
         assert not (sound and regularised)
         assert sound or not pivots.min() > 30 * scale.noise.max()
         seen.add(sound)

@@ -1,4 +1,4 @@
-r"""Rows that lack values, in plain NumPy, row by row: a part of `reference`.
+r"""Rows that lack values, in plain NumPy: a part of `reference`.
 
 Let o be the features that a row x has and m those that it lacks, mu and C a component's mean and
 covariance, both split accordingly. The row's density is that of what it has, N(x_o | mu_o, C_oo).
@@ -31,24 +31,24 @@ def filled(z: FloatArray, density: Density) -> Filled:
     deviations = z - density.means[:, None, :]
     covariances = np.zeros((n_components, len(z), n_features, n_features))
     log_weights = density.log_scales + 0.5 * n_features * LOG_2_PI
+    patterns, pattern_of_row = np.unique(~np.isnan(z), axis=0, return_inverse=True)
     for k, factor in enumerate(_factors(density)):
         log_weights[k] -= np.log(np.abs(factor.diagonal())).sum()
         root = np.linalg.inv(factor)
         covariance = root.T @ root
-        for row in range(len(z)):
-            known = ~np.isnan(z[row])
-            lacking = ~known
-            here, there = np.ix_(known, known), np.ix_(lacking, lacking)
+        for pattern, known in enumerate(patterns):
+            rows, lacking = (pattern_of_row.ravel() == pattern).nonzero()[0], ~known
+            here, there = covariance[np.ix_(known, known)], covariance[np.ix_(lacking, lacking)]
             across = covariance[np.ix_(known, lacking)]
-            own = deviations[k, row, known]
-            slopes = np.linalg.solve(covariance[here], across)
-            whitened = np.linalg.solve(np.linalg.cholesky(covariance[here]), own)
-            log_determinant = np.linalg.slogdet(covariance[here])[1]
-            log_prob[row, k] = log_weights[k] - 0.5 * (
-                log_determinant + known.sum() * LOG_2_PI + whitened @ whitened
+            own = deviations[k][np.ix_(rows, known)]
+            slopes = np.linalg.solve(here, across)
+            whitened = np.linalg.solve(np.linalg.cholesky(here), own.T)
+            log_determinant = np.linalg.slogdet(here)[1]
+            log_prob[rows, k] = log_weights[k] - 0.5 * (
+                log_determinant + known.sum() * LOG_2_PI + (whitened**2).sum(axis=0)
             )
-            deviations[k, row, lacking] = own @ slopes
-            covariances[k, row][there] = covariance[there] - across.T @ slopes
+            deviations[k][np.ix_(rows, lacking)] = own @ slopes
+            covariances[k][np.ix_(rows, lacking, lacking)] = there - across.T @ slopes
     return Filled(log_prob, deviations, covariances)
 
 
