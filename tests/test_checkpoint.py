@@ -797,6 +797,7 @@ def kill(path: Path, n_kills: int, seed: int) -> Params:
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_killed_process_loses_nothing(path: Path) -> None:
     outcome = kill(path, 10, 0)
@@ -834,6 +835,7 @@ def test_files_that_may_not_grow(path: Path) -> None:
     assert os.listdir(path.parent) == []
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on(path: Path) -> None:
     """What the kills above leave out: a process of its own, with threads, its data in a file."""
     data, model = path.with_name("data.npy"), path.with_name("model.npz")

@@ -260,6 +260,7 @@ def test_interrupted_output_is_not_there(tmp_path: Path, ending: str) -> None:
 # commands
 
 
+@pytest.mark.slow
 def test_fit_predict_score_sample_by_subprocess(X: FloatArray, data: Path, tmp_path: Path) -> None:
     model, out = tmp_path / "m.npz", tmp_path / "p.npy"
     done = run("fit", data, "-k", 2, "--seed", 0, "-o", model)

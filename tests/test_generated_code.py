@@ -71,6 +71,7 @@ def test_every_part_of_the_kernels_is_one_of_these() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*(f"{piece}.pxd" for piece in PIECES), *PARTS])
 def test_no_python_hides_in_the_hot_loops(name: str, functions: dict[str, str]) -> None:
     checked = declared(name)

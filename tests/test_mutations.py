@@ -181,6 +181,7 @@ def test_kmeans(X: FloatArray, tmp_path: Path) -> None:
     assert n_refused > N_MUTATIONS / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accelerate", [None, "squarem", "anderson"])
 @pytest.mark.parametrize("generator", [False, True])
 def test_checkpoints(

@@ -152,6 +152,7 @@ print(issubclass(gaussmix.GaussianMixture, sklearn.mixture.GaussianMixture))
 ANSWERS = ["True", "True", "False", "False", "False", "True"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["gaussmix", "sklearn.mixture, sklearn.cluster"])
 def test_ours_pass_for_theirs_whichever_is_imported_first(first: str) -> None:
     code = f"""
@@ -165,6 +166,7 @@ import sklearn.mixture, sklearn.cluster
     assert printed_by("-c", code) == [str(first != "gaussmix"), *ANSWERS]
 
 
+@pytest.mark.slow
 def test_models_from_pickles_and_files_pass_for_theirs(tmp_path: Path, blobs: NDArray[Any]) -> None:
     mixture = gaussmix.GaussianMixture(2, random_state=0).fit(blobs)
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(mixture))
