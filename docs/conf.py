@@ -30,12 +30,17 @@ templates_path = ["_templates"]
 exclude_patterns = ["examples", "**/README.rst", "gallery/**/*.ipynb"]
 html_theme = "furo"
 html_title = "gaussmix"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "source_repository": HOME,
     "source_branch": "main",
     "source_directory": "docs/",
 }
 html_show_sourcelink = False
+
+# Names in single backticks are code, with a link where they are public.
+default_role = "py:obj"
 
 # Markdown as in the repository
 myst_heading_anchors = 4
@@ -44,7 +49,7 @@ suppress_warnings = ["myst.strikethrough"]
 
 # API pages from docstrings
 autosummary_generate = True
-autodoc_default_options = {"inherited-members": True}
+autodoc_default_options = {"inherited-members": "BaseException,tuple"}  # but not from these
 autodoc_typehints = "none"  # the docstrings say it in words
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_xref_param_type = False
@@ -114,6 +119,7 @@ def _as_mathml(translator: Any, node: Any) -> None:
     block = isinstance(node, nodes.math_block)
     try:
         formula = latex2mathml.tex2mathml(node.astext().strip(), as_block=block)
+        formula = formula.replace("<mo>&ApplyFunction;", '<mo rspace="0.17em">&ApplyFunction;')
     except MathError as error:
         logging.getLogger(__name__).warning("formula: %s", error, location=node)
         formula = translator.encode(node.astext())

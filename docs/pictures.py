@@ -86,12 +86,14 @@ def kinds() -> Draw:
     X = pd.read_csv(DATA / "old_faithful.csv").set_axis(
         ["minutes of eruption", "minutes of waiting"], axis=1
     )
-    model = GaussianMixture(3, covariance_type="tied", tol=1e-5, random_state=0).fit(X)
+    model = GaussianMixture(
+        3, covariance_type="tied", init_params="random_from_data", tol=1e-5, random_state=0
+    ).fit(X)
 
     def draw(path: Path) -> None:
-        figure, axes = plt.subplots(2, 3, figsize=(15, 8.6), layout="constrained")
-        _, _, _, fourth, fifth, sixth = axes.flat
-        for panel, kind in zip(axes[0], ("classification", "uncertainty", "density"), strict=True):
+        figure, axes = plt.subplots(3, 2, figsize=(10, 11.5), layout="constrained")
+        *first, fourth, fifth, sixth = axes.flat
+        for panel, kind in zip(first, ("classification", "uncertainty", "density"), strict=True):
             model.plot(X, kind=kind, ax=panel)
             panel.set_title(f'kind="{kind}"')
         model.plot(kind="components", ax=fourth)
@@ -126,7 +128,7 @@ def plane() -> Draw:
     kmeans = KMeans(3, random_state=0).fit(X)
 
     def draw(path: Path) -> None:
-        figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
         model.plot(X, ax=left).set_title("GaussianMixture(3)")
         kmeans.plot(X, ax=right).set_title("KMeans(3)")
         figure.savefig(path, dpi=DPI)
@@ -245,12 +247,13 @@ def families() -> Draw:
     group = KMeans(3, init=[center for center, _, _ in GROUPS]).fit(X)
 
     def draw(path: Path) -> None:
-        figure, axes = plt.subplots(2, 7, figsize=(14, 4.2), sharex=True, sharey=True)
-        for panel, model in zip(axes.flat, models, strict=True):
+        figure, axes = plt.subplots(3, 5, figsize=(10, 6.6), sharex=True, sharey=True)
+        axes[-1, -1].remove()
+        for panel, model in zip(axes.flat, models, strict=False):
             colors = rgb(COLORS)[group.predict(model.means_)]
             show(panel, X, mixed(model.predict_proba(X), colors), model)
             panel.set_title(f"{model.covariance_type}, BIC {model.bic(X):,.0f}")
-        figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.92, wspace=0.05)
+        figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.95, wspace=0.05)
         figure.savefig(path, dpi=DPI)
         plt.close(figure)
 
@@ -280,7 +283,7 @@ def labels() -> Draw:
     colors = rgb(COLORS)
 
     def draw(path: Path) -> None:
-        figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
         for panel, (name, each) in zip(axes, found.items(), strict=True):
             panel.scatter(*X.T, s=9, c=colors[each], linewidths=0)
             panel.scatter(*X[known].T, s=70, c=colors[group[known]], edgecolors=ink(panel))

@@ -4,6 +4,7 @@ How many components
 
 ``select`` fits a mixture for every number of components and every covariance type, and compares them by the Bayesian information
 criterion (BIC). Lower is better.
+:doc:`/selection` says more.
 """
 
 import matplotlib.pyplot as plt
@@ -12,9 +13,10 @@ import numpy as np
 import gaussmix
 
 rng = np.random.default_rng(1)
-means = np.array([[0, 0], [5, 1], [1, 6], [6, 6]])
+centers = np.array([[0, 0], [5, 1], [1, 6], [6, 6]])
 stretched = np.array([[1.2, 0.9], [0.9, 1.2]])
-X = np.concatenate([rng.multivariate_normal(mean, stretched, size=300) for mean in means])
+noise = rng.multivariate_normal([0, 0], stretched, size=1200)
+X = np.repeat(centers, 300, axis=0) + noise
 
 selection = gaussmix.select(X, range(1, 8), random_state=0)
 print(selection)
@@ -29,4 +31,5 @@ fig.tight_layout()
 # %%
 # The best model is fitted already.
 best = selection.best_model
-print(best.covariance_type, best.n_components, np.bincount(best.predict(X)))
+print(best.covariance_type, best.n_components)
+print("rows of each component", np.bincount(best.predict(X)))

@@ -4,6 +4,7 @@ Outliers in a million rows
 
 A mixture is a density. Rows where the density is lowest are outliers. ``is_outlier`` finds the level that encloses a given part of the
 probability, and tells which rows lie outside of it.
+:doc:`/queries` has more questions that a mixture answers.
 """
 
 import time
@@ -23,20 +24,13 @@ X[strange] = rng.uniform(-15, 15, size=(n_strange, 4))
 began = time.perf_counter()
 mixture = gaussmix.GaussianMixture(6, random_state=0).fit(X)
 outliers = mixture.is_outlier(X, p=0.999)
-print(
-    f"a fit and an answer for {n_rows:,} rows: less than {np.ceil(time.perf_counter() - began):.0f} s"
-)
+seconds = np.ceil(time.perf_counter() - began)
+print(f"{n_rows:,} rows fitted and judged in less than {seconds:.0f} s")
 
 # %%
 # One row in a thousand is called an outlier by chance: that is what ``p=0.999`` means. Nearly all strange rows are found.
-print(
-    "called outliers:",
-    outliers.sum(),
-    " of them strange:",
-    outliers[strange].sum(),
-    "of",
-    n_strange,
-)
+print("called outliers:", outliers.sum())
+print("of the", n_strange, "strange rows:", outliers[strange].sum())
 
 # %%
 scores = mixture.score_samples(X)
@@ -44,9 +38,9 @@ fig, ax = plt.subplots(figsize=(7, 4))
 bins = np.linspace(scores.min(), scores.max(), 120)
 ax.hist(scores, bins, label="all rows", color="#56B4E9")
 ax.hist(scores[strange], bins, label="strange rows", color="#D55E00")
-ax.axvline(
-    mixture.hdr_level(0.999), color="black", linestyle="--", label="level of probability 0.999"
-)
-ax.set(yscale="log", xlabel="log-density", ylabel="rows", title="log-densities of all rows")
+level = mixture.hdr_level(0.999)
+ax.axvline(level, color="black", ls="--", label="level of probability 0.999")
+ax.set(yscale="log", xlabel="log-density", ylabel="rows")
+ax.set_title("log-densities of all rows")
 ax.legend()
 fig.tight_layout()

@@ -15,18 +15,18 @@ image = load_sample_image("flower.jpg")[::2, ::2] / 255
 pixels = image.reshape(-1, 3)
 mixture = gaussmix.GaussianMixture(6, random_state=0).fit(pixels)
 labels = mixture.predict(pixels)
-print(pixels.shape, "pixels; parts:", (np.bincount(labels) / len(labels)).round(2))
+shares = np.bincount(labels) / len(labels)
+print(len(pixels), "pixels; shares of the six colours:", shares.round(2))
 
 # %%
 # Each pixel gets the mean colour of its component. On the right it gets the mean under all components, weighted by the
 # responsibilities: borders are soft.
-hard = mixture.means_[labels].reshape(image.shape).clip(0, 1)
-soft = (mixture.predict_proba(pixels) @ mixture.means_).reshape(image.shape).clip(0, 1)
-fig, axes = plt.subplots(1, 3, figsize=(12, 3.4))
-for ax, picture, title in zip(
-    axes, (image, hard, soft), ("photograph", "hard", "soft"), strict=True
-):
-    ax.imshow(picture)
+hard = mixture.means_[labels]
+soft = mixture.predict_proba(pixels) @ mixture.means_
+pictures = {"photograph": pixels, "hard": hard, "soft": soft}
+fig, axes = plt.subplots(1, 3, figsize=(9, 2.6))
+for ax, (title, colours) in zip(axes, pictures.items(), strict=True):
+    ax.imshow(colours.clip(0, 1).reshape(image.shape))
     ax.set_title(title)
     ax.axis("off")
 fig.tight_layout()

@@ -4,6 +4,7 @@ A file larger than memory
 
 X may be a path. The fit reads the file block by block, once per iteration, and needs a few megabytes beside it. The result has the
 same bits as that of an array.
+:doc:`/beyond-memory` lists what X may be.
 """
 
 import tempfile
@@ -17,11 +18,15 @@ import gaussmix
 folder = Path(tempfile.mkdtemp())
 path = folder / "rows.npy"
 rng = np.random.default_rng(0)
-rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(1_000_000, 6))
-for start in range(0, len(rows), 100_000):
-    rows[start : start + 100_000] = rng.normal(size=(100_000, 6)) + 5 * rng.integers(
-        3, size=(100_000, 1)
-    )
+rows = np.lib.format.open_memmap(
+    path,
+    mode="w+",
+    dtype=np.float32,
+    shape=(1_000_000, 6),
+)
+for part in np.split(rows, 10):
+    group = rng.integers(3, size=(len(part), 1))
+    part[:] = 5 * group + rng.normal(size=part.shape)
 rows.flush()
 
 mixture = gaussmix.GaussianMixture(3, random_state=0).fit(str(path))
@@ -45,5 +50,6 @@ print(gaussmix.scan(path, columns=[0, 3]).n_features)
 # %%
 # Pictures take a sample of the file.
 fig, ax = plt.subplots(figsize=(6, 4.5))
-mixture.plot(str(path), ax=ax, max_points=3000).set_title("a sample of the file")
+mixture.plot(str(path), ax=ax, max_points=3000)
+ax.set_title("a sample of the file")
 fig.tight_layout()

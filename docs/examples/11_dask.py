@@ -3,6 +3,7 @@ More machines than one: Dask
 ============================
 
 Dask carries the statistics of each part of the data; gaussmix adds them up. Here the cluster is a pool of threads of this process.
+:doc:`/distributed` says what travels, and how far it scales.
 """
 
 import dask.array as da
@@ -12,7 +13,8 @@ import numpy as np
 import gaussmix
 
 rng = np.random.default_rng(0)
-in_memory = rng.normal(size=(200_000, 3)) + 6 * rng.integers(2, size=(200_000, 1))
+group = rng.integers(2, size=(200_000, 1))
+in_memory = 6 * group + rng.normal(size=(200_000, 3))
 X = da.from_array(in_memory, chunks=(50_000, 3))
 mixture = gaussmix.GaussianMixture(2, random_state=0).fit(X)
 print(mixture.means_.round(2).tolist())
@@ -20,10 +22,11 @@ print(mixture.means_.round(2).tolist())
 # %%
 # Answers are lazy, in the same parts.
 labels = mixture.predict(X)
-print(labels)
+print(type(labels), labels.chunks)
 print(np.bincount(labels.compute()))
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 4.5))
-mixture.plot(X, ax=ax, max_points=3000).set_title("a sample of the collection")
+mixture.plot(X, ax=ax, max_points=3000)
+ax.set_title("a sample of the collection")
 fig.tight_layout()

@@ -80,6 +80,7 @@ def draw_convergence(bounds: Sequence[float], converged: bool, value: str, ax: A
     axes.plot(n_iter, bounds[-1], "o", label=f"{outcome} after {number}", **ring)
     axes.set(xlabel="iteration", ylabel=value)
     axes.locator_params(axis="x", integer=True)
+    axes.ticklabel_format(axis="y", useOffset=False)  # numbers as `lower_bounds_` has them
     axes.legend(loc="lower right", fontsize="small")
     return axes
 
