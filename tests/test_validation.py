@@ -385,6 +385,14 @@ def test_verbose() -> None:
             check_verbose(wrong)
 
 
+def test_only_rows_are_told_of_marginalising() -> None:
+    advice = "set missing_values='marginalize'"
+    with pytest.raises(ValueError, match=advice):
+        check_rows([[np.nan]])
+    with pytest.raises(ValueError, match=r"contains NaN, first at row 0\.$"):
+        check_sample_weight([np.nan], 1)
+
+
 def test_choices() -> None:
     assert check_choice("kind", "full", ("full", "tied")) == "full"
     for wrong in ("round", None, 3, ["full"], np.array(["full"])):

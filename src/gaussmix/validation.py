@@ -134,7 +134,7 @@ def check_sample_weight(
             f"got shape {weights.shape}"
         )
     checked: FloatArray = aligned(np.ascontiguousarray(weights, dtype=np.float64))
-    _check_finite(checked, "sample_weight", place)
+    _check_finite(checked, "sample_weight", place, rows=False)
     _check_weight_values(checked, place)
     return checked
 
@@ -157,7 +157,7 @@ def check_block(
     """
     _check_finite(rows, name, place, first_row, allow_nan=allow_nan)
     if weight is not None and len(weight):
-        _check_finite(weight, f"weights of {name}", place, first_row)
+        _check_finite(weight, f"weights of {name}", place, first_row, rows=False)
         _check_not_negative(weight, first_row, place)
 
 
@@ -335,6 +335,7 @@ def _check_finite(
     first_row: int = 0,
     *,
     allow_nan: bool = False,
+    rows: bool = True,
 ) -> None:
     """Raise at the first NaN or infinity. A finite sum has neither, so most data is only added."""
     if math.isfinite(_sum(array)):
@@ -344,7 +345,7 @@ def _check_finite(
         if len(bad):
             row, *column = map(int, np.unravel_index(start + bad[0], array.shape))
             found = (place or _place)(first_row + row, column[0] if column else None)
-            raise ValueError(_not_finite_message(block[bad[0]], name, found))
+            raise ValueError(_not_finite_message(block[bad[0]], name, found, rows))
 
 
 def _place_in(X: object) -> Place:
@@ -362,7 +363,7 @@ def _check_finite_entries(rows: Any) -> None:
             entry = start + bad[0]
             row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
             found = place(row, int(rows.indices[entry]))
-            raise ValueError(_not_finite_message(block[bad[0]], "X", found))
+            raise ValueError(_not_finite_message(block[bad[0]], "X", found, rows=True))
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -370,15 +371,15 @@ def _sum(values: Rows) -> float:
     return float(values.sum())
 
 
-def _not_finite_message(value: np.floating, name: str, found: str) -> str:
-    if np.isnan(value):
-        return (
-            f"Input {name} contains NaN, first at {found}. Missing values are not accepted: leave "
-            "out their rows, fill them in first, or set missing_values='marginalize' of a mixture."
+def _not_finite_message(value: np.floating, name: str, found: str, rows: bool) -> str:
+    what = "NaN" if np.isnan(value) else f"infinity or a value too large for {value.dtype}"
+    message = f"Input {name} contains {what}, first at {found}."
+    if rows and np.isnan(value):
+        message += (
+            " Missing values are not accepted: leave out their rows, fill them in first, or set "
+            "missing_values='marginalize' of a mixture (--missing marginalize of the command)."
         )
-    return (
-        f"Input {name} contains infinity or a value too large for {value.dtype}, first at {found}."
-    )
+    return message
 
 
 def _blocks(values: Rows) -> Iterator[tuple[int, Rows]]:

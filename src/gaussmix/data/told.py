@@ -302,7 +302,7 @@ def _codes(labels: object, names: NDArray[Any] | None, n_components: int) -> Lab
             worst = found.max() if len(found) else None
             raise ParameterError(
                 f"labels must be numbers of components, from 0 to {n_components - 1}, or -1 where "
-                f"nothing is known, got {worst!r}: name classes by component_labels"
+                f"nothing is known, got {worst}: name classes by component_labels"
             )
         codes[known] = found
         return codes

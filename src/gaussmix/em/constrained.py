@@ -39,7 +39,9 @@ def check_rules(
 ) -> Rules | None:
     """Return rules from `fixed` and `weights` of a mixture's constructor, if there are any."""
     if weights is not None and not (isinstance(weights, str) and weights == "equal"):
-        raise ParameterError(f"weights must be None or 'equal', got {weights!r}")
+        raise ParameterError(
+            f"weights must be None or 'equal', got {weights!r}; weights_init says where they begin"
+        )
     given = {} if fixed is None else fixed
     if not isinstance(given, dict):
         raise ParameterError(f"fixed must be a dict such as {{'means': [0, 2]}}, got {fixed!r}")

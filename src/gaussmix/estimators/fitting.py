@@ -155,8 +155,10 @@ def settings_of(model: Any) -> Settings:
     """Return the parameters of a mixture's constructor, as they are now; raises ParameterError."""
     check_pace(model.learning_decay, model.half_life)
     relative = isinstance(model.reg_covar, str)
-    if relative:
-        check_choice("reg_covar", model.reg_covar, ("relative",))
+    if relative and model.reg_covar != "relative":
+        raise ParameterError(
+            f"reg_covar must be a number of at least 0, or 'relative', got {model.reg_covar!r}"
+        )
     shared = shared_settings(model, 0.0 if relative else model.reg_covar)
     structure = bounded(shared.structure, model.eigenvalue_ratio)
     settings = shared._replace(

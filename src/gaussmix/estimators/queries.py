@@ -185,7 +185,7 @@ class Queries(Pictures, Generic[M]):
             X,
             None,
             self.n_threads,
-            estimator=type(self).__name__,
+            estimator="regression from the given features",
             n_features=len(given),
             allow_nan=self._takes_gaps,
         )
