@@ -68,7 +68,7 @@ NOT_KEPT = ("checkpoint",)
 
 
 def save(model: Model, path: PathLike) -> None:
-    """Save a fitted model to a `.npz` file, whole or not at all.
+    """Save a fitted model to a ``.npz`` file, whole or not at all.
 
     What `load` returns predicts the same, bit for bit. The file holds no pickle, so that reading
     it runs no code. Stored are the constructor's parameters, the fitted ones, the feature names
@@ -81,7 +81,7 @@ def save(model: Model, path: PathLike) -> None:
     ----------
     model : GaussianMixture, BayesianGaussianMixture or KMeans
     path : str or path-like
-        Must end in `.npz`. A file that is there is replaced.
+        Must end in ``.npz``. A file that is there is replaced.
 
     Raises
     ------

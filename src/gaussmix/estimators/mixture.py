@@ -125,7 +125,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         - 'auto': where the best of several short EM runs stands. They begin at groups that K-means
           finds in several coordinates, most of which no linear map of the features changes, and
           around random rows. A fit takes about a third of the time of scikit-learn's; one of many
-          rows takes no longer than from 'kmeans'.
+          rows takes about as long as from 'kmeans'.
         - 'kmeans': groups of K-means.
         - 'k-means++': groups around centres of k-means++.
         - 'random_from_data': groups around random rows.

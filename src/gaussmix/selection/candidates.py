@@ -39,19 +39,29 @@ class Candidate(NamedTuple):
     """One mixture that was tried. If it failed, its numbers are NaN and `problem` says why."""
 
     n_components: int
+    """Number of components."""
     covariance_type: CovarianceType
+    """Covariance type, as it was given to `select`."""
     n_parameters: int
+    """Number of free parameters."""
     log_likelihood: float = math.nan
+    """Log-likelihood of all rows."""
     bic: float = math.nan
+    """Bayesian information criterion, lower being better."""
     aic: float = math.nan
+    """Akaike's information criterion, lower being better."""
     icl: float = math.nan
+    """Integrated completed likelihood, lower being better."""
     cv: float = math.nan
     """Mean log-likelihood of held-out rows, higher being better; NaN if it was not asked for."""
     converged: bool = False
+    """Whether the fit converged."""
     n_iter: int = 0
+    """Number of iterations of the fit."""
     seconds: float = 0.0
     """Time it took; 0 if it is the same model as one before."""
     problem: str = ""
+    """Why the fit failed; empty if it did not."""
 
     def loss(self, criterion: str) -> float:
         """Value of a criterion, turned so that lower is better; infinite if it failed.
