@@ -1,5 +1,6 @@
 """Many mixtures of one feature: those of separate fits, whatever the table and the threads."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 import gaussmix
-from gaussmix import BayesianGaussianMixture, GaussianMixture, ParameterError, fit_columns
+from gaussmix import (
+    BayesianGaussianMixture,
+    ConvergenceWarning,
+    GaussianMixture,
+    ParameterError,
+    fit_columns,
+)
 
 Array = NDArray[np.float64]
 SETTINGS: dict[str, Any] = {"n_components": 3, "max_iter": 2000, "tol": 1e-2}
@@ -87,12 +94,73 @@ def test_bad_arguments_are_named(table: Array, arguments: dict[str, Any], messag
 
 def test_a_bad_column_is_named(table: Array) -> None:
     pd = pytest.importorskip("pandas")
-    for bad, message in ((np.inf, "infinity"), (np.nan, "minimum of 1 is required|0 sample")):
-        frame = pd.DataFrame(table, columns=["a", "b", "c"])
+    frame = pd.DataFrame(table, columns=["a", "b", "c"])
+    some = np.where(np.arange(400) == 7, np.inf, table[:, 1])  # missing values do not count
+    few = np.where(np.arange(400) < 2, 1.0, np.nan)
+    for bad, message in (
+        (np.inf, "Input X contains infinity .* first at row 0.$"),
+        (some, "Input X contains infinity .* first at row 7.$"),
+        (np.nan, "X has no values in the column: all 400 are missing"),
+        (few, "n_components = 3, n_samples = 2"),
+        ("text", "argument must be a real number"),
+    ):
         frame["b"] = bad
-        with pytest.raises(ValueError, match=f"column 'b': .*({message})"):
+        with pytest.raises((ValueError, TypeError), match=f"column 'b': .*{message}"):
             fit_columns(frame, **SETTINGS)
     with pytest.raises(TypeError, match="X must be a table in memory"):
         fit_columns("table.csv")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="Expected 2D array"):
         fit_columns(table[:, 0])
+    with pytest.raises(ParameterError, match="X must have at least one column, got none"):
+        fit_columns(table[:, :0])
+
+
+def test_fits_warn_once_and_name_their_columns(table: Array) -> None:
+    settings: dict[str, Any] = {"n_components": 3, "max_iter": 2, "tol": 0, "random_state": 0}
+    for number, names in ((2, "0, 1"), (12, "0, 1, 2, 3, 4, 5, 6, 7 and 4 more")):
+        with pytest.warns(ConvergenceWarning) as found:
+            fit_columns(np.tile(table, 4)[:, :number], **settings)
+        (warning,) = found
+        assert str(warning.message).startswith(f"columns {names}: Best performing")
+        assert warning.filename == __file__  # not a thread's own
+
+
+@pytest.mark.filterwarnings("ignore::gaussmix.ConvergenceWarning")
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_thread_holds_one_column(order: Any, gaps: bool) -> None:
+    n = 400_000
+    X = np.random.default_rng(0).normal(size=(n, 3))
+    if gaps:
+        X[::9] = np.nan
+    X = np.asarray(X, order=order)
+    settings: dict[str, Any] = {"n_components": 2, "max_iter": 2, "random_state": 0}
+    fit_columns(X[:100], **settings)
+    tracemalloc.start()
+    try:
+        fit_columns(X, n_threads=1, **settings)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * 8 * n
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.filterwarnings("ignore::gaussmix.ConvergenceWarning")
+def test_odd_columns_are_fitted() -> None:
+    rng = np.random.default_rng(0)
+    n = 500
+    normal = rng.normal(size=n)
+    columns = {
+        "constant": (np.full(n, 1e9), 1e9, 1e-3),  # reg_covar is left
+        "two values": (rng.integers(2, size=n).astype(float), 0.5, 0.5),
+        "ties": (np.where(np.arange(n) < 0.9 * n, 0.0, normal), 0.0, 0.32),
+        "far": (1e9 + normal, 1e9, 1.0),
+        "three rows": (np.where(np.arange(n) < 3, normal, np.nan), float(normal[:3].mean()), None),
+    }
+    table = np.column_stack([column for column, _, _ in columns.values()])
+    found = fit_columns(table, n_components=3, random_state=0)
+    for model, (_, mean, deviation) in zip(found, columns.values(), strict=True):
+        center = model.weights_ @ model.means_[:, 0]
+        assert center == pytest.approx(mean, abs=0.1)
+        if deviation is not None:
+            spread = model.covariances_[:, 0, 0] + (model.means_[:, 0] - center) ** 2
+            assert np.sqrt(model.weights_ @ spread) == pytest.approx(deviation, rel=0.15)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike, NDArray
 
-from gaussmix._core import dispatch, reference
+from gaussmix._core import dispatch, reference, reference_bayesian
 from gaussmix._core.density import GROUP_ROWS, LOG_LOWEST, STRUCTURES, Density, factors_shape
-from gaussmix._core.interface import Estimates, Kernels
+from gaussmix._core.interface import Bayesian, Estimates, Kernels
 from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.model.parameters import Parameters
 
@@ -385,6 +385,7 @@ def test_compiled_functions_say_what_the_reference_says(compiled: tuple[str, ...
     for isa, dtype in product(compiled, TOLERANCES):
         assert first_lines(dispatch.load(isa).kernels(np.dtype(dtype)), Kernels) == says
     assert first_lines(dispatch.estimates(), Estimates) == first_lines(reference, Estimates)
+    assert first_lines(dispatch.bayesian(), Bayesian) == first_lines(reference_bayesian, Bayesian)
 
 
 def run_all(problem: Problem, n_threads: int = 1) -> dict[str, Array]:

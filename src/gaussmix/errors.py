@@ -7,11 +7,19 @@ that code which catches those keeps working. scikit-learn is never imported for 
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 PACKAGE = str(Path(__file__).parent) + os.sep
+
+Noted: TypeAlias = list[tuple[str, type[Warning]]]
+"""Messages of warnings, and their categories."""
+
+_noted: ContextVar[Noted | None] = ContextVar("noted", default=None)
 
 
 class ConvergenceWarning(UserWarning):
@@ -48,7 +56,25 @@ class ModelFileError(ValueError):
 
 def warn(message: str, category: type[Warning]) -> None:
     """Warn, pointing at the first line outside the library on the way here."""
+    noted = _noted.get()
+    if noted is not None:
+        noted.append((message, category))
+        return
     warnings.warn(message, category, stacklevel=_stacklevel())
+
+
+@contextmanager
+def noting_warnings() -> Iterator[Noted]:
+    """Note what a block of code warns of in this thread, instead of warning.
+
+    A thread that the library started can point at no line of the caller.
+    """
+    noted: Noted = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
 
 
 def warn_convergence(message: str) -> None:

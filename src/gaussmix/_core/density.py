@@ -28,6 +28,9 @@ LOG_2_PI = float(np.log(2 * np.pi))
 EMPTY = 1e-10
 """A component with less than this part of one row has no rows: 10 eps would show in its mean."""
 
+LEAST_WEIGHT = float(np.finfo(np.float64).tiny)
+"""An expected weight is no less: sticks far down the process have next to nothing."""
+
 PIVOT_NOISE = 1e-14
 """Moments of 1e6 rows in 100 dimensions carry a relative rounding error of a few 1e-15."""
 

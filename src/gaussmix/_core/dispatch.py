@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from gaussmix._core import reference
-from gaussmix._core.interface import Estimates, Kernels
+from gaussmix._core.interface import Bayesian, Estimates, Kernels
 from gaussmix._core.types import Rows
 
 ENVIRONMENT_VARIABLE = "GAUSSMIX_ISA"
@@ -94,9 +94,19 @@ def estimates() -> Estimates:
     return reference if _active.name == "reference" else _compiled_estimates()
 
 
+def bayesian() -> Bayesian:
+    """What the active build does with distributions over mixtures."""
+    return _bayesian("reference_bayesian" if _active.name == "reference" else "bayesian")
+
+
 @cache
 def _compiled_estimates() -> Estimates:
     return cast(Estimates, importlib.import_module("gaussmix._core.estimates"))
+
+
+@cache
+def _bayesian(name: str) -> Bayesian:  # imported late: few need its special functions
+    return cast(Bayesian, importlib.import_module(f"gaussmix._core.{name}"))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What the kernels need of `estimates`, compiled once: its results have the same bits for all."""
 
-from gaussmix._core.arrays cimport Structure
+from gaussmix._core.arrays cimport FULL, SPHERICAL, TIED, Structure
 
 cdef struct Size:
     Structure structure
@@ -40,3 +40,28 @@ cdef bint estimate(
 cdef void find_constants(
     const Size* size, const Estimates* given, bint single, Constants* found
 ) noexcept nogil
+cdef void find_factors(
+    const Size* size, const double* covariances, double* factors
+) noexcept nogil
+
+
+cdef inline bint has_matrices(const Size* size) noexcept nogil:
+    """Whether covariances are matrices."""
+    return size.structure == FULL or size.structure == TIED
+
+
+cdef inline Py_ssize_t n_variances(const Size* size) noexcept nogil:
+    """Variances in all covariances, those on the diagonals of matrices."""
+    if size.structure == SPHERICAL:
+        return size.n_components
+    return size.n_features * (1 if size.structure == TIED else size.n_components)
+
+
+cdef inline Py_ssize_t n_numbers(const Size* size) noexcept nogil:
+    """Numbers in all covariances."""
+    return n_variances(size) * (size.n_features if has_matrices(size) else 1)
+
+
+cdef inline Py_ssize_t variance_at(const Size* size, Py_ssize_t i) noexcept nogil:
+    """Where a variance lies among the covariances."""
+    return i * size.n_features + i % size.n_features if has_matrices(size) else i

@@ -112,28 +112,6 @@ cdef void find_constants(
     find_log_scales(size, given, found.log_scales)
 
 
-cdef inline bint has_matrices(const Size* size) noexcept nogil:
-    """Whether covariances are matrices."""
-    return size.structure == FULL or size.structure == TIED
-
-
-cdef inline Py_ssize_t n_variances(const Size* size) noexcept nogil:
-    """Variances in all covariances, those on the diagonals of matrices."""
-    if size.structure == SPHERICAL:
-        return size.n_components
-    return size.n_features * (1 if size.structure == TIED else size.n_components)
-
-
-cdef inline Py_ssize_t n_numbers(const Size* size) noexcept nogil:
-    """Numbers in all covariances."""
-    return n_variances(size) * (size.n_features if has_matrices(size) else 1)
-
-
-cdef inline Py_ssize_t variance_at(const Size* size, Py_ssize_t i) noexcept nogil:
-    """Where a variance lies among the covariances."""
-    return i * size.n_features + i % size.n_features if has_matrices(size) else i
-
-
 cdef inline double weight_of(const Moments* given, Py_ssize_t k) noexcept nogil:
     """A component's weight, never 0."""
     return given.n_k[k] + ADDED_ROWS * given.row_weight
@@ -220,6 +198,9 @@ cdef void factorise(const double* covariance, int n, double* factor) noexcept no
     """Find one factor. LAPACK's columns are rows here, so its lower triangle is the upper one."""
     cdef Py_ssize_t i, j
     cdef int info
+    if n == 1:  # LAPACK takes a microsecond, to the same bits
+        factor[0] = 1 / sqrt(covariance[0]) if covariance[0] > 0 else NAN
+        return
     for i in range(n):
         for j in range(n):
             factor[i * n + j] = covariance[j * n + i] if i <= j else 0

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core.cells import Cells
+from gaussmix._core.conjugate import Conjugate
 from gaussmix._core.density import Density
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
@@ -198,3 +199,34 @@ class Estimates(Protocol):
     ) -> None: ...
 
     def precision_factors(self, covariances: FloatArray, factors: FloatArray) -> None: ...
+
+
+class Bayesian(Protocol):
+    """A module for variational Bayes. `_core.reference_bayesian` says what each function does."""
+
+    def maximise_bound(
+        self,
+        prior: Conjugate,
+        shift: FloatArray,
+        n_k: FloatArray,
+        first: FloatArray,
+        second: FloatArray,
+        row_weight: float,
+        reg_covar: float,
+        posterior: Conjugate,
+    ) -> bool: ...
+
+    def add_counts(self, prior: Conjugate, counts: FloatArray, posterior: Conjugate) -> bool: ...
+
+    def expected_weights(self, concentration: FloatArray, weights: FloatArray) -> None: ...
+
+    def expected_constants(
+        self,
+        posterior: Conjugate,
+        dtype: DTypeLike,
+        center: FloatArray,
+        deviations: FloatArray,
+        log_scales: FloatArray,
+    ) -> None: ...
+
+    def divergence(self, posterior: Conjugate, prior: Conjugate) -> float: ...

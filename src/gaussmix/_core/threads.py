@@ -58,6 +58,8 @@ def for_work(n_threads: int | None, flops: float) -> int:
 
 
 def _at_most(wanted: int, source: str) -> ThreadCount:
+    if wanted <= THREADS_PER_CPU:  # to ask for the CPUs takes some 10 us, in every pass
+        return ThreadCount(wanted, source)
     most = THREADS_PER_CPU * (os.cpu_count() or 1)
     if wanted <= most:
         return ThreadCount(wanted, source)

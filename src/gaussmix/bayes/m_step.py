@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from gaussmix._core.density import EPS
+from gaussmix._core import dispatch
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.statistics import Statistics
+from gaussmix.validation import aligned
 
 
-@np.errstate(over="ignore", invalid="ignore")  # then a covariance has no factors
 def variational_m_step(
     statistics: Statistics, prior: Posterior, reg_covar: float, *, sort: bool = False
 ) -> Posterior:
@@ -52,27 +52,21 @@ def variational_m_step(
         raise ValueError(f"statistics must have a positive weight, got {statistics.weight:g}")
     if sort:
         statistics = _sorted(statistics)
-    structure, (n_components, n_features) = statistics.structure, statistics.shift.shape
-    n_k = statistics.n_k + 10 * EPS * statistics.weight / statistics.n_samples
-    moved = statistics.first / n_k[:, None]
-    away = statistics.shift + moved - prior.means
-    total = prior.mean_precision + n_k
-    pulled = prior.mean_precision * n_k / total
-    noise = reg_covar * structure.identity(n_features)
-    scatter = (
-        statistics.second
-        + structure.moments_of(statistics.n_k - 2 * n_k, moved)  # first moments are n_k moved
-        + structure.remembered(noise, n_k, float(n_k.sum()), n_features)
-        + structure.moments_of(pulled, away)
+    found = prior.unset_after()
+    sound = dispatch.bayesian().maximise_bound(
+        prior.conjugate,
+        aligned(np.ascontiguousarray(statistics.shift)),
+        aligned(np.ascontiguousarray(statistics.n_k)),
+        aligned(np.ascontiguousarray(statistics.first)),
+        aligned(np.ascontiguousarray(statistics.second)),
+        statistics.weight / statistics.n_samples,
+        reg_covar,
+        found.conjugate,
     )
-    n_joined = n_components if structure.shared else 1
-    n_joined *= n_features if structure.form == "spherical" else 1
-    unscaled = prior.scales + scatter / n_joined
-    freedom = prior.degrees_after(n_k)
-    covariances = unscaled / freedom.reshape(freedom.shape + (1,) * (unscaled.ndim - 1))
-    centers = prior.means + (n_k / total)[:, None] * away
+    if sound:
+        return found
     try:
-        return prior.after(n_k, centers, np.ascontiguousarray(covariances))
+        found.refused()
     except NotPositiveDefiniteError as error:
         raise ValueError(
             f"{error}, in the posterior: second moments of X overflow, or features are constant or "

@@ -1,21 +1,19 @@
 """A distribution over the parameters of a mixture: what variational Bayes has instead of them."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy.special import digamma, gammaln
 
-from gaussmix._core.density import LOG_2_PI, Density
+from gaussmix._core import dispatch
+from gaussmix._core.conjugate import Conjugate
+from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray
-from gaussmix.model.covariance import CovarianceStructure
+from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
-
-LOG_PI = math.log(math.pi)
-LEAST_WEIGHT = float(np.finfo(np.float64).tiny)  # sticks far down the process have next to nothing
+from gaussmix.validation import aligned
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,9 @@ class Posterior(Parameters):
             degrees_of_freedom,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "conjugate"}
+
     def arrays(self) -> dict[str, FloatArray]:
         """All arrays, by name."""
         return {
@@ -85,69 +86,25 @@ class Posterior(Parameters):
         These are E[log weight_k] + E[log N(x | mean_k, inv(precision_k))] (Bishop, PRML, 10.46,
         10.64 to 10.66).
         """
-        n_features = self.n_features
-        log_scales = (
-            self.expected_log_weights()
-            + self.expected_log_determinants / 2
-            - n_features * (LOG_2_PI + 1 / self.mean_precision) / 2
-        )
-        return super().density(dtype, gaps=gaps)._replace(log_scales=log_scales)
-
-    def expected_log_weights(self) -> FloatArray:
-        """Return E[log weight_k]: (K,) (Bishop, PRML, 10.66)."""
-        parts = self.expected_log_parts
-        if parts.ndim == 1:
-            return parts
-        found = parts[0].copy()
-        found[1:] += parts[1, :-1].cumsum()
-        return np.asarray(found)
+        center, means = np.empty(self.n_features), np.empty(self.means.shape)
+        log_scales, given = np.empty(self.n_components), self.conjugate
+        dispatch.bayesian().expected_constants(given, dtype, center, means, log_scales)
+        return Density(given.structure, center, means, given.factors, log_scales, None, gaps)
 
     @cached_property
-    def expected_log_parts(self) -> FloatArray:
-        """E[log weight_k], (K,), or E[log v_k] and E[log(1 - v_k)] of the sticks, (2, K)."""
-        return np.asarray(digamma(self.concentration) - digamma(self.concentration.sum(axis=0)))
+    def conjugate(self) -> Conjugate:
+        """The arrays, as compiled code takes them."""
+        arrays = (
+            self.weights, self.means, self.covariances, self.precisions_cholesky,
+            self.concentration, self.mean_precision, self.degrees_of_freedom,
+        )  # fmt: skip
+        # what was sent to another process may lie anywhere in what it received
+        laid_out = (aligned(np.asarray(array, order="C")) for array in arrays)
+        return Conjugate(self.structure.form, *laid_out)
 
-    @cached_property
-    def log_norm_of_weights(self) -> float:
-        """What normalises the density of the weights, or of all parts of sticks, as a logarithm."""
-        concentration = self.concentration
-        return float(gammaln(concentration.sum(axis=0)).sum() - gammaln(concentration).sum())
-
-    @cached_property
-    def expected_log_determinants(self) -> FloatArray:
-        """E[log |precision_k|]: (K,), tied (1,) (Bishop, PRML, 10.65)."""
-        return np.asarray(digamma(self._halves).sum(axis=0) + self._log_determinants)
-
-    @cached_property
-    def log_norms_of_precisions(self) -> FloatArray:
-        """What normalises a Wishart, log B(W_k, nu_k): (K,), tied (1,) (Bishop, PRML, B.79)."""
-        log_gammas = gammaln(self._halves).sum(axis=0)
-        log_gammas += self.n_features * (self.n_features - 1) / 4 * LOG_PI
-        return np.asarray(self._halves[0] * -self._log_determinants - log_gammas)
-
-    @cached_property
-    def _halves(self) -> FloatArray:
-        """(nu_k - i) / 2 for every feature i: (D, K), tied (D, 1)."""
-        return np.asarray((self.degrees_of_freedom - np.arange(self.n_features)[:, None]) / 2)
-
-    @cached_property
-    def _log_determinants(self) -> FloatArray:
-        """Those of 2 W_k: (K,), tied (1,)."""
-        diagonals = self.structure.diagonals(self.precisions_cholesky)
-        halves = self.n_features * np.log(self._halves[0])
-        return np.asarray(2 * self._over_features(np.log(diagonals)) - halves)
-
-    def traces_with(self, scale: FloatArray) -> FloatArray:
-        """Return tr(S nu_k W_k) for matrices S in the shape of covariances: (K,), tied (1,)."""
-        products = scale * self.precisions
-        if self.structure.shared:
-            products = products[None]
-        return self._over_features(products.reshape(len(products), -1))
-
-    def squared_distances(self, means: FloatArray) -> FloatArray:
-        """Return those of the means from others (K, D), under expected precisions: (K,)."""
-        away = self.structure.in_units(self.precisions_cholesky, self.means - means)
-        return np.asarray((away**2).sum(axis=1))
+    def divergence(self, prior: "Posterior") -> float:
+        """Return the Kullback-Leibler divergence of this posterior from its prior, in nats."""
+        return dispatch.bayesian().divergence(self.conjugate, prior.conjugate)
 
     @cached_property
     def scales(self) -> FloatArray:
@@ -162,30 +119,32 @@ class Posterior(Parameters):
     def after(self, counts: FloatArray, means: FloatArray, covariances: FloatArray) -> Self:
         """Return a posterior whose components have had so many rows (K,) since this prior.
 
-        Means and covariances are those of the posterior.
+        Means and covariances are those of the posterior. Raises NotPositiveDefiniteError.
         """
-        return self.of(
+        found = replace(self.unset_after(), means=means, covariances=covariances)
+        sound = dispatch.bayesian().add_counts(self.conjugate, counts, found.conjugate)
+        return found if sound else found.refused()
+
+    def unset_after(self) -> Self:
+        """Return a posterior of this prior, of any values, to be set."""
+        n_components, n_features = len(self.weights), self.n_features
+        spread = self.structure.shape(n_components, n_features)
+        return self.__class__(
             self.structure,
-            self.concentration_after(counts),
-            self.mean_precision + counts,
-            means,
-            self.degrees_after(counts),
-            covariances,
+            np.empty(n_components),
+            np.empty((n_components, n_features)),
+            np.empty(spread),
+            np.empty(spread),
+            np.empty(self.concentration.shape),
+            np.empty(n_components),
+            np.empty(() if self.structure.shared else n_components),
         )
 
-    def concentration_after(self, counts: FloatArray) -> FloatArray:
-        """Return the concentration when components have had so many rows (K,) more."""
-        if self.concentration.ndim == 1:
-            return np.asarray(self.concentration + counts)
-        found = self.concentration.copy()
-        found[0] += counts
-        found[1, :-1] += counts[:0:-1].cumsum()[::-1]
-        return found
-
-    def degrees_after(self, counts: FloatArray) -> FloatArray:
-        """Return the degrees of freedom when components have had so many rows (K,) more."""
-        more = counts.mean() if self.structure.shared else counts
-        return np.asarray(self.degrees_of_freedom + more)
+    def refused(self) -> NoReturn:
+        """Raise NotPositiveDefiniteError for the component whose factors are not positive."""
+        factors = self.structure.diagonals(self.precisions_cholesky)
+        bad = ~(np.isfinite(factors) & (factors > 0)).all(axis=1)
+        raise NotPositiveDefiniteError(None if self.structure.shared else int(bad.argmax()))
 
     def of_components(self, chosen: NDArray[np.intp]) -> Self:
         """Return the distribution of some of the components, by their numbers."""
@@ -199,20 +158,12 @@ class Posterior(Parameters):
             own if shared else own[chosen],
         )
 
-    def _over_features(self, values: FloatArray) -> FloatArray:
-        """Add up what each component has for its features, or once for all of them: (K,)."""
-        repeats = self.n_features if values.shape[1] == 1 else 1
-        return np.asarray(values.sum(axis=1) * repeats)
-
 
 def expected_weights(concentration: FloatArray) -> FloatArray:
     """Return E[weight_k], with sum 1: (K,).
 
     What a stick leaves beyond the last component, next to nothing, is shared out.
     """
-    if concentration.ndim == 1:
-        weights = concentration
-    else:
-        weights, left = concentration / concentration.sum(axis=0)
-        weights[1:] *= left[:-1].cumprod()
-    return np.asarray(np.maximum(weights / weights.sum(), LEAST_WEIGHT))
+    weights = np.empty(concentration.shape[-1])
+    dispatch.bayesian().expected_weights(aligned(np.ascontiguousarray(concentration)), weights)
+    return weights

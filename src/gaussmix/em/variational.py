@@ -7,7 +7,6 @@ from typing import cast
 import numpy as np
 
 from gaussmix._core.types import FloatArray
-from gaussmix.bayes.bound import divergence
 from gaussmix.bayes.m_step import variational_m_step
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.data.base import Data
@@ -75,15 +74,18 @@ class EvidenceBound:
 
     def lower_bound(self, parameters: Parameters, statistics: Statistics) -> float:
         """Return the evidence lower bound."""
-        return statistics.log_likelihood - divergence(cast(Posterior, parameters), self.prior)
+        return statistics.log_likelihood - self._divergence(parameters)
 
     def score(self, parameters: Parameters) -> float:
         """Return the evidence lower bound, which takes a pass."""
         found = self.data.total(partial(LikelihoodPass, parameters, gaps=self.data.gaps))
-        return found.total - divergence(cast(Posterior, parameters), self.prior)
+        return found.total - self._divergence(parameters)
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
         """Do nothing: iterations in compiled code are for the likelihood."""
+
+    def _divergence(self, parameters: Parameters) -> float:
+        return cast(Posterior, parameters).divergence(self.prior)
 
 
 class PosteriorChart(Chart):

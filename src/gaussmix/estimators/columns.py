@@ -1,5 +1,6 @@
 """Many mixtures of one feature at once: one for each column of a table."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, overload
@@ -8,15 +9,18 @@ import numpy as np
 
 from gaussmix._core import threads
 from gaussmix._core.types import Rows, SupportsArray
+from gaussmix.conversion import place
 from gaussmix.data.partitions import is_dask
-from gaussmix.errors import ParameterError
+from gaussmix.errors import Noted, ParameterError, noting_warnings, warn
 from gaussmix.estimators.base import feature_names
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io.sources import streams
-from gaussmix.validation import check_n_threads, check_random_state, check_rows
+from gaussmix.validation import check_n_threads, check_numbers, check_random_state, check_rows
 
 M = TypeVar("M", GaussianMixture, BayesianGaussianMixture)
+
+MOST_NAMES = 8  # of columns in one warning
 
 OWN = ("n_threads", "checkpoint", "warm_start")  # parameters that many fits cannot share
 
@@ -72,6 +76,12 @@ def fit_columns(
     TypeError
         If X is no table in memory.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If fits did not converge. Every warning of a fit is given once for all columns that it is
+        about, and names them.
+
     Examples
     --------
     >>> import numpy as np
@@ -93,21 +103,39 @@ def fit_columns(
         if name in parameters:
             raise ParameterError(f"{name} is not for fit_columns, which makes many fits")
     columns, names = _columns_of(X)
+    if not names:
+        raise ParameterError("X must have at least one column, got none")
     seeds = _seeds(parameters.pop("random_state", None), len(names))
     models = [estimator(**parameters, random_state=seed, n_threads=1) for seed in seeds]
     count = min(threads.resolve(check_n_threads(n_threads)).number, len(names))
 
-    def fit(number: int) -> Any:
+    def fit(number: int) -> Noted:
         try:
-            return models[number].fit(columns(number))
+            with noting_warnings() as noted:
+                models[number].fit(columns(number))
         except (TypeError, ValueError) as error:
             raise type(error)(f"column {names[number]}: {error}") from error
+        return noted
 
     pool = ThreadPoolExecutor(count)
     try:
-        return list(pool.map(fit, range(len(names))))
+        noted = list(pool.map(fit, range(len(names))))
     finally:  # an error, or Ctrl-C, does not wait for the columns that are being fitted
         pool.shutdown(wait=False, cancel_futures=True)
+    _warn(noted, names)
+    return models
+
+
+def _warn(noted: list[Noted], names: list[str]) -> None:
+    """Warn of what the fits have noted: once of the same for all columns."""
+    columns = defaultdict(list)
+    for name, own in zip(names, noted, strict=True):
+        for found in own:
+            columns[found].append(name)
+    for (message, category), own_names in columns.items():
+        more = f" and {len(own_names) - MOST_NAMES} more" if len(own_names) > MOST_NAMES else ""
+        those = "columns" if len(own_names) > 1 else "column"
+        warn(f"{those} {', '.join(own_names[:MOST_NAMES])}{more}: {message}", category)
 
 
 def _columns_of(X: Any) -> tuple[Any, list[str]]:
@@ -123,14 +151,24 @@ def _columns_of(X: Any) -> tuple[Any, list[str]]:
     if found is not None:
         return lambda number: _present(X[[found[number]]]), [repr(name) for name in found]
     array = X if isinstance(X, np.ndarray) and X.ndim == 2 else check_rows(X, allow_nan=True)
-    return lambda number: _present(array[:, [number]]), [str(i) for i in range(array.shape[1])]
+    return lambda number: _present(array[:, number : number + 1]), [
+        str(i) for i in range(array.shape[1])
+    ]
 
 
 def _present(column: Any) -> Rows:
     """Return the values of a column that are not missing, (n, 1)."""
-    rows = check_rows(column, allow_nan=True)
-    missing = np.isnan(rows[:, 0])
-    return rows[~missing] if missing.any() else rows
+    numbers = check_numbers(column, "X")
+    values = numbers[:, 0]  # a mask of one axis selects without numbers of rows
+    missing = np.isnan(values)
+    if not missing.any():
+        return check_rows(numbers, place=lambda row, _: place(row))
+    if missing.all():
+        raise ParameterError(f"X has no values in the column: all {len(values)} are missing")
+    kept = ~missing
+    return check_rows(
+        values[kept][:, None], place=lambda row, _: place(int(kept.nonzero()[0][row]))
+    )
 
 
 def _seeds(random_state: Any, number: int) -> Iterator[Any]:
