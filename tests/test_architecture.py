@@ -34,7 +34,7 @@ ROOMS: dict[str, str] = {
     "bayes": "posterior prior m_step stored",
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates single loop objective constrained penalised "
-    "acceleration incremental truncated online variational runs trials checkpoint",
+    "acceleration incremental listed truncated online variational runs trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto completion methods seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",

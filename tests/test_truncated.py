@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-import gaussmix.em.truncated as module
+import gaussmix.em.listed as module
+import gaussmix.em.truncated as truncated
 from gaussmix import GaussianMixture, ParameterError, Prior, load, save, scan
 from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
-from gaussmix.em.truncated import ListedRows
+from gaussmix.em.listed import ListedRows, _mattering, _thinned
+from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass
 
 K = 40
@@ -46,6 +49,12 @@ def fitted(X: Any, sample_weight: FloatArray | None = None, **params: Any) -> Ga
     }
     model = GaussianMixture(K, **(defaults | params))
     return model.fit(X, sample_weight=sample_weight)
+
+
+@pytest.fixture(autouse=True)
+def rows_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists pay for the few components and features of these tests, too."""
+    monkeypatch.setattr(module, "ROW_COST", 0)
 
 
 @pytest.fixture
@@ -202,12 +211,77 @@ def test_few_components_and_lists_that_do_not_pay_are_left_to_em(passes: list[in
     assert not passes
 
 
-def test_an_acceleration_takes_over_from_lists(passes: list[int]) -> None:
-    X = groups()
-    model = fitted(X, accelerate="squarem")
-    assert model.converged_
+def test_an_acceleration_goes_with_lists(passes: list[int]) -> None:
+    """It is for iterations where lists do not pay."""
+    model = fitted(groups(), accelerate="squarem")
     assert passes
+    assert model.converged_
     assert model.truncation_gap_ == 0
+    listed, plain = (fitted(apart(), accelerate=name) for name in ("anderson", None))
+    assert same_bits(listed, plain)
+
+
+@each_structure
+def test_jumps_need_fewer_iterations_and_never_lower_the_bound(
+    structure: Structure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_COST", np.inf)
+    X = groups(distance=2.5, n_samples=2000)
+    found = []
+    for first_jump in (0, 10**6):
+        monkeypatch.setattr(truncated, "FIRST_JUMP", first_jump)
+        model = fitted(X, covariance_type=structure)
+        assert model.converged_
+        assert np.diff(model.lower_bounds_).min() > -1e-8
+        found.append(model.n_iter_)
+    assert found[0] < 0.8 * found[1]
+
+
+def test_a_fit_ends_with_an_iteration_of_em_that_gains_nothing(
+    monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    X = apart()
+    exact: list[float] = []
+    e_step = MaximumLikelihood.e_step
+
+    def counted(self: MaximumLikelihood, parameters: Parameters, **options: Any) -> Statistics:
+        found = e_step(self, parameters, **options)
+        exact.append(found.mean_log_likelihood)
+        return found
+
+    monkeypatch.setattr(MaximumLikelihood, "e_step", counted)
+    model = fitted(X)
+    assert model.converged_
+    assert len(exact) < len(passes) / 2
+    assert model.lower_bounds_[-1] == exact[-1]
+    assert 0 <= model.score(X) - exact[-1] < 1e-5
+
+
+def test_a_component_stays_on_the_lists_of_the_cells_that_have_its_rows() -> None:
+    n_rows, owners = np.array([100, 100]), np.array([0, 1])
+    masses = np.array([[99.999, 0.0, 0.001], [0.0, 100.0, 1e-9]])
+    matters = _mattering(masses, n_rows, owners, 1e-3, masses.sum(axis=0))
+    np.testing.assert_array_equal(matters, [[True, False, True], [False, True, False]])
+    matters = _mattering(masses, n_rows, owners, 1e-3, np.array([100.0, 100.0, 1.0]))
+    np.testing.assert_array_equal(matters, [[True, False, False], [False, True, False]])
+    matters = _mattering(masses, n_rows, owners, 1e-12, np.full(3, 1e9))
+    np.testing.assert_array_equal(matters, [[True, False, True], [False, True, True]])
+
+
+def test_a_look_at_some_rows_sees_other_ones_each_time() -> None:
+    order = np.random.default_rng(0).permutation(1000).astype(np.int32)
+    edges = np.array([10, 30, 31, 230, 1000])
+    seen = set()
+    for offset in range(8):
+        some, ends = _thinned(order, edges, offset)
+        assert ends[0] == 0
+        assert ends[-1] == len(some)
+        assert np.diff(ends).tolist()[:2] == [20, 1]  # all rows of small cells
+        for i in range(4):
+            assert {*some[ends[i] : ends[i + 1]]} <= {*order[edges[i] : edges[i + 1]]}
+        assert len(some) < 0.2 * len(order)
+        seen |= {*some}
+    assert seen == {*order[10:]}
 
 
 @pytest.mark.parametrize("before_the_end", [False, True])

@@ -173,6 +173,8 @@ class EMState:
     listed : float or None
         Mean lower bound of a row at the point, if passes over lists of components have led there;
         None after a pass over all. See `gaussmix.em.truncated`.
+    end : float or None
+        The objective where the last step led, if a run ends there and a pass has told it.
     """
 
     def __init__(
@@ -189,6 +191,7 @@ class EMState:
         self.converged = False
         self.single = False
         self.listed: float | None = None
+        self.end: float | None = None
 
     def take(self, step: Step) -> None:
         """Go on from what a pass has found at the point."""

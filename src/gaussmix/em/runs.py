@@ -115,7 +115,9 @@ class Search:
             max_iter=self.max_iter,
             callback=callback if watched else None,
         )
-        end = self.objective.score(result.parameters)
+        end = state.end
+        if end is None:
+            end = self.objective.score(result.parameters)
         self.printer.end(end, result.converged)
         return _with(runs, Run(run.number, state, end))
 

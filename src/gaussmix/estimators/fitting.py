@@ -313,7 +313,9 @@ def opening_of(objective: OfRows, settings: Settings) -> Opening:
             most = most if settings.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
             sweep(state, objective, max_iter=most, callback=callback)
         elif settings.algorithm == "truncated":
-            climb(state, objective, max_iter=settings.max_iter, callback=callback)
+            jumping = strategy_of("squarem", settings.reg_covar, settings.tol)
+            most = settings.max_iter
+            climb(state, objective, jumping=jumping, max_iter=most, callback=callback)
 
     return opening
 

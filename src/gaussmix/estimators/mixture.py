@@ -112,8 +112,8 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         'incremental' opens a fit with sweeps over blocks of rows and an M-step after each block
         (Neal & Hinton, 1998), until one gains no more than `tol`, or after 8 with `accelerate`.
         EM then takes it to the end. It needs some two thirds of EM's passes where `tol` is small.
-        'truncated', for many components, opens a fit with passes over the components that matter to
-        cells of rows (Forster & Luecke, 2018), which never lower a bound of the likelihood.
+        'truncated', for many components, makes passes over the components that matter to cells of
+        rows (Forster & Luecke, 2018), which never lower a bound of the likelihood, and ends by EM.
     n_init : int, default=1
         Number of starts, of which the one that ends with the largest likelihood is kept; one whose
         components collapsed only if all did. Where X has at least eight times the rows that a
