@@ -18,7 +18,7 @@ PACKAGE = Path(gaussmix.__file__).parent
 # room. A new file must be given its place here. Files of the ground stand beside the rooms.
 ROOMS: dict[str, str] = {
     "_core": "types density told cells checks conjugate interface cpu threads margins "
-    "reference_gaps reference reference_bayesian dispatch",
+    "reference_gaps plain_lloyd reference reference_bayesian dispatch",
     "errors": "",
     "conversion": "",
     "validation": "",
@@ -47,7 +47,7 @@ ROOMS: dict[str, str] = {
     "distributed": "",
     "patch": "classes __main__",
     "bench": "machine timing cases contenders race scikit_learn table run",
-    "cli": "demo verification reading commands answers parser signals running main",
+    "cli": "demo kernel_cases verification reading commands answers parser signals running main",
     "__init__": "",
     "__main__": "",
 }

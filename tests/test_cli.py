@@ -280,7 +280,7 @@ def test_fit_passes_every_setting(data: Path, X: FloatArray, tmp_path: Path) -> 
     path = tmp_path / "m.npz"
     options = "--covariance diag --init random --n-init 2 --tol 0.01 --max-iter 50 --reg-covar 0.1"
     arguments = ["fit", data, "-k", 3, *options.split(), "--seed", 5, "--threads", 1]
-    arguments += ["--weights", tmp_path / "w.npy", "-o", path]
+    arguments += ["--weights", tmp_path / "w.npy", "--mixed-precision", "-o", path]
     assert main([str(argument) for argument in arguments]) == 0
     settings: dict[str, Any] = {
         "covariance_type": "diag",
@@ -290,6 +290,7 @@ def test_fit_passes_every_setting(data: Path, X: FloatArray, tmp_path: Path) -> 
         "max_iter": 50,
         "reg_covar": 0.1,
         "random_state": 5,
+        "mixed_precision": True,
     }
     model = load(path)
     assert isinstance(model, GaussianMixture)

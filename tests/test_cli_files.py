@@ -144,7 +144,12 @@ def test_batches_of_weight_zero_are_passed_over(
 
 @pytest.mark.parametrize(
     "options",
-    [("--checkpoint", "run.ckpt"), ("--n-init", 3), ("--accelerate", "squarem")],
+    [
+        ("--checkpoint", "run.ckpt"),
+        ("--n-init", 3),
+        ("--accelerate", "squarem"),
+        ("--mixed-precision",),
+    ],
 )
 def test_batches_have_no_use_for_what_needs_many_passes(
     parquet: Path, capsys: pytest.CaptureFixture[str], options: tuple[object, ...]

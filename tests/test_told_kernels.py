@@ -12,7 +12,7 @@ from gaussmix._core import dispatch, reference
 from gaussmix._core.density import GROUP_ROWS, STRUCTURES, Density, factors_shape
 from gaussmix._core.told import Told, joined_told
 from gaussmix._core.types import FloatArray, Rows, Structure
-from gaussmix.cli.verification import KernelCase, make_kernel_problem
+from gaussmix.cli.kernel_cases import KernelCase, make_kernel_problem
 
 pytestmark = pytest.mark.kernels
 

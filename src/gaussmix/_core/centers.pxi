@@ -4,18 +4,20 @@ Centres are the means of a density with factors 1: the most probable component i
 """
 
 from libc.math cimport ldexp, sqrt
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from gaussmix._core.arrays cimport SPHERICAL, writable
 from gaussmix._core.estimates cimport Constants
-from gaussmix._core.lanes cimport real
+from gaussmix._core.lanes cimport FLOATS, real
 from gaussmix._core.layout cimport Mixture
 from gaussmix._core.packing cimport pack, packed_size
 from gaussmix._core.screen cimport float_roundoff, pack_screen
 
 cdef enum:  # centres, from which on the screen gains more than it costs
     LEAST_SCREENED = 32
-    LEAST_SCREENED_SINGLE = 128  # of rows that are float32 themselves
+    LEAST_SCREENED_SINGLE = 48  # of rows that are float32 themselves
+    LEAST_SCREENED_SHORT = 128  # of such rows with one or two features
 
 cdef extern from "<math.h>" nogil:
     int ilogb(double x)
@@ -37,6 +39,7 @@ cdef class Centers:
     cdef Nearest nearest
     cdef Buffer bounds_buffer, screen_buffer, earlier_buffer
     cdef double* earlier  # the middle and the means before the last move
+    cdef int64_t[3] tally  # rows of all passes, by what settled their labels: see `lloyd`
 
     def __init__(self, centers):
         cdef Py_ssize_t k, d
@@ -59,6 +62,7 @@ cdef class Centers:
         for i in range(k):
             factors[i], log_scales[i] = 1, 0
         self.constants = Constants(self.middle, self.means, factors, log_scales)
+        memset(self.tally, 0, sizeof(self.tally))
 
     cdef void repack(self) noexcept:
         """Pack the centres as they are now."""
@@ -78,14 +82,17 @@ cdef class Centers:
         """Screen rows from here on if there are centres enough: passes are over the same rows."""
         cdef Py_ssize_t k = self.mixture.n_components
         cdef Py_ssize_t d = self.mixture.n_features
-        self.screened = k >= (
-            LEAST_SCREENED_SINGLE if sizeof(real) == sizeof(float) else LEAST_SCREENED)
+        cdef Py_ssize_t least = LEAST_SCREENED
+        if sizeof(real) == sizeof(float):
+            least = LEAST_SCREENED_SINGLE if d > 2 else LEAST_SCREENED_SHORT
+        self.screened = k >= least
         if self.screened:
-            self.bounds_buffer = Buffer(n_samples * sizeof(float))
-            self.screen_buffer = Buffer(k * (d + 1) * sizeof(float))
+            self.bounds_buffer = Buffer((n_samples + FLOATS) * sizeof(float))
+            self.screen_buffer = Buffer(k * (d + 2) * sizeof(float))
             self.earlier_buffer = Buffer(self.n_positions * sizeof(double))
             self.earlier = <double*>self.earlier_buffer.address
             self.nearest.bounds = <float*>self.bounds_buffer.address
+            self.nearest.moves = <float*>self.screen_buffer.address + k * (d + 1)
             self.nearest.bounded = False
 
     cdef find_nearest(self, Job* job, Py_ssize_t n_threads):
@@ -102,7 +109,12 @@ cdef class Centers:
         run_waves(job, &self.mixture, self.n_k, self.n_sums, n_threads)
         if self.screened:
             self.nearest.bounded = True
+            self.tally[0] += job.n_samples - <int64_t>counts[1]
+            self.tally[1] += <int64_t>(counts[1] - counts[0])
+            self.tally[2] += <int64_t>counts[0]
             self.screened = 2 * counts[0] <= counts[1]  # else the tiles alone take less time
+        else:
+            self.tally[2] += job.n_samples
 
     cdef void follow(self) noexcept:
         """Pack the screen, and find how far the centres moved since the last pass.
@@ -114,7 +126,10 @@ cdef class Centers:
         cdef Nearest* nearest = &self.nearest
         cdef double roundings = (d + 8) * 2.0 ** -52
         cdef double norm = 0
+        cdef double largest = 0
+        cdef double second = 0
         cdef double square, parts, shift, step, move
+        cdef Py_ssize_t mover = 0
         cdef Py_ssize_t i, k
         for k in range(self.mixture.n_components):
             square = 0
@@ -127,7 +142,6 @@ cdef class Centers:
                 nearest.screen.scale = <real>ldexp(1, max(min(-ilogb(norm), 1000), -1000))
         pack_screen(&nearest.screen, &self.mixture, <float*>self.screen_buffer.address)
         nearest.norm = norm * (1 + roundings) * nearest.screen.scale
-        nearest.move, nearest.second_move, nearest.mover = 0, 0, 0
         for k in range(self.mixture.n_components if nearest.bounded else 0):
             square, parts = 0, 0
             for i in range(d):
@@ -137,10 +151,13 @@ cdef class Centers:
                 parts += shift * shift + step * step
             move = (sqrt(square) + 2 * roundings * sqrt(parts)) * (1 + roundings)
             move = move * nearest.screen.scale
-            if move > nearest.move:
-                nearest.second_move, nearest.move, nearest.mover = nearest.move, move, k
-            elif move > nearest.second_move:
-                nearest.second_move = move
+            if move > largest:
+                second, largest, mover = largest, move, k
+            elif move > second:
+                second = move
+        for k in range(self.mixture.n_components):
+            nearest.moves[k] = <float>(
+                (second if k == mover else largest) * (1 + 4 * float_roundoff()))
 
     cdef find_totals(self, Job* job, Py_ssize_t n_threads):
         """Find the totals of the last pass, if they are not those that it left."""

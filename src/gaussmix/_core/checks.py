@@ -155,6 +155,7 @@ def require_lloyd(
     n_k: object,
     totals: object,
     n_threads: int,
+    tally: object,
 ) -> tuple[int, int, int]:
     """Raise unless the arguments of `lloyd` fit together; return (N, K, D)."""
     n_samples, n_features = require_rows(X)
@@ -163,6 +164,8 @@ def require_lloyd(
     require_array("labels", labels, (n_samples,), INT32)
     require_array("n_k", n_k, (n_clusters,), FLOAT64)
     require_array("totals", totals, (2,), FLOAT64)
+    if tally is not None:
+        require_array("tally", tally, (3,), INT64)
     _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_samples, n_clusters, n_features
 

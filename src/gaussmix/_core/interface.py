@@ -139,6 +139,7 @@ class Kernels(Protocol):
         max_iter: int,
         threshold: float,
         n_threads: int = 1,
+        tally: NDArray[np.int64] | None = None,
     ) -> tuple[int, bool]: ...
 
     def em(

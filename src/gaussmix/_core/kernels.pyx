@@ -186,11 +186,12 @@ cdef go_over_cells(
 
 
 def lloyd(
-    X, sample_weight, centers, labels, n_k, totals, int max_iter, double threshold, int n_threads=1
+    X, sample_weight, centers, labels, n_k, totals, int max_iter, double threshold, int n_threads=1,
+    tally=None,
 ):
     """Move centres to the means of their rows, until labels or centres stay (Bishop, PRML, 9.1)."""
     n_samples, n_clusters, _ = require_lloyd(
-        X, sample_weight, centers, labels, n_k, totals, n_threads)
+        X, sample_weight, centers, labels, n_k, totals, n_threads, tally)
     require_array("X", X, X.shape, DTYPE)
     cdef Job job = new_job(ACCUMULATE_HARD)
     job.labels = <int*>writable(labels)
@@ -216,6 +217,8 @@ def lloyd(
         n_iter += 1
     if not same:
         moving.find_nearest(&job, n_threads)
+    if tally is not None:
+        memcpy(writable(tally), moving.tally, sizeof(moving.tally))
     moving.find_totals(&job, n_threads)
     memcpy(n_k_out, moving.n_k, n_clusters * sizeof(double))
     memcpy(totals_out, moving.n_k + moving.n_sums - 2, 2 * sizeof(double))

@@ -167,7 +167,21 @@ typedef float gmx_floats __attribute__((vector_size(GMX_VECTOR_BYTES), may_alias
 
 GMX_INLINE gmx_floats gmx_float_splat(float s) { return s - (gmx_floats){0}; }
 
-/* x where a > b, else y, lane by lane; a comparison with NaN is false. */
+/* x where a > b, else y, lane by lane; a comparison with NaN is false. And square roots; NaN of
+ * negative numbers. Where compilers unroll loops over lanes they go on lane by lane. */
+#if defined(__AVX512F__)
+GMX_INLINE gmx_floats gmx_float_choice(gmx_floats a, gmx_floats b, gmx_floats x, gmx_floats y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);
+}
+GMX_INLINE gmx_floats gmx_float_root(gmx_floats v) { return _mm512_sqrt_ps(v); }
+#elif defined(__AVX__)
+GMX_INLINE gmx_floats gmx_float_choice(gmx_floats a, gmx_floats b, gmx_floats x, gmx_floats y)
+{
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+GMX_INLINE gmx_floats gmx_float_root(gmx_floats v) { return _mm256_sqrt_ps(v); }
+#else
 GMX_INLINE gmx_floats gmx_float_choice(gmx_floats a, gmx_floats b, gmx_floats x, gmx_floats y)
 {
     gmx_floats out;
@@ -175,8 +189,6 @@ GMX_INLINE gmx_floats gmx_float_choice(gmx_floats a, gmx_floats b, gmx_floats x,
         out[i] = a[i] > b[i] ? x[i] : y[i];
     return out;
 }
-
-/* Square roots, lane by lane; NaN of negative numbers. */
 GMX_INLINE gmx_floats gmx_float_root(gmx_floats v)
 {
     gmx_floats out;
@@ -184,6 +196,7 @@ GMX_INLINE gmx_floats gmx_float_root(gmx_floats v)
         out[i] = sqrtf(v[i]);
     return out;
 }
+#endif
 
 /* The larger and the smaller of two, lane by lane; b where either is NaN. */
 #if defined(__AVX512F__)
@@ -249,6 +262,75 @@ GMX_INLINE gmx_vec gmx_lane_sums(gmx_vec *a)
     return a[0];
 }
 
+#if GMX_FLOATS == 4
+#define GMX_EACH_FLOAT(m, s) GMX_4(m, 0, s)
+#elif GMX_FLOATS == 8
+#define GMX_EACH_FLOAT(m, s) GMX_8(m, 0, s)
+#else
+#define GMX_EACH_FLOAT(m, s) GMX_8(m, 0, s), GMX_8(m, 8, s)
+#endif
+#if defined(__clang__)
+#define GMX_SHUFFLE_FLOATS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef uint32_t gmx_places __attribute__((vector_size(GMX_VECTOR_BYTES)));
+#define GMX_SHUFFLE_FLOATS(a, b, ...) __builtin_shuffle(a, b, (gmx_places){__VA_ARGS__})
+#endif
+
+/* Where rows i and i | s of a matrix change places with columns: the lanes of either. */
+#define GMX_UPPER(i, s) ((i) & (s) ? GMX_FLOATS + ((i) ^ (s)) : (i))
+#define GMX_LOWER(i, s) ((i) & (s) ? GMX_FLOATS + (i) : ((i) ^ (s)))
+#define GMX_SWAP(a, s)                                                                    \
+    _Pragma("GCC unroll 16") for (int i = 0; i < GMX_FLOATS; i++)                        \
+        if (!(i & (s))) {                                                                 \
+            gmx_floats upper = (a)[i], lower = (a)[i | (s)];                              \
+            (a)[i] = GMX_SHUFFLE_FLOATS(upper, lower, GMX_EACH_FLOAT(GMX_UPPER, s));      \
+            (a)[i | (s)] = GMX_SHUFFLE_FLOATS(upper, lower, GMX_EACH_FLOAT(GMX_LOWER, s)); \
+        }
+
+/* Transpose a square of floats, one bit of the places after the other. */
+GMX_INLINE void gmx_transpose(gmx_floats *a)
+{
+    GMX_SWAP(a, 1)
+    GMX_SWAP(a, 2)
+#if GMX_FLOATS >= 8
+    GMX_SWAP(a, 4)
+#endif
+#if GMX_FLOATS >= 16
+    GMX_SWAP(a, 8)
+#endif
+}
+
+/* (p - center) scale as floats, of GMX_FLOATS numbers side by side. */
+GMX_INLINE gmx_floats gmx_float_row(const gmx_real *p, const gmx_real *center, gmx_real scale)
+{
+    gmx_vec x, c;
+#ifdef GMX_SINGLE
+    memcpy(&x, p, sizeof x);
+    memcpy(&c, center, sizeof c);
+    return (x - c) * scale;
+#else
+    typedef float half __attribute__((vector_size(GMX_VECTOR_BYTES / 2)));
+    gmx_floats out;
+    half parts[2];
+    for (int i = 0; i < 2; i++) {
+        memcpy(&x, p + i * GMX_LANES, sizeof x);
+        memcpy(&c, center + i * GMX_LANES, sizeof c);
+        parts[i] = __builtin_convertvector((x - c) * scale, half);
+    }
+    memcpy(&out, parts, sizeof out);
+    return out;
+#endif
+}
+
+/* All bits of the first n lanes, and none of the others. */
+GMX_INLINE gmx_bits_t gmx_first_lanes(ptrdiff_t n)
+{
+    gmx_bits_t out;
+    for (int i = 0; i < GMX_LANES; i++)
+        out[i] = i < n ? (gmx_uint)-1 : 0;
+    return out;
+}
+
 #else
 
 typedef gmx_real gmx_vec;
@@ -287,6 +369,12 @@ GMX_INLINE gmx_floats gmx_float_choice(gmx_floats a, gmx_floats b, gmx_floats x,
 GMX_INLINE gmx_floats gmx_float_root(gmx_floats v) { return sqrtf(v); }
 GMX_INLINE gmx_floats gmx_float_max(gmx_floats a, gmx_floats b) { return a > b ? a : b; }
 GMX_INLINE gmx_floats gmx_float_min(gmx_floats a, gmx_floats b) { return a < b ? a : b; }
+GMX_INLINE void gmx_transpose(gmx_floats *a) { (void)a; }
+GMX_INLINE gmx_floats gmx_float_row(const gmx_real *p, const gmx_real *center, gmx_real scale)
+{
+    return (gmx_floats)((*p - *center) * scale);
+}
+GMX_INLINE gmx_bits_t gmx_first_lanes(ptrdiff_t n) { return n > 0 ? (gmx_uint)-1 : 0; }
 
 #endif
 

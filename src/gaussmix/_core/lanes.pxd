@@ -26,6 +26,9 @@ cdef extern from "lanes.h" nogil:
     floats float_root "gmx_float_root" (floats v)
     floats float_max "gmx_float_max" (floats a, floats b)
     floats float_min "gmx_float_min" (floats a, floats b)
+    floats float_row "gmx_float_row" (const real* p, const real* center, real scale)
+    void transpose "gmx_transpose" (floats* square)
+    bits_t first_lanes "gmx_first_lanes" (ptrdiff_t n)
 
     const int PANEL "GMX_PANEL"
     const int MANTISSA_BITS "GMX_MANTISSA_BITS"
@@ -43,6 +46,7 @@ cdef extern from "lanes.h" nogil:
         LANES "GMX_LANES"
         VECTORS "GMX_VECTORS"
         COMPONENTS "GMX_COMPONENTS"
+        FLOATS "GMX_FLOATS"
         FLOAT_PANEL "GMX_FLOAT_PANEL"
         REGISTERS "GMX_REGISTERS"
         TILE "GMX_COMPONENTS * GMX_VECTORS"

@@ -18,6 +18,9 @@ from gaussmix._core.lanes cimport (
 from gaussmix._core.layout cimport Block, Mixture, panel_features, tile_size
 from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
+cdef enum:
+    HARD_TILE = 8  # features of a row that are added at once, whatever they are added to
+
 
 cdef inline Py_ssize_t scratch_values(const Mixture* mixture) noexcept nogil:
     """Numbers for each row in a block's scratch."""
@@ -461,13 +464,22 @@ cdef inline void add_hard_moments(
     cdef Py_ssize_t d = mixture.n_features
     cdef double* first = sums + mixture.n_terms
     cdef const real* mean
+    cdef double[HARD_TILE] moved
     cdef double weight
-    cdef Py_ssize_t s, i, k
+    cdef Py_ssize_t s, i, j, k
     for s in range(block.n_rows):
         k = labels[s]
         mean = mixture.means + k * (d + 1)
         weight = 1 if sample_weight == NULL else sample_weight[s] / weight_unit
         sums[k] += weight
-        for i in range(d):
-            first[k * d + i] += weight * (
-                (<double>X[s * d + i] - mixture.center[i]) - mean[i])
+        i = 0
+        while i + HARD_TILE <= d:
+            for j in range(<Py_ssize_t>HARD_TILE):
+                moved[j] = weight * (
+                    (<double>X[s * d + i + j] - mixture.center[i + j]) - mean[i + j])
+            for j in range(<Py_ssize_t>HARD_TILE):
+                first[k * d + i + j] += moved[j]
+            i += HARD_TILE
+        while i < d:
+            first[k * d + i] += weight * ((<double>X[s * d + i] - mixture.center[i]) - mean[i])
+            i += 1

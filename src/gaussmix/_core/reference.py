@@ -51,6 +51,7 @@ from gaussmix._core.density import (
     nearest_density,
     rounded,
 )
+from gaussmix._core.plain_lloyd import plain_lloyd
 from gaussmix._core.reference_gaps import filled
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
@@ -278,42 +279,23 @@ def lloyd(
     max_iter: int,
     threshold: float,
     n_threads: int = 1,
+    tally: NDArray[np.int64] | None = None,
 ) -> tuple[int, bool]:
     """Move centres to the means of their rows, until labels or centres stay (Bishop, PRML, 9.1).
 
     IN: X (N, D), sample_weight (N,) or None. INOUT: centers (K, D), labels (N,). OUT: n_k (K,),
-    the weight of each cluster, and totals (2,), as of `accumulate_hard` for the last centres.
+    the weight of each cluster, and totals (2,), as of `accumulate_hard` for the last centres; and
+    tally (3,) if given: the rows of all passes whose labels a bound of an earlier pass settled, a
+    screen in float32, and a comparison of all distances. Here that are all.
 
     Passes end when no label changes, when the sum of the centres' squared moves is at most
     `threshold`, or after `max_iter`. If the centres moved in the last pass, one more finds their
     labels, and is not counted. Returns the number of passes and True. Where a cluster is left
     without weight, returns the number of passes before and False; centres and labels are theirs.
     """
-    require_lloyd(X, sample_weight, centers, labels, n_k, totals, n_threads)
-    first, found, movement, same = np.empty_like(centers), labels.copy(), np.inf, False
-    n_iter = 0
-
-    def find_nearest() -> Density:
-        density = nearest_density(centers, X.dtype)
-        n_k[:], first[:], totals[:] = 0, 0, 0
-        accumulate_hard(X, sample_weight, density, found, n_k, first, totals)
-        return density
-
-    while not same and n_iter < max_iter and not movement <= threshold:
-        density = find_nearest()
-        if not n_k.all():
-            return n_iter, False
-        same = bool((found == labels).all())
-        labels[:] = found
-        if not same:
-            moved = density.center + (density.means + first / n_k[:, None])
-            movement = ((moved - centers) ** 2).sum()
-            centers[:] = moved
-        n_iter += 1
-    if not same:
-        find_nearest()
-        labels[:] = found
-    return n_iter, True
+    require_lloyd(X, sample_weight, centers, labels, n_k, totals, n_threads, tally)
+    arrays = X, sample_weight, centers, labels, n_k, totals
+    return plain_lloyd(accumulate_hard, *arrays, max_iter, threshold, n_threads, tally)
 
 
 def em(

@@ -16,10 +16,11 @@ of their precision. `margin` is above the sum of these for two scores, as r^2 <=
 """
 
 from libc.math cimport INFINITY
+from libc.string cimport memcpy
 
 from gaussmix._core.lanes cimport (
-    FLOAT_PANEL, LOG_LOWEST, TILE, VECTORS, float_choice, float_max, float_min, float_root,
-    float_splat, floats, real,
+    COMPONENTS, FLOAT_PANEL, FLOATS, LOG_LOWEST, TILE, VECTORS, float_choice, float_max, float_min,
+    float_root, float_row, float_splat, floats, real, transpose,
 )
 from gaussmix._core.layout cimport Mixture, make_odd, tile_size
 
@@ -110,26 +111,43 @@ cdef inline void pack_screen(Screen* screen, const Mixture* mixture, float* memo
 cdef inline void load_screen(
     const Screen* screen, const Mixture* mixture,
     const real* X,
-    const int* rows,  # (n_rows,), which rows of X
+    const real* end,  # of all rows
+    const int* rows,  # (n_rows,), which rows of X, in order
     Py_ssize_t n_rows,
+    real* copied,  # scratch, of a panel's rows and FLOATS numbers more
     ScreenBlock* block,  # OUT: z, squares
 ) noexcept nogil:
-    """Copy rows into panels, centred and scaled. The last row is that of the lanes without one."""
+    """Copy rows into panels, centred and scaled. The last row is that of the lanes without one.
+
+    Squares of FLOATS rows by FLOATS features are transposed in registers. So numbers beyond a row's
+    last feature are read, too. At the end of all rows a copy has room for that; after the centre
+    there are the means.
+    """
     cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t n_read = (d + FLOATS - 1) // FLOATS * FLOATS
+    cdef real scale = <real>screen.scale
     cdef Py_ssize_t p, i, s
     cdef const real* x[FLOAT_PANEL]
-    cdef float* lanes
+    cdef floats part[FLOATS]
     cdef floats* z = block.z
     cdef floats square
     cdef int v
     for p in range((n_rows + FLOAT_PANEL - 1) // FLOAT_PANEL):
         for s in range(<Py_ssize_t>FLOAT_PANEL):
             x[s] = X + rows[min(p * FLOAT_PANEL + s, n_rows - 1)] * d
-        lanes = <float*>z
-        for i in range(d):
+        if x[FLOAT_PANEL - 1] + n_read > end:
             for s in range(<Py_ssize_t>FLOAT_PANEL):
-                lanes[s] = <float>((x[s][i] - mixture.center[i]) * screen.scale)
-            lanes += FLOAT_PANEL
+                memcpy(copied + s * d, x[s], d * sizeof(real))
+                x[s] = copied + s * d
+        for v in range(VECTORS):
+            i = 0
+            while i < d:
+                for s in range(<Py_ssize_t>FLOATS):
+                    part[s] = float_row(x[v * FLOATS + s] + i, mixture.center + i, scale)
+                transpose(part)
+                for s in range(min(<Py_ssize_t>FLOATS, d - i)):
+                    z[(i + s) * VECTORS + v] = part[s]
+                i += FLOATS
         for v in range(VECTORS):
             square = float_splat(0)
             for i in range(d):
@@ -184,12 +202,18 @@ cdef inline void screen_tile(
 cdef inline void screen_panels(
     const Screen* screen, ScreenBlock* block, const Mixture* mixture, Py_ssize_t n_panels
 ) noexcept nogil:
-    """Score all centres; sizes are spelled out, so that the compiler unrolls tiles."""
+    """Score all centres; sizes are spelled out, so that the compiler unrolls tiles.
+
+    They are those of `tile_size`, which divides: for few features that takes as long as a tile.
+    """
     cdef Py_ssize_t d = mixture.n_features
+    cdef Py_ssize_t n_tiles = (mixture.n_components + COMPONENTS - 1) // COMPONENTS
+    cdef Py_ssize_t least = mixture.n_components // n_tiles
+    cdef Py_ssize_t larger = mixture.n_components - n_tiles * least
     cdef Py_ssize_t k = 0
-    cdef Py_ssize_t size
-    while k < mixture.n_components:
-        size = tile_size(mixture.n_components - k)
+    cdef Py_ssize_t i, size
+    for i in range(n_tiles):
+        size = least + (i < larger)
         if size == 6:
             screen_tile(6, screen, block, n_panels, d, k)
         elif size == 5:

@@ -89,6 +89,7 @@ def fit(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
         checkpoint_interval=arguments.checkpoint_interval,
         missing_values=_missing_values(arguments),
+        mixed_precision=arguments.mixed_precision,
     )
     if arguments.scheduler is not None:
         outcome = _fit_on_cluster(model, arguments)
@@ -276,7 +277,13 @@ def _check_told(arguments: argparse.Namespace) -> None:
 
 def _check_partial(arguments: argparse.Namespace) -> None:
     """Raise at options that online EM has no use for."""
-    without = {"checkpoint": None, "scheduler": None, "accelerate": None, "n_init": 1}
+    without = {
+        "checkpoint": None,
+        "scheduler": None,
+        "accelerate": None,
+        "mixed_precision": False,
+        "n_init": 1,
+    }
     for name, default in without.items():
         if getattr(arguments, name) != default:
             option = f"--{name.replace('_', '-')}"

@@ -72,6 +72,11 @@ def _add_fit(subparsers: Any) -> None:
     add("--tol", type=float, default=defaults.tol, help="least change to go on")
     add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
     add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
+    add(
+        "--mixed-precision",
+        action="store_true",
+        help="begin with passes in float32, which are faster",
+    )
     _add_regularisation(parser, defaults)
     _add_weights_and_noise(parser)
     _add_told(parser)

@@ -14,60 +14,43 @@ its scale, the size of the terms that enter, so that one tolerance fits all:
 A label counts with the log-density it gives away against the best one, divided by that
 label's scale: a tie within rounding is no error.
 
+Lloyd's passes begin at rows, so many that builds screen rows and keep bounds. They must end with
+the bits of plain passes of the same build, whose labels count as above.
+
 Every case is done twice: as it is, and with noise and something told of the rows, codes or priors.
 The noise is a term like a component's, of scale 1 + |l|. What is told adds log prior to l_k, and
 its size to s_k.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from gaussmix._core import dispatch, reference
 from gaussmix._core.cells import Cells
-from gaussmix._core.density import LOG_LOWEST, STRUCTURES, Density, factors_shape
+from gaussmix._core.density import LOG_LOWEST, Density, factors_shape, nearest_density
 from gaussmix._core.dispatch import Build
 from gaussmix._core.interface import CELL_KERNELS, KERNELS, Kernels
-from gaussmix._core.told import Told
-from gaussmix._core.types import FloatArray, Rows, Structure
-from gaussmix.model.parameters import Parameters
+from gaussmix._core.plain_lloyd import plain_lloyd
+from gaussmix._core.types import FloatArray, Labels, Rows
+from gaussmix.cli.kernel_cases import (
+    KernelCase,
+    KernelProblem,
+    all_cases,
+    make_kernel_problem,
+    with_told,
+)
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 
-# Around the tiles of samples, of components and of features that the builds work in.
-SAMPLES = (1, 2, 255, 256, 257, 1000, 1023, 1024, 1025, 2500)
-FEATURES = (1, 2, 3, 5, 8, 17, 33)
-COMPONENTS = (1, 2, 3, 7, 16, 19)
-THREADS = (1, 2, 4)  # more than there are CPUs, perhaps: then too they must be right
 LEAST_RESP = 0.01
-VERIFIED = (*KERNELS, *CELL_KERNELS)
+VERIFIED = (*KERNELS, *CELL_KERNELS, "lloyd")
 CELL_ROWS = 300  # of a cell at most
-
-OFFSETS = {"float32": 1e3, "float64": 1e6}  # standard deviations from the origin
-ELONGATIONS = {"float32": 10.0, "float64": 100.0}  # longest axis over shortest
-KINDS = ("round", "elongated", "offset")
-
-
-class KernelCase(NamedTuple):
-    """One problem that all kernels of all builds are given."""
-
-    structure: Structure
-    dtype: str
-    kind: str
-    n_samples: int
-    n_features: int
-    n_components: int
-    weighted: bool
-    n_threads: int
-
-    def __str__(self) -> str:
-        weighted = " weighted" if self.weighted else ""
-        return (
-            f"{self.structure} N={self.n_samples} D={self.n_features} K={self.n_components} "
-            f"{self.kind}{weighted} threads={self.n_threads}"
-        )
+LLOYD_CENTERS = 140  # enough for the screen of either precision, and no multiple of a tile
+LLOYD_PASSES = 4
 
 
 class Result(NamedTuple):
@@ -85,16 +68,6 @@ class Result(NamedTuple):
         return self.error <= TOLERANCES[self.dtype]
 
 
-class KernelProblem(NamedTuple):
-    """The numbers that all builds are given for a case."""
-
-    X: Rows
-    sample_weight: FloatArray | None
-    density: Density
-    n_threads: int
-    told: Told | None = None
-
-
 class KernelAnswer(NamedTuple):
     """What the reference makes of a problem in float64, and the scales of its numbers."""
 
@@ -104,7 +77,7 @@ class KernelAnswer(NamedTuple):
     log_likelihood: FloatArray  # (N,)
     resp: FloatArray  # (N, T)
     row_scale: FloatArray  # (N,), s
-    labels: NDArray[np.int32]  # (N,)
+    labels: Labels  # (N,)
     sums: tuple[FloatArray, ...]  # n_k, first, second, totals
     sum_scales: tuple[FloatArray, ...]
     hard_sums: tuple[FloatArray, ...]  # n_k, first, totals
@@ -171,30 +144,6 @@ def verify(
     return list(worst.values())
 
 
-def all_cases() -> list[KernelCase]:
-    """Return structures x dtypes x sizes x kinds of data, in which any two values meet.
-
-    Every N meets every D; K, kind, weights and threads go round, so that each also meets every
-    other within a structure and dtype.
-    """
-    return [
-        KernelCase(
-            structure,
-            dtype,
-            KINDS[(i + 2 * j + s) % len(KINDS)],
-            n_samples,
-            n_features,
-            COMPONENTS[(i + j) % len(COMPONENTS)],
-            weighted=(i + j // 2 + s) % 2 == 1,
-            n_threads=THREADS[(i // 2 + j) % len(THREADS)],
-        )
-        for s, structure in enumerate(STRUCTURES)
-        for dtype in TOLERANCES
-        for i, n_samples in enumerate(SAMPLES)
-        for j, n_features in enumerate(FEATURES)
-    ]
-
-
 def table(results: Sequence[Result]) -> str:
     """Show a line per kernel, a column per build and dtype, and failures with their cases."""
     columns = list(dict.fromkeys((r.build, r.dtype) for r in results))
@@ -216,30 +165,6 @@ def table(results: Sequence[Result]) -> str:
         if not r.passed
     ]
     return "\n".join(lines)
-
-
-def make_kernel_problem(case: KernelCase) -> KernelProblem:
-    """Make data and mixture of a case; the same ones at every call."""
-    rng = np.random.default_rng([case.n_samples, case.n_features, case.n_components])
-    parameters = _mixture(case, rng)
-    X = _rows(parameters, case, rng)
-    sample_weight = _sample_weight(case.n_samples, rng) if case.weighted else None
-    return KernelProblem(X, sample_weight, parameters.density(), case.n_threads)
-
-
-def with_told(problem: KernelProblem, case: KernelCase) -> KernelProblem:
-    """Add noise, and tell codes of every other component of some rows, or priors of all terms."""
-    rng = np.random.default_rng([case.n_features, case.n_components, case.n_samples])
-    n_samples, density = len(problem.X), problem.density._replace(log_noise=-2.0 - case.n_features)
-    owners = (np.arange(density.n_terms) // 2).astype(np.int32)
-    told = Told(rng.integers(-3, owners[-1] + 1, size=n_samples, dtype=np.int32), owners)
-    if (case.n_samples + case.n_features + case.n_components) % 2:
-        priors = rng.gamma(0.3, size=(n_samples, density.n_terms))  # from next to 0 to above 1
-        priors[rng.random(priors.shape) < 0.2] = 0.0
-        priors[:, -1] += 1e-3
-        single = case.n_features % 2 == 1
-        told = Told(priors.astype(np.float32) if single else priors)
-    return problem._replace(density=density, told=told)
 
 
 def solve(problem: KernelProblem) -> KernelAnswer:
@@ -351,7 +276,7 @@ def _assign_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer
     kernels.assign(problem.X, problem.density, alone, None, problem.n_threads, problem.told)
     winners = answer.judged.argmax(axis=1)[:, None]
     best_error = _worst(best, _take(answer.judged, winners), _take(answer.log_prob_scale, winners))
-    found = (_label_error(each, answer.judged, answer) for each in (labels, alone))
+    found = (_label_error(each, answer.judged, answer.log_prob_scale) for each in (labels, alone))
     return _largest([*found, best_error])
 
 
@@ -370,7 +295,7 @@ def _accumulate_hard_error(kernels: Kernels, problem: KernelProblem, answer: Ker
     components = density._replace(log_noise=None)
     labels, sums = _blank_labels(answer), _zero_hard_sums(components)
     kernels.accumulate_hard(X, weight, components, labels, *sums, n_threads)
-    error = _label_error(labels, answer.log_prob[:, : len(density.means)], answer)
+    error = _label_error(labels, answer.log_prob[:, : len(density.means)], answer.log_prob_scale)
     if not np.array_equal(labels, answer.labels):  # then the sums must differ, and say nothing
         return error
     n_k, first, _, totals = answer.hard_sum_scales
@@ -396,7 +321,9 @@ def _accumulate_cells_error(
     kernels.accumulate_cells(X, weight, density, found.cells, *sums, masses, labels, n_threads)
     errors = map(_worst, sums, found.sums, found.sum_scales)
     mass_error = _worst(masses, found.masses, found.mass_scales)
-    return _largest([*errors, mass_error, _label_error(labels, found.log_prob, answer)])
+    return _largest(
+        [*errors, mass_error, _label_error(labels, found.log_prob, answer.log_prob_scale)]
+    )
 
 
 def _weigh_cells_error(kernels: Kernels, problem: KernelProblem, answer: KernelAnswer) -> float:
@@ -409,9 +336,34 @@ def _weigh_cells_error(kernels: Kernels, problem: KernelProblem, answer: KernelA
         [
             _worst(totals, found.sums[-1], found.sum_scales[-1]),
             _worst(masses, found.masses, found.mass_scales),
-            _label_error(labels, found.log_prob, answer),
+            _label_error(labels, found.log_prob, answer.log_prob_scale),
         ]
     )
+
+
+def _lloyd_error(kernels: Kernels, problem: KernelProblem, _answer: KernelAnswer) -> float:
+    X, weight, _, n_threads, told = problem
+    if told is not None:  # K-means knows nothing of it: that was all before
+        return 0.0
+    start = X if weight is None else X[weight > 0]
+    start = start[:: -(-len(start) // LLOYD_CENTERS)]
+
+    def outcome(lloyd: Callable[..., tuple[int, bool]]) -> tuple[list[object], FloatArray, Labels]:
+        centers, labels = start.astype(np.float64), np.full(len(X), -1, dtype=np.int32)
+        n_k, totals = np.zeros(len(start)), np.zeros(2)
+        arrays = centers, labels, n_k, totals
+        n_iter, ended = lloyd(X, weight, *arrays, LLOYD_PASSES, 0.0, n_threads)
+        bits = [array.tobytes() for array in (arrays if ended else arrays[:2])]
+        return [n_iter, ended, *bits], centers, labels
+
+    found, centers, labels = outcome(kernels.lloyd)
+    if found != outcome(partial(plain_lloyd, kernels.accumulate_hard))[0]:
+        return float("inf")
+    if not found[1]:  # a cluster had no rows: the labels are of earlier centres
+        return 0.0
+    log_prob = np.empty((len(X), len(centers)))
+    reference.log_density(X.astype(np.float64), nearest_density(centers, X.dtype), log_prob)
+    return _label_error(labels, log_prob, 1.0 - log_prob)
 
 
 CHECKS: tuple[Callable[[Kernels, KernelProblem, KernelAnswer], float], ...] = (
@@ -424,6 +376,7 @@ CHECKS: tuple[Callable[[Kernels, KernelProblem, KernelAnswer], float], ...] = (
     _accumulate_likelihood_error,
     _accumulate_cells_error,
     _weigh_cells_error,
+    _lloyd_error,
 )
 
 
@@ -437,15 +390,15 @@ def _largest(found: Iterable[float]) -> float:
     return float(np.max(list(found)))  # unlike max, NaN if any of them is
 
 
-def _label_error(labels: NDArray[np.int32], log_prob: FloatArray, answer: KernelAnswer) -> float:
+def _label_error(labels: Labels, log_prob: FloatArray, scale: FloatArray) -> float:
     if labels.min() < 0 or labels.max() >= log_prob.shape[1]:
         return float("inf")
     column = labels[:, None]
     lost = log_prob.max(axis=1) - _take(log_prob, column)
-    return float(np.max(lost / _take(answer.log_prob_scale, column)))
+    return float(np.max(lost / _take(scale, column)))
 
 
-def _take(array: FloatArray, column: NDArray[np.int32]) -> FloatArray:
+def _take(array: FloatArray, column: Labels) -> FloatArray:
     return np.take_along_axis(array, column.astype(np.intp), axis=1)[:, 0]
 
 
@@ -453,7 +406,7 @@ def _blank(shape: tuple[int, ...], dtype: DTypeLike) -> Rows:
     return np.full(shape, np.nan, dtype=dtype)  # what a kernel forgets to write is seen
 
 
-def _blank_labels(answer: KernelAnswer) -> NDArray[np.int32]:
+def _blank_labels(answer: KernelAnswer) -> Labels:
     return np.full_like(answer.labels, -1)
 
 
@@ -487,43 +440,3 @@ def _sum_scales(
         "spherical": products.trace(axis1=1, axis2=2),
     }[density.structure]
     return n_k, first, second, np.array([total, weight.sum()])
-
-
-def _mixture(case: KernelCase, rng: np.random.Generator) -> Parameters:
-    """Overlapping components of spread about 1, rotated where the structure lets them be."""
-    k, d = case.n_components, case.n_features
-    elongation = ELONGATIONS[case.dtype] if case.kind == "elongated" else 2.0
-    deviations = elongation ** rng.uniform(-0.5, 0.5, size=(k, d))
-    rotations = np.linalg.qr(rng.normal(size=(k, d, d)))[0]
-    axes = rotations * deviations[:, None, :]
-    covariances = {
-        "full": axes @ axes.transpose(0, 2, 1),
-        "tied": axes[0] @ axes[0].T,
-        "diag": deviations**2,
-        "spherical": deviations[:, 0] ** 2,
-    }
-    means = rng.normal(scale=2.0, size=(k, d))
-    if case.kind == "offset":
-        means += OFFSETS[case.dtype] * rng.choice((-1.0, 1.0), size=d)
-    weights = rng.dirichlet(np.full(k, 5.0))
-    return Parameters.from_covariances(
-        case.structure, weights, means, np.ascontiguousarray(covariances[case.structure])
-    )
-
-
-def _rows(parameters: Parameters, case: KernelCase, rng: np.random.Generator) -> Rows:
-    """Draw from the mixture; one row in fifty lies ten times as far out."""
-    factors = np.linalg.cholesky(parameters.full_covariances())
-    labels = rng.integers(case.n_components, size=case.n_samples)
-    noise = rng.normal(size=(case.n_samples, case.n_features))
-    noise *= np.where(rng.random(case.n_samples) < 0.02, 10.0, 1.0)[:, None]
-    X = parameters.means[labels] + np.einsum("nde,ne->nd", factors[labels], noise)
-    return np.ascontiguousarray(X, dtype=case.dtype)
-
-
-def _sample_weight(n_samples: int, rng: np.random.Generator) -> FloatArray:
-    """Weights between 0 and 3, some of them 0 and the first one not."""
-    weight = rng.uniform(0.0, 3.0, size=n_samples)
-    weight[rng.random(n_samples) < 0.1] = 0.0
-    weight[0] = 1.0
-    return weight

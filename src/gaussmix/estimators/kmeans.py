@@ -95,6 +95,17 @@ class KMeans(Transformer):
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a frame whose names are strings.
 
+    Notes
+    -----
+    With many clusters `fit` of rows in memory finds nearest centres by products in float32, and
+    keeps a bound for each row that tells whether another centre may have become nearer (Hamerly,
+    2010). Where rounding could matter it compares squared distances. Labels, centres and inertia
+    have the same bits as without.
+
+    References
+    ----------
+    Hamerly (2010), Making k-means even faster, SIAM International Conference on Data Mining.
+
     Examples
     --------
     >>> import numpy as np
