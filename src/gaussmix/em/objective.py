@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.types import FloatArray
+from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
@@ -71,8 +71,13 @@ class MaximumLikelihood:
         """Return the mean log-likelihood of a row, which takes a pass."""
         return self.data.total(partial(LikelihoodPass, parameters, gaps=self.data.gaps)).mean
 
-    def fast_forward(self, state: EMState, max_iter: int) -> None:
+    def fast_forward(
+        self, state: EMState, max_iter: int, labels: Labels | None = None
+    ) -> None:
         """Advance a run over rows in memory by EM in one call of a kernel.
+
+        With labels (N,) the run begins with an M-step of rows that belong to one component each. Of
+        the point it needs the means alone, about which moments are taken.
 
         The kernel saves small data much time, and its bits are those of the loop. It ends before an
         M-step in which a component collapses or has lost its rows: that one is left to the loop.
@@ -104,6 +109,7 @@ class MaximumLikelihood:
                 state.monitor.tol,
                 state.monitor.last,
                 threads.for_work(data.n_threads, pass_flops(data.rows, point)),
+                labels,
             )
             if is_suspicious(bounds[:n_iter], data.dtype):
                 break  # the loop finds the row
@@ -111,3 +117,4 @@ class MaximumLikelihood:
                 state.fast_forward(point, bounds[:n_iter].tolist(), converged)
             if n_iter < len(bounds):
                 break
+            labels = None
