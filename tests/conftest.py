@@ -30,14 +30,17 @@ def compiled() -> tuple[str, ...]:
     return COMPILED
 
 
-@pytest.fixture(params=COMPILED)
+each_build = [pytest.param(name, marks=pytest.mark.kernels) for name in COMPILED]
+
+
+@pytest.fixture(params=each_build)
 def compiled_isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test on every compiled build."""
     with dispatch.using(request.param) as build:
         yield build.name
 
 
-@pytest.fixture(params=[*COMPILED, "reference"])
+@pytest.fixture(params=[*each_build, "reference"])
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs the test on every compiled build and on the reference."""
     with dispatch.using(request.param) as build:
