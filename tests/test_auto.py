@@ -1,6 +1,5 @@
 """The start 'auto': a race of short EM runs that no rotation or scaling defeats."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.starts.auto import Found, auto
 from gaussmix.starts.budget import allowed, iterations_promised, pass_cost
 from gaussmix.starts.candidates import KINDS, WIDE_KINDS, described
-from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, Race, has_needle
+from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, has_needle
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 2000, "accelerate": "squarem"}
@@ -79,31 +78,6 @@ def test_the_best_known_optima_of_small_tables_are_found(name: str, seed: int) -
         assert model.lower_bound_ > -17.88  # K-means ends below -17.9
 
 
-def test_a_candidate_that_does_not_fit_is_left_out() -> None:
-    """Of work that pays for so many passes none is done beyond, but for the first candidate's."""
-    X = three_groups(2000)
-    sample, state = Sample(X, None), np.random.RandomState(0)
-    race = Race(sample, structure_of("full"), 3, 1e-6, state, 1)
-    race.work.most = 100 * race.cost
-    race.entries.append(90 * race.cost)
-    assert race.affords_another
-    race.work.add(20 * race.cost)
-    assert not race.affords_another
-    assert 0 < race.affordable(1000) < 80
-    runs = [raced(X, 3, n_passes=n) for n in (1, 100, 200)]
-    assert runs[0] is not None
-    assert runs[0].n_runs == 1
-    assert all(a is not None and b is not None and a.n_runs <= b.n_runs for a, b in pairwise(runs))
-
-
-def test_kmeans_looks_at_other_rows_each_time() -> None:
-    sample, state = Sample(three_groups(1000), None), np.random.RandomState(0)
-    race = Race(sample, structure_of("full"), 3, 1e-6, state, 1)
-    first, second, third = (race.turn_of_rows(400) for _ in range(3))
-    assert len({*first, *second}) == 800  # those of the first turn come again after all
-    assert np.array_equal(first, third)
-
-
 @pytest.mark.slow
 def test_twenty_groups_are_found_more_often_than_by_kmeans() -> None:
     rng = np.random.default_rng(5)
@@ -111,13 +85,13 @@ def test_twenty_groups_are_found_more_often_than_by_kmeans() -> None:
     X = np.ascontiguousarray(np.repeat(means, 200, axis=0) + rng.normal(size=(4000, 4)))
 
     def ends(method: str) -> list[float]:
-        fits = (auto_mixture(20, init_params=method, random_state=s, **FINE) for s in range(10))
+        fits = (auto_mixture(20, init_params=method, random_state=s, **FINE) for s in range(5))
         return [fit.fit(X).lower_bound_ for fit in fits]
 
     by_auto, by_kmeans = ends("auto"), ends("kmeans")
     best = max(by_auto + by_kmeans)
     hits = [sum(end > best - 1e-4 for end in several) for several in (by_auto, by_kmeans)]
-    assert hits[0] > hits[1] > 0
+    assert hits[0] >= max(hits[1], 4)
 
 
 @each_structure
@@ -271,7 +245,7 @@ def test_work_grows_with_all_that_takes_time() -> None:
 
 @pytest.mark.parametrize(
     ("gains", "wanted"),
-    [([0.5, 5e-4], 3), ([0.4, 0.2, 0.1, 0.05], 10), ([1.0, 1.0, 1.0, 1.0], 20), ([np.nan] * 4, 5)],
+    [([0.5, 5e-4], 3), ([0.4, 0.2, 0.1, 0.05], 10), ([1.0, 1.0, 1.0, 1.0], 20), ([np.nan] * 4, 3)],
 )
 def test_iterations_that_a_run_promises(gains: list[float], wanted: float) -> None:
     assert iterations_promised(np.array(gains)) == pytest.approx(wanted, abs=1)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from gaussmix._core import dispatch, reference
-from gaussmix._core.density import Density
 
 OUTPUTS = {
     "em": ["weights", "means", "covariances", "factors", "bounds"],
@@ -110,33 +109,3 @@ def test_builds_have_the_signature_of_the_reference(kernel: str, compiled: tuple
     for isa in compiled:
         found = getattr(dispatch.load(isa).float64, kernel)
         assert list(inspect.signature(found).parameters) == want
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_em_may_begin_with_groups(compiled_isa: str, weighted: bool) -> None:
-    """It is an M-step of the groups, and EM from there. The reference agrees."""
-    rng = np.random.default_rng(7)
-    X, labels = rng.normal(size=(700, 2)), rng.integers(3, size=700).astype(np.int32)
-    X[labels == 1] += 3
-    weight = rng.random(700) if weighted else None
-    middle = np.tile(X.mean(axis=0), (3, 1))
-
-    def ends(kernels: Any, groups: Any, **begin: Any) -> dict[str, Any]:
-        given = {**arguments("em"), "X": X, "sample_weight": weight, "bounds": np.zeros(4), **begin}
-        n_iter, settled = kernels.em(**given, labels=groups)
-        assert (n_iter, settled) == (4, False)
-        return {name: given[name] for name in OUTPUTS["em"]}
-
-    kernels, estimates = dispatch.load(compiled_isa).float64, dispatch.estimates()
-    eyes = np.tile(np.eye(2), (3, 1, 1))
-    density = Density("full", middle[0], middle * 0, eyes, np.zeros(3))
-    n_k, first, second, totals = np.zeros(3), np.zeros((3, 2)), np.zeros((3, 2, 2)), np.zeros(2)
-    kernels.accumulate(X, weight, density, n_k, first, second, totals, labels=labels)
-    found = {name: arguments("em")[name] for name in OUTPUTS["em"][:4]}
-    estimates.maximise("full", middle, n_k, first, second, totals[1] / 700, 1e-6, *found.values())
-    apart = ends(kernels, None, **found)
-    mine = ends(kernels, labels, means=middle.copy())
-    theirs = ends(reference, labels, means=middle.copy())
-    for name in OUTPUTS["em"]:
-        np.testing.assert_allclose(mine[name], theirs[name], 1e-9, 1e-12)
-        np.testing.assert_allclose(mine[name], apart[name], 1e-12, 1e-13)

@@ -156,7 +156,6 @@ class Kernels(Protocol):
         tol: float,
         previous: float,
         n_threads: int = 1,
-        labels: NDArray[np.int32] | None = None,
     ) -> tuple[int, bool]: ...
 
     def plus_plus(

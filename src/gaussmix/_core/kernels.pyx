@@ -227,20 +227,16 @@ def lloyd(
 
 def em(
     X, sample_weight, structure, weights, means, covariances, factors, bounds,
-    double reg_covar, double tol, double previous, int n_threads=1, labels=None,
+    double reg_covar, double tol, double previous, int n_threads=1,
 ):
     """Repeat E-step and M-step until the likelihood settles (Bishop, PRML, 9.2.2)."""
-    cdef Py_ssize_t n_components, n_features, i
-    cdef Py_ssize_t n_iter = 0
+    cdef Py_ssize_t n_components, n_features, n_iter, i
     cdef Py_ssize_t n_bounds = len(bounds)
     n_components, n_features = require_em(
         X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
     require_array("X", X, X.shape, DTYPE)
     cdef Job job = new_job(ACCUMULATE)
     set_rows(&job, X, sample_weight)
-    if labels is not None:
-        require_array("labels", labels, X.shape[:1], INT32)
-        job.labels = <int*>address(labels)
     cdef Size size = size_of(structure, means)
     one, table, spread = weights.shape, means.shape, factors.shape
     arrays = weights, means, covariances, factors
@@ -257,7 +253,7 @@ def em(
     cdef const double* likelihood_and_weight = <const double*>address(totals)
     cdef double* bound = <double*>writable(bounds)
     cdef bint sound
-    while n_iter < n_bounds:
+    for n_iter in range(n_bounds):
         find_constants(&size, &point, sizeof(real) == sizeof(float), &packed.constants)
         packed.repack()
         total.clear()
@@ -272,14 +268,10 @@ def em(
         if not sound:
             return n_iter, False
         copy_estimates(&size, &image, &point)
-        if job.labels != NULL:
-            job.labels = NULL
-            continue
         bound[n_iter] = likelihood_and_weight[0] / likelihood_and_weight[1]
-        n_iter += 1
-        if fabs(bound[n_iter - 1] - previous) < tol:
-            return n_iter, True
-        previous = bound[n_iter - 1]
+        if fabs(bound[n_iter] - previous) < tol:
+            return n_iter + 1, True
+        previous = bound[n_iter]
     return n_bounds, False
 
 

@@ -311,7 +311,6 @@ def em(
     tol: float,
     previous: float,
     n_threads: int = 1,
-    labels: NDArray[np.int32] | None = None,
 ) -> tuple[int, bool]:
     """Repeat E-step and M-step until the likelihood settles (Bishop, PRML, 9.2.2).
 
@@ -320,36 +319,29 @@ def em(
 
     Iterations end when the bound changes by less than tol, the first one compared with `previous`;
     after max_iter iterations; or when `maximise` finds something wrong, whose iteration then does
-    not count. With labels (N,) rows belong to one component each in a first M-step, which does not
-    count: of the parameters it needs the means alone, about which moments are taken. Returns the
-    number of iterations, and whether the bound settled.
+    not count. Returns the number of iterations, and whether the bound settled.
     """
     require_em(X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
     point = weights, means, covariances, factors
     image = tuple(np.empty_like(array) for array in point)
     center, deviations, log_scales = np.empty(len(means.T)), np.empty_like(means), weights.copy()
-    n_iter = 0
-    while n_iter < len(bounds):
+    for n_iter in range(len(bounds)):
         density_constants(
             structure, weights, means, factors, X.dtype, center, deviations, log_scales
         )
         density = Density(structure, center, deviations, factors, log_scales)
         sums = np.zeros_like(weights), np.zeros_like(means), np.zeros_like(factors)
         totals = np.zeros(2)
-        accumulate(X, sample_weight, density, *sums, totals, labels=labels)
+        accumulate(X, sample_weight, density, *sums, totals)
         row_weight = totals[1] / len(X)
         if not maximise(structure, center + deviations, *sums, row_weight, reg_covar, *image):
             return n_iter, False
         for old, new in zip(point, image, strict=True):
             old[...] = new
-        if labels is not None:
-            labels = None
-            continue
         bounds[n_iter] = totals[0] / totals[1]
-        n_iter += 1
-        if abs(bounds[n_iter - 1] - previous) < tol:
-            return n_iter, True
-        previous = bounds[n_iter - 1]
+        if abs(bounds[n_iter] - previous) < tol:
+            return n_iter + 1, True
+        previous = bounds[n_iter]
     return len(bounds), False
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gaussmix._core import dispatch, threads
-from gaussmix._core.types import FloatArray, Labels
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
@@ -79,17 +79,6 @@ class MaximumLikelihood:
         It does nothing where a strategy chooses the points, where rows lack values, or where the
         kernels do not know the structure's M-step.
         """
-        self._forward(state, max_iter, None)
-
-    def forward_from_groups(self, labels: Labels, state: EMState, max_iter: int) -> None:
-        """Do the same after an M-step of rows that belong to one component each, labels (N,).
-
-        Of the point it needs the means alone, about which moments are taken. If the run has no
-        iteration afterwards, that M-step is left to the caller, too.
-        """
-        self._forward(state, max_iter, labels)
-
-    def _forward(self, state: EMState, max_iter: int, labels: Labels | None) -> None:
         data = self.data
         start = state.point
         if not (isinstance(data, InMemory) and start.structure.is_general):
@@ -115,7 +104,6 @@ class MaximumLikelihood:
                 state.monitor.tol,
                 state.monitor.last,
                 threads.for_work(data.n_threads, pass_flops(data.rows, point)),
-                labels,
             )
             if is_suspicious(bounds[:n_iter], data.dtype):
                 break  # the loop finds the row
@@ -123,4 +111,3 @@ class MaximumLikelihood:
                 state.fast_forward(point, bounds[:n_iter].tolist(), converged)
             if n_iter < len(bounds):
                 break
-            labels = None

@@ -10,7 +10,7 @@ from gaussmix.data.subsample import Sample
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.budget import MANY, allowed, iterations_promised
-from gaussmix.starts.candidates import Candidate, candidates, is_wide
+from gaussmix.starts.candidates import candidates, is_wide
 from gaussmix.starts.race import Race, Run
 from gaussmix.starts.splits import repairs
 from gaussmix.starts.views import Views
@@ -19,7 +19,7 @@ OPENING, OPENING_MANY = 0.6, 0.45
 """Part of the work during which every candidate gets its first iterations. The second number is for
 many components: repairs find more than other candidates there."""
 
-CALLS, ENTRY = 60, 25  # microseconds of the calls here, in all and for a candidate
+Candidate = tuple[str, Parameters | None]
 
 
 class Found(NamedTuple):
@@ -65,7 +65,6 @@ def auto(
     sample = sample.counted(n_components)
     race = Race(sample, structure, n_components, reg_covar, random_state, n_threads)
     wide = is_wide(*race.size[1:])
-    race.work.add(CALLS)
     views = Views(sample, random_state, race.work, wide=wide)
     if not (np.isfinite(views.variances).all() and np.isfinite(views.covariance).all()):
         return None
@@ -80,15 +79,15 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
     """Set the budget by the first run or two, and give the first candidates their turn."""
     many = race.n_components >= MANY
     promised = 0.0
-    for turn in range(1 if many else 2):
-        if turn and not race.affords_another:
-            return
+    for _ in range(1 if many else 2):
         run = _next(race, source)
         if run is not None and not run.spoiled:
             promised = max(promised, iterations_promised(run.gains))
         race.work.most = allowed(*race.size, promised) if budget is None else budget
+        if race.work.left <= 0:
+            return
     part = OPENING_MANY if many else OPENING
-    while race.work.done < part * race.work.most and race.affords_another:
+    while race.work.done < part * race.work.most:
         _next(race, source)
 
 
@@ -96,15 +95,12 @@ def _go_on(race: Race, source: Iterator[Candidate]) -> None:
     """Follow runs that may win, or else let new candidates in, until the work is done."""
     following = source
     repairable = race.n_components >= MANY and not is_wide(*race.size[1:])
-    while True:
+    while race.work.left > 0:
         run, best = race.hopeful(), race.best
         if run is not None:
-            n_iter = race.affordable(race.next)
-            if n_iter < 1:
-                return
-            race.advance(run, n_iter)
+            race.advance(run, race.next)
             continue
-        if not race.affords_another:
+        if race.work.left < race.cost * (race.first + 2) + 100:
             return
         if repairable and best is not None and not best.repaired:
             best.repaired = True
@@ -113,9 +109,5 @@ def _go_on(race: Race, source: Iterator[Candidate]) -> None:
 
 
 def _next(race: Race, source: Iterator[Candidate]) -> Run | None:
-    before = race.work.repeated
-    race.work.add(ENTRY)
     kind, start = next(source)
-    run = None if start is None else race.add(kind, start)
-    race.entries.append(race.work.repeated - before)
-    return run
+    return None if start is None else race.add(kind, start)

@@ -1,26 +1,32 @@
 """Starts that take part in the race: groups that K-means finds in some view, and random rows."""
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from dataclasses import replace
 
 import numpy as np
 
 from gaussmix._core import dispatch
 from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.subsample import Sample
-from gaussmix.kmeans.nearest import improve, nearest_labels
+from gaussmix.kmeans.nearest import improve
 from gaussmix.kmeans.seeding import distinct_rows, plus_plus
 from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError
+from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
-from gaussmix.starts.budget import MANY, kmeans_cost, n_free, seeding_cost
-from gaussmix.starts.race import Race, Start
-from gaussmix.starts.views import Views
+from gaussmix.model.statistics import collect_labelled
+from gaussmix.model.structures import SPHERICAL
+from gaussmix.starts.budget import MANY, n_free
+from gaussmix.starts.race import Race
+from gaussmix.starts.views import RIDGE, Views
 
 LINES = 5  # a line shows no more groups, a plane that number squared
-RAW_FROM = 8  # from so many components on K-means of raw rows is among the first
+OWN_FROM = 8  # from so many components on variances are each group's own, not of all groups
 SPREAD = 0.5  # covariances around random rows, over the data's and K^(2/D)
 LLOYD_ITERATIONS, LLOYD_TOL = 30, 1e-4
-TRIALS, TRIALS_ON_LINES = 6, 4  # candidates for each of K-means' first centres, at most
+TRIALS, TRIALS_ON_LINES = (
+    6,
+    4,
+)  # candidates for each of K-means' first centres, at most
 
 KINDS = (
     *("t-high 2", "t-high 3", "f-high 2", "svd", "t-high 1", "far white", "f-low 2", "near"),
@@ -42,14 +48,10 @@ VIEW_NAMES = {
     "shrunk": "rows scaled by their neighbours, far ones drawn in",
 }
 
-KMEANS_ROWS, KMEANS_ROWS_PER_MEAN = 512, 20
-"""K-means looks at no more rows than the larger of KMEANS_ROWS and this for every number that it
-finds, K D: others each time."""
-
-ROWS = 70  # microseconds of the calls that make components around rows
-
-Candidate: TypeAlias = tuple[str, Start | None]
-"""Of a kind; None where a covariance is not definite."""
+CALLS = 100  # microseconds of the calls of a K-means, or of those that make components of groups
+TRIAL, ITERATION = 0.8, 0.5
+"""Microseconds for a thousand numbers, of a candidate for the next centre and of a K-means pass,
+and for each cluster."""
 
 
 def described(kind: str) -> str:
@@ -89,11 +91,11 @@ def kinds_for(race: Race) -> list[str]:
     kinds = [kind for kind in KINDS if fits(kind)]
     if k >= MANY or race.n_rows < n_free(d, k, race.structure):
         kinds.remove("svd")
-        kinds[:0] = ["svd", "raw"] if k >= RAW_FROM else ["svd"]
+        kinds[:0] = ["svd", "raw"] if k >= OWN_FROM else ["svd"]
     return kinds
 
 
-def candidates(views: Views, race: Race) -> Iterator[Candidate]:
+def candidates(views: Views, race: Race) -> Iterator[tuple[str, Parameters | None]]:
     """Yield starts without end, each with its kind; None where a covariance is not definite."""
     kinds = kinds_for(race)
     turn = 0
@@ -107,20 +109,18 @@ def candidates(views: Views, race: Race) -> Iterator[Candidate]:
             yield kind, None
 
 
-def _start(views: Views, race: Race, kind: str, *, again: bool) -> Start:
+def _start(views: Views, race: Race, kind: str, *, again: bool) -> Parameters:
     if " " in kind and kind[1] != "-":
         how, name = kind.split()
-        return Start(around_rows(views, race, name, far=how == "far"))
+        return around_rows(views, race, name, far=how == "far")
     most = TRIALS_ON_LINES if kind[1] == "-" else TRIALS
-    n_trials = 1 if again else min(race.n_components, most)
-    point = middle(views.mean, race.structure, race.n_components)
-    return Start(point, kmeans_labels(views, race, kind, n_trials))
+    labels = kmeans_labels(views, race, kind, 1 if again else min(race.n_components, most))
+    return around_groups(views, race, labels)
 
 
 def kmeans_labels(views: Views, race: Race, name: str, n_trials: int) -> Labels:
     """Group rows by K-means in a view. A cluster that loses its rows stays where it was."""
-    every, k = Sample(views[name], race.sample.weight), race.n_components
-    rows, weight = _some_of(every, race)
+    rows, weight, k = views[name], race.sample.weight, race.n_components
     centers = plus_plus(Sample(rows, weight), k, race.random_state, race.n_threads, n_trials)
     labels = np.full(len(rows), -1, dtype=np.int32)
     n_iter, _, _ = improve(
@@ -132,29 +132,35 @@ def kmeans_labels(views: Views, race: Race, name: str, n_trials: int) -> Labels:
         threshold=LLOYD_TOL * float(np.vdot(rows, rows)) / rows.size,
         n_threads=race.n_threads,
     )
-    race.work.add(seeding_cost(len(rows), k, n_trials))
-    race.work.add(kmeans_cost(len(rows), rows.shape[1], k, n_iter))
-    if len(rows) == race.n_rows:
-        return labels
-    race.work.add(20 + race.n_rows * (0.015 + 1.3e-3 * k))
-    return nearest_labels(every.rows, centers, race.n_threads)
+    passes = TRIAL * (n_trials + 1) + ITERATION * n_iter
+    race.work.add(CALLS + rows.size * k * 1e-3 * passes)
+    return labels
 
 
-def _some_of(sample: Sample, race: Race) -> Sample:
-    """Return as many rows as K-means looks at: others each time, until all had their turn."""
-    most = max(KMEANS_ROWS, KMEANS_ROWS_PER_MEAN * race.n_components * race.n_features)
-    if race.n_rows <= most:
-        return sample
-    drawn = race.turn_of_rows(most)
-    race.work.add(10 + most * 0.03)
-    return Sample(sample.rows[drawn], None if sample.weight is None else sample.weight[drawn])
+def around_groups(views: Views, race: Race, labels: Labels) -> Parameters:
+    """Make every group a component.
+
+    Full and tied covariances are those of the groups, and so are variances of many components. Of
+    few groups the variances that all have in common are a steadier guess.
+    """
+    structure, k = race.structure, race.n_components
+    common = structure.form in ("diag", "spherical") and k < OWN_FROM
+    held = SPHERICAL if common else structure
+    shift = np.zeros((k, race.n_features))
+    weight = race.sample.weight
+    sums = collect_labelled(views.rows, weight, labels, held, shift, race.n_threads)
+    race.work.add(CALLS + race.cost)
+    found, _ = m_step(sums, race.reg_covar)
+    means = views.mean + found.means
+    if not common:
+        return replace(found, means=means)
+    within = alike(_common(views, found.means, found.weights), structure, k)
+    return Parameters.from_covariances(structure, found.weights, means, within)
 
 
-def middle(mean: FloatArray, structure: CovarianceStructure, n_components: int) -> Parameters:
-    """Return components that are all alike at a mean (D,)."""
-    k, means = n_components, np.repeat(mean[None], n_components, axis=0)
-    spread = np.ones(structure.shape(*means.shape))
-    return Parameters(structure, np.full(k, 1 / k), means, spread, spread)
+def _common(views: Views, means: FloatArray, parts: FloatArray) -> FloatArray:
+    """Return the variances (D,) within groups, beside which rounding error is not 0."""
+    return np.maximum(views.variances - parts @ means**2, 0) + RIDGE * views.spread
 
 
 def alike(common: FloatArray, structure: CovarianceStructure, n_components: int) -> FloatArray:
@@ -169,13 +175,13 @@ def alike(common: FloatArray, structure: CovarianceStructure, n_components: int)
 def around_rows(views: Views, race: Race, name: str, *, far: bool) -> Parameters:
     """Make components of one shape around random rows, far apart (k-means++) or any."""
     k, sample = race.n_components, race.sample
-    race.work.add(ROWS)
+    race.work.add(CALLS)
     if far:
         seen = Sample(views[name], sample.weight)
         uniforms = race.random_state.random_sample(k)
         drawn = np.empty(k, dtype=np.int64)
         dispatch.kernels(seen.rows).plus_plus(*seen, uniforms, drawn, 1, 1)
-        race.work.add(seeding_cost(race.n_rows, k, 1))
+        race.work.add(views.rows.size * k * 2e-3 * TRIAL)
     else:
         drawn = distinct_rows(race.n_rows, k, sample.weight, race.random_state)
     means = views.mean + views.rows[drawn]

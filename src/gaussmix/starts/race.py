@@ -1,20 +1,15 @@
 """EM runs that race: those that may still overtake the best go on."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
-from gaussmix._core.types import FloatArray, Labels
+from gaussmix._core.types import FloatArray
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, proceed
 from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.em.trials import EQUAL
 from gaussmix.model.covariance import CovarianceStructure
-from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import collect_labelled
 from gaussmix.starts.budget import Work, allowed, pass_cost
 
 THIN = 1 / 300
@@ -35,17 +30,7 @@ HORIZON = 40
 """A run may come to gain this many times its last gain. 20, 40 and 100 found the best as often, 10
 lost runs on plateaus."""
 
-CALL, LOOK = 65, 30  # microseconds of a call that takes a run further, and of a look for needles
-
-
-class Start(NamedTuple):
-    """Where a run begins: at a point, or with groups of rows.
-
-    Of groups, which labels (N,) say, the first M-step is made, about the point's means.
-    """
-
-    point: Parameters
-    labels: Labels | None = None
+CALL = 35  # microseconds of a call that takes a run further, and of a look for needles
 
 
 class Run:
@@ -108,82 +93,47 @@ class Race:
         self.first = min(max(int(FIRST_MICROSECONDS / cost), FIRST_ITERATIONS), MOST_FIRST)
         self.next = min(max(int(NEXT_MICROSECONDS / cost), NEXT_ITERATIONS), MOST_NEXT)
         self.work = Work(allowed(*self.size))
-        self.entries: list[float] = []
-        """The work of each candidate, its first iterations included and views left out."""
-        self._order: NDArray[np.intp] | None = None
-        self._next_row = 0
         self.runs: list[Run] = []
         self.best: Run | None = None
-
-    @property
-    def affords_another(self) -> bool:
-        """Whether what is left pays for another candidate like those before."""
-        return self.work.left >= sum(self.entries) / len(self.entries)
-
-    def affordable(self, n_iter: int) -> int:
-        """Return how many iterations what is left pays for, of so many."""
-        return min(n_iter, int((self.work.left - CALL) / self.cost))
 
     @property
     def fewest(self) -> int:
         """Rows that a component needs to be believed."""
         return max(self.structure.fewest_rows(self.n_features), FEWEST)
 
-    def turn_of_rows(self, n_rows: int) -> NDArray[np.intp]:
-        """Return so many rows: the next ones of a random order, which then begins again."""
-        if self._order is None:
-            self._order = self.random_state.permutation(self.n_rows)
-            self.work.add(0.02 * self.n_rows)
-        if self._next_row + n_rows > self.n_rows:
-            self._next_row = 0
-        first, self._next_row = self._next_row, self._next_row + n_rows
-        return self._order[first : self._next_row]
-
-    def add(self, kind: str, start: Start) -> Run:
+    def add(self, kind: str, start: Parameters) -> Run:
         """Let a start take part, and take it its first iterations."""
-        run = Run(kind, start.point)
+        run = Run(kind, start)
         self.runs.append(run)
-        self.advance(run, self.first, start.labels)
+        self.advance(run, self.first)
         return run
 
-    def advance(self, run: Run, n_iter: int, labels: Labels | None = None) -> None:
+    def advance(self, run: Run, n_iter: int) -> None:
         """Take a run further. It is spoiled if a component collapses or owes all to few rows."""
         state, before = run.state, run.state.n_iter
         try:
-            collapsed = self._iterate(state, before + n_iter, labels)
+            collapsed = self._iterate(state, before + n_iter)
         except ValueError:  # rows out of its reach: the fit will say so, if no run is better
             collapsed = True
-        n_passes = state.n_iter - before + (labels is not None)
-        self.work.add(CALL + self.cost * n_passes)
+        self.work.add(CALL + self.cost * (state.n_iter - before))
         few = run.parameters.weights.min() * self.n_rows < self.fewest
         run.spoiled = bool(collapsed or few or not np.isfinite(run.bound))
         self._judge(run)
 
-    def _iterate(self, state: EMState, most: int, labels: Labels | None) -> bool:
+    def _iterate(self, state: EMState, most: int) -> bool:
         """Go on until there are `most` iterations; return whether a component has collapsed."""
-        if labels is None:
-            self.objective.fast_forward(state, most)
-        else:
-            self.objective.forward_from_groups(labels, state, most)
-            if state.n_iter == 0:
-                state.point = self._around_groups(state.point.means, labels)
+        self.objective.fast_forward(state, most)
         while state.n_iter < most and not state.converged:  # compiled code leaves hard M-steps
             if proceed(state, self.objective, max_iter=state.n_iter + 1).collapsed:
                 return True
         return False
-
-    def _around_groups(self, middle: FloatArray, labels: Labels) -> Parameters:
-        """Do the M-step of groups that compiled code has left."""
-        rows, weight = self.sample.rows.astype(np.float64, copy=False), self.sample.weight
-        sums = collect_labelled(rows, weight, labels, self.structure, middle, self.n_threads)
-        return m_step(sums, self.reg_covar)[0]
 
     def _judge(self, run: Run) -> None:
         """Look for needles only where the run would be the best: most never are."""
         best = self.best
         leads = best is None or best is run or run.bound > best.bound + EQUAL
         if leads and not run.spoiled:
-            self.work.add(LOOK)
+            self.work.add(CALL)
             run.spoiled = has_needle(run.parameters, self.n_rows)
             if not run.spoiled:
                 self.best = run

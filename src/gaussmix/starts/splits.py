@@ -17,8 +17,7 @@ from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect, collect_labelled
 from gaussmix.model.structures import FULL
-from gaussmix.starts.candidates import Candidate, middle
-from gaussmix.starts.race import Race, Run, Start
+from gaussmix.starts.race import Race, Run
 from gaussmix.starts.views import squared_lengths
 
 SPLIT_COMPONENTS, REPAIRS = 3, 4  # components tried to split, and starts that are made of all
@@ -31,9 +30,6 @@ OWN_SHARE = 0.05  # rows that belong to a component less, beside the surest one,
 SHARED = 1e-4  # a row belongs to two components if it does to both by more
 SPLIT_ITERATIONS = 20
 TINY = 1e-300
-
-CUT, SPLIT = 110, 1200
-"""Microseconds of a look at how a component's rows lie, and of one as two by EM."""
 
 
 Indices: TypeAlias = NDArray[np.signedinteger[Any]]
@@ -55,7 +51,7 @@ class Split(NamedTuple):
     halves: Parameters
 
 
-def repairs(race: Race, best: Run) -> Iterator[Candidate]:
+def repairs(race: Race, best: Run) -> Iterator[tuple[str, Parameters | None]]:
     """Yield starts that merge two components of a mixture and split a third.
 
     Those come first that are estimated to gain most.
@@ -82,7 +78,7 @@ def repairs(race: Race, best: Run) -> Iterator[Candidate]:
         if gain < -REPAIR_LOSS * shares.sum():
             return
         try:
-            yield "repair", Start(_moved(parameters, pair, split))
+            yield "repair", _moved(parameters, pair, split)
         except NotPositiveDefiniteError:
             race.work.add(50)
             yield "repair", None
@@ -115,7 +111,7 @@ def _losses(race: Race, parameters: Parameters, shares: FloatArray) -> dict[tupl
         loss[pair] += _entropy(shares[one[pair]], shares[other[pair]])
     n = race.n_rows
     each_pair = 1 + race.n_features**3 / 300
-    race.work.add(300 + len(one) * each_pair + len(chosen) * (25 + n * 0.008) + n * k * 0.003)
+    race.work.add(190 + len(one) * each_pair + len(chosen) * (25 + n * 0.008) + n * k * 0.003)
     return {(int(one[pair]), int(other[pair])): float(loss[pair]) for pair in chosen}
 
 
@@ -169,7 +165,7 @@ def _splits(race: Race, parameters: Parameters, shares: FloatArray) -> list[Spli
         own = _Own(k, chosen, weight)
         found.append((total * low**2, own, rows @ directions[:, 0], False))
         found.append((FLANKS_PART * total * high**2, own, rows @ directions[:, -1], True))
-        race.work.add(CUT + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
+        race.work.add(75 + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
     found.sort(key=lambda entry: -entry[0])
     splits = (
         _split(race, own, along, flanks=flanks)
@@ -187,13 +183,13 @@ def _split(race: Race, own: _Own, along: FloatArray, *, flanks: bool) -> Split |
     rows = np.ascontiguousarray(race.sample.rows[chosen])
     part, count, general = Sample(rows, weight), race.n_threads, race.structure.general
     wide = rows.astype(np.float64, copy=False)
-    mean = np.average(wide, axis=0, weights=weight)
-    whole = collect_labelled(wide, weight, np.zeros_like(labels), general, mean[None], count)
-    one, state = m_step(whole, race.reg_covar)[0], EMState(middle(mean, general, 2), 1e-3)
-    objective = MaximumLikelihood(InMemory(*part, count), race.reg_covar)
-    objective.forward_from_groups(labels, state, SPLIT_ITERATIONS)
+    middle = np.average(wide, axis=0, weights=weight)
+    whole = collect_labelled(wide, weight, np.zeros_like(labels), general, middle[None], count)
+    halves = collect_labelled(wide, weight, labels, general, np.array([middle, middle]), count)
+    one, state = m_step(whole, race.reg_covar)[0], EMState(m_step(halves, race.reg_covar)[0], 1e-3)
+    MaximumLikelihood(InMemory(*part, count), race.reg_covar).fast_forward(state, SPLIT_ITERATIONS)
     size = 2 * len(chosen) / (race.n_rows * race.n_components)
-    race.work.add(SPLIT + (state.n_iter + 2) * (4 + race.cost * size))
+    race.work.add(700 + (state.n_iter + 2) * (4 + race.cost * size))
     if state.n_iter == 0:
         return None
     gain = state.monitor.last - collect(*part, one, count).mean_log_likelihood
@@ -202,16 +198,13 @@ def _split(race: Race, own: _Own, along: FloatArray, *, flanks: bool) -> Split |
 
 def _cut(values: FloatArray, weight: FloatArray) -> float:
     """Return where two means divide numbers: K-means with two clusters, a few iterations."""
-    total, total_weight = float(weight @ values), float(weight.sum())
-    cut = total / total_weight
+    cut = float(np.average(values, weights=weight))
     for _ in range(5):
         above = values > cut
-        own = weight[above]
-        upper, upper_weight = float(own @ values[above]), float(own.sum())
-        if not 0 < upper_weight < total_weight:
+        if not (weight[above].sum() > 0 and weight[~above].sum() > 0):
             break
-        cut = upper / upper_weight + (total - upper) / (total_weight - upper_weight)
-        cut /= 2
+        upper = np.average(values[above], weights=weight[above])
+        cut = float(upper + np.average(values[~above], weights=weight[~above])) / 2
     return cut
 
 

@@ -14,7 +14,7 @@ from gaussmix.starts.emem import matrix_within, n_nearest
 RIDGE = 1e-9  # part of a feature's variance that is added to it: a matrix of all is then definite
 SMALLEST = 1e-8  # singular values of the standardised rows are taken as no smaller than this
 
-NEIGHBOUR_ROWS, NEIGHBOUR_ROUNDS = 64, 3
+NEIGHBOUR_ROWS, NEIGHBOUR_ROUNDS = 128, 3
 """Fewer than in `gaussmix.starts.emem`: it may not cost half of all there is to spend."""
 
 
@@ -60,8 +60,7 @@ class Views:
             self.covariance = (weighted.T @ self.rows) * factor
             self.covariance.flat[:: len(self.mean) + 1] += RIDGE * self.spread
         self._made: dict[str, FloatArray] = {}
-        each = 0.003 + (0 if wide else 2e-4 * len(self.mean))
-        work.add(90 + 0.025 * len(rows) + rows.size * each)
+        work.add(85 + rows.size * (0.004 + (0 if wide else 2e-4 * len(self.mean))))
 
     def __getitem__(self, name: str) -> FloatArray:
         if name in ("white", "near"):
@@ -82,7 +81,7 @@ class Views:
     def _once(self, name: str, make: Callable[[], FloatArray], cost: float) -> FloatArray:
         if name not in self._made:
             self._made[name] = make()
-            self.work.add(cost, once=True)
+            self.work.add(cost)
         return self._made[name]
 
     def _view(self, name: str) -> FloatArray:
@@ -97,8 +96,7 @@ class Views:
             return self["near"] / np.sqrt(1 + squares / max(np.median(squares), 1e-300))[:, None]
         kind, end, n_directions = name[0], name[2], int(name[-1])
         n_features = len(self.mean)
-        cost = 80 + len(self.rows) * 0.02 + self.rows.size * (0.006 + 2e-4 * n_features)
-        cost += n_features**3 / 30
+        cost = 80 + self.rows.size * (0.006 + 2e-4 * n_features) + n_features**3 / 30
         along = self._once(f"along {kind}", lambda: self._invariant(kind), cost)
         return along[:, :n_directions] if end == "l" else along[:, -n_directions:]
 
@@ -122,8 +120,7 @@ class Views:
         m, d = min(len(self.rows), NEIGHBOUR_ROWS), len(self.mean)
         drawn = distinct_rows(len(self.rows), m, self.sample.weight, self.random_state)
         within = matrix_within(self.rows[drawn], self.covariance, NEIGHBOUR_ROUNDS)
-        each = 110 + m * m * 0.012 + m * n_nearest(m, d) * d * 0.01
-        self.work.add(NEIGHBOUR_ROUNDS * each, once=True)
+        self.work.add(NEIGHBOUR_ROUNDS * (60 + m * m * 0.012 + m * n_nearest(m, d) * d * 0.01))
         return within
 
 
