@@ -17,6 +17,7 @@ import numpy as np
 import gaussmix
 from gaussmix import GaussianMixture
 from gaussmix._core.types import FloatArray
+from gaussmix.bench.machine import best_seconds
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 REPEATS = 5
@@ -183,14 +184,9 @@ def mixture(*arguments: Any, **settings: Any) -> GaussianMixture:
     return GaussianMixture(*arguments, **settings)
 
 
-def seconds(function: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object]) -> float:
     """Return what a call takes, the best of several."""
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - began)
-    return min(times)
+    return best_seconds(call, REPEATS)
 
 
 CLAIMS = (groups, patterns, rounding, optima, many_features, many_rows, passes, jumps, sizes)

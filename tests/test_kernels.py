@@ -15,7 +15,7 @@ from gaussmix._core import dispatch, reference, reference_bayesian
 from gaussmix._core.density import GROUP_ROWS, LOG_LOWEST, STRUCTURES, Density, factors_shape
 from gaussmix._core.interface import Bayesian, Estimates, Kernels
 from gaussmix._core.types import FloatArray, Rows, Structure
-from gaussmix.model.parameters import Parameters
+from gaussmix.cli.kernel_cases import make_mixture
 
 pytestmark = pytest.mark.kernels
 
@@ -38,8 +38,6 @@ THREADS = (1, 2, 3)
 KINDS = ("round", "elongated", "offset")
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
-ELONGATIONS = {"float32": 10.0, "float64": 100.0}  # longest axis over shortest
-OFFSETS = {"float32": 1e3, "float64": 1e6}  # from the origin, in standard deviations
 FAR = {"float32": 1e30, "float64": 1e200}  # its square overflows
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
@@ -115,7 +113,8 @@ def larger_cases() -> Iterator[Case]:
 def make_problem(case: Case) -> Problem:
     """A mixture of spread about 1, a sample of it, one row in fifty far out, and weights."""
     rng = np.random.default_rng([case.n_samples, case.n_features, case.n_components])
-    parameters = make_mixture(case, rng)
+    sizes = case.n_components, case.n_features
+    parameters = make_mixture(case.structure, case.dtype, case.kind, *sizes, rng)
     labels = rng.integers(case.n_components, size=case.n_samples)
     noise = rng.normal(size=(case.n_samples, case.n_features))
     noise *= np.where(rng.random(case.n_samples) < 0.02, 4.0, 1.0)[:, None]
@@ -125,25 +124,6 @@ def make_problem(case: Case) -> Problem:
         X[labels == k] += noise[labels == k] @ axes[k].T
     weight = rng.uniform(0.0, 3.0, size=case.n_samples) if case.weighted else None
     return Problem(X.astype(case.dtype), weight, parameters.density(case.dtype))
-
-
-def make_mixture(case: Case, rng: np.random.Generator) -> Parameters:
-    """Overlapping components, rotated where the structure lets them be."""
-    k, d = case.n_components, case.n_features
-    elongation = ELONGATIONS[case.dtype] if case.kind == "elongated" else 2.0
-    deviations = elongation ** rng.uniform(-0.5, 0.5, size=(k, d))
-    axes = np.linalg.qr(rng.normal(size=(k, d, d)))[0] * deviations[:, None, :]
-    covariances = {
-        "full": axes @ axes.transpose(0, 2, 1),
-        "tied": axes[0] @ axes[0].T,
-        "diag": deviations**2,
-        "spherical": deviations[:, 0] ** 2,
-    }
-    means = rng.normal(scale=2.0, size=(k, d))
-    if case.kind == "offset":
-        means += OFFSETS[case.dtype] * rng.choice((-1.0, 1.0), size=d)
-    weights = rng.dirichlet(np.full(k, 5.0))
-    return Parameters.from_covariances(case.structure, weights, means, covariances[case.structure])
 
 
 def zero_sums(density: Density) -> Sums:

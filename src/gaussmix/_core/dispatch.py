@@ -52,6 +52,12 @@ def available() -> tuple[str, ...]:
 
 
 @cache
+def _module(name: str) -> object:
+    """Import a module of this room, when it is first asked for."""
+    return importlib.import_module(f"gaussmix._core.{name}")
+
+
+@cache
 def load(name: str) -> Build:
     """Import one build, whatever is active; ValueError if it cannot run here."""
     if name == "reference":
@@ -64,10 +70,7 @@ def load(name: str) -> Build:
         raise ValueError(
             f"ISA {name!r} does not run on this CPU, which supports {', '.join(available())}"
         )
-    modules = [
-        importlib.import_module(f"gaussmix._core.kernels_{name}_{precision}")
-        for precision in ("f32", "f64")
-    ]
+    modules = (_module(f"kernels_{name}_{precision}") for precision in ("f32", "f64"))
     return Build(name, *(cast(Kernels, module) for module in modules))
 
 
@@ -91,22 +94,13 @@ def kernels(X: Rows) -> Kernels:
 
 def estimates() -> Estimates:
     """What the active build does with the parameters of a mixture."""
-    return reference if _active.name == "reference" else _compiled_estimates()
+    return reference if _active.name == "reference" else cast(Estimates, _module("estimates"))
 
 
 def bayesian() -> Bayesian:
     """What the active build does with distributions over mixtures."""
-    return _bayesian("reference_bayesian" if _active.name == "reference" else "bayesian")
-
-
-@cache
-def _compiled_estimates() -> Estimates:
-    return cast(Estimates, importlib.import_module("gaussmix._core.estimates"))
-
-
-@cache
-def _bayesian(name: str) -> Bayesian:  # imported late: few need its special functions
-    return cast(Bayesian, importlib.import_module(f"gaussmix._core.{name}"))
+    name = "reference_bayesian" if _active.name == "reference" else "bayesian"
+    return cast(Bayesian, _module(name))
 
 
 @contextmanager

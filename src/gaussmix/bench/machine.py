@@ -53,7 +53,7 @@ def better(first: Ceilings, second: Ceilings) -> Ceilings:
 def gemm_rate(dtype: str = "float64", size: int = GEMM_SIZE, repeats: int = 2) -> float:
     """Measure the GFLOP/s of numpy's product of two square matrices, the best of some."""
     a = np.random.default_rng(0).random((size, size)).astype(dtype)
-    return 2e-9 * size**3 / _best(lambda: a @ a, repeats)
+    return 2e-9 * size**3 / best_seconds(lambda: a @ a, repeats)
 
 
 def triad_rate(n_threads: int, size: int = TRIAD_SIZE, repeats: int = 5) -> float:
@@ -61,7 +61,7 @@ def triad_rate(n_threads: int, size: int = TRIAD_SIZE, repeats: int = 5) -> floa
     arrays = [np.full((n_threads, size // n_threads), value) for value in (0.0, 1.0, 2.0)]
     parts = list(zip(*arrays, strict=True))
     with ThreadPoolExecutor(n_threads) as pool:
-        seconds = _best(lambda: list(pool.map(_triad, parts)), repeats)
+        seconds = best_seconds(lambda: list(pool.map(_triad, parts)), repeats)
     return 1e-9 * sum(array.nbytes for array in arrays) / seconds
 
 
@@ -76,10 +76,10 @@ def exp_rate(size: int = EXP_SIZE, repeats: int = 40_000) -> float:
     """Measure how many exponentials numpy takes of cached doubles, in 1e9/s, on one thread."""
     x = np.linspace(-30.0, 0.0, size)
     out = np.empty_like(x)
-    return 1e-9 * size / _best(lambda: np.exp(x, out=out), repeats)
+    return 1e-9 * size / best_seconds(lambda: np.exp(x, out=out), repeats)
 
 
-def _best(call: Callable[[], object], repeats: int) -> float:
+def best_seconds(call: Callable[[], object], repeats: int) -> float:
     """Seconds of the best of some calls; one more comes first, to wake the threads."""
     times = []
     for _ in range(1 + repeats):

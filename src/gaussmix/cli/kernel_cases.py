@@ -78,7 +78,8 @@ def all_cases() -> list[KernelCase]:
 def make_kernel_problem(case: KernelCase) -> KernelProblem:
     """Make data and mixture of a case; the same ones at every call."""
     rng = np.random.default_rng([case.n_samples, case.n_features, case.n_components])
-    parameters = _mixture(case, rng)
+    sizes = case.n_components, case.n_features
+    parameters = make_mixture(case.structure, case.dtype, case.kind, *sizes, rng)
     X = _rows(parameters, case, rng)
     sample_weight = _sample_weight(case.n_samples, rng) if case.weighted else None
     return KernelProblem(X, sample_weight, parameters.density(), case.n_threads)
@@ -99,10 +100,11 @@ def with_told(problem: KernelProblem, case: KernelCase) -> KernelProblem:
     return problem._replace(density=density, told=told)
 
 
-def _mixture(case: KernelCase, rng: np.random.Generator) -> Parameters:
-    """Overlapping components of spread about 1, rotated where the structure lets them be."""
-    k, d = case.n_components, case.n_features
-    elongation = ELONGATIONS[case.dtype] if case.kind == "elongated" else 2.0
+def make_mixture(
+    structure: Structure, dtype: str, kind: str, k: int, d: int, rng: np.random.Generator
+) -> Parameters:
+    """Make k overlapping components of spread about 1, rotated where the structure lets them be."""
+    elongation = ELONGATIONS[dtype] if kind == "elongated" else 2.0
     deviations = elongation ** rng.uniform(-0.5, 0.5, size=(k, d))
     rotations = np.linalg.qr(rng.normal(size=(k, d, d)))[0]
     axes = rotations * deviations[:, None, :]
@@ -113,11 +115,11 @@ def _mixture(case: KernelCase, rng: np.random.Generator) -> Parameters:
         "spherical": deviations[:, 0] ** 2,
     }
     means = rng.normal(scale=2.0, size=(k, d))
-    if case.kind == "offset":
-        means += OFFSETS[case.dtype] * rng.choice((-1.0, 1.0), size=d)
+    if kind == "offset":
+        means += OFFSETS[dtype] * rng.choice((-1.0, 1.0), size=d)
     weights = rng.dirichlet(np.full(k, 5.0))
     return Parameters.from_covariances(
-        case.structure, weights, means, np.ascontiguousarray(covariances[case.structure])
+        structure, weights, means, np.ascontiguousarray(covariances[structure])
     )
 
 

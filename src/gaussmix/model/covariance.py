@@ -252,10 +252,6 @@ class CovarianceStructure(ABC):
         """Add those of rows, deviations (B, D) from the shift, to component k, in place."""
 
     @abstractmethod
-    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
-        """Return second moments of n_k rows (K,) that all deviate alike (K, D) from the shift."""
-
-    @abstractmethod
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         """Return by how much second moments change if every deviation changes by step (K, D)."""
 

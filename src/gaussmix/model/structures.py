@@ -214,9 +214,6 @@ class Full(Matrices):
     ) -> None:
         second[k] += (weight[:, None] * deviations).T @ deviations
 
-    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
-        return (n_k[:, None] * deviations)[:, :, None] * deviations[:, None, :]
-
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return _change_of_matrices(n_k, first, step)
 
@@ -269,9 +266,6 @@ class Tied(Matrices):
         self, second: FloatArray, k: int, weight: FloatArray, deviations: FloatArray
     ) -> None:
         second += (weight[:, None] * deviations).T @ deviations
-
-    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
-        return (n_k[:, None] * deviations).T @ deviations
 
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return np.asarray(_change_of_matrices(n_k, first, step).sum(axis=0))
@@ -330,9 +324,6 @@ class Diag(Variances):
     ) -> None:
         second[k] += weight @ deviations**2
 
-    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
-        return n_k[:, None] * deviations**2
-
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return _change_of_squares(n_k, first, step)
 
@@ -369,9 +360,6 @@ class Spherical(Variances):
         self, second: FloatArray, k: int, weight: FloatArray, deviations: FloatArray
     ) -> None:
         second[k] += (weight @ deviations**2).sum()
-
-    def moments_of(self, n_k: FloatArray, deviations: FloatArray) -> FloatArray:
-        return np.asarray(n_k * (deviations**2).sum(axis=1))
 
     def change_of_shift(self, n_k: FloatArray, first: FloatArray, step: FloatArray) -> FloatArray:
         return np.asarray(_change_of_squares(n_k, first, step).sum(axis=1))
