@@ -1,6 +1,7 @@
 """Models in files, and files written whole or not at all."""
 
 import io
+import itertools
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -428,6 +430,48 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at one step of what writes files, counted in bytecode."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> "Interrupt | None":
+        if Path(frame.f_code.co_filename).name not in ("atomic.py", "contextlib.py"):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file not closed
+def test_an_interrupt_at_any_step_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    found = set()
+    steps = itertools.count(1)
+    for step in steps:
+        path.write_bytes(b"old")
+        interrupt = Interrupt(step)
+        before = sys.gettrace()
+        try:
+            sys.settrace(interrupt)
+            with replacing(path) as file:
+                file.write(b"new")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        assert list(tmp_path.iterdir()) == [path], step
+        found.add(path.read_bytes())
+        if interrupt.left > 0:
+            break
+    assert next(steps) > 100
+    assert found == {b"old", b"new"}
 
 
 WRITER = """

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -349,8 +350,10 @@ def _spooled(arguments: argparse.Namespace) -> Path:
     It is removed when the command ends.
     """
     if not hasattr(arguments, "spooled"):
-        folder = arguments.leftovers.enter_context(tempfile.TemporaryDirectory(prefix="gaussmix-"))
-        arguments.spooled = Path(folder) / "input"
+        folder = Path(tempfile.gettempdir()) / f"gaussmix-{secrets.token_hex(8)}"
+        arguments.leftovers.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.mkdir(0o700)  # a signal may raise before this, and after
+        arguments.spooled = folder / "input"
         with arguments.spooled.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
     return Path(arguments.spooled)

@@ -37,10 +37,10 @@ def _heard(verbose: bool) -> Iterator[None]:
     """Show what a fit says of its checkpoint, and, if wanted, how far long work is."""
     logger, handler = logging.getLogger("gaussmix"), _Shown()
     before = logger.level, progress.PROGRESS.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    progress.PROGRESS.setLevel(logging.INFO if verbose else logging.WARNING)
     try:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        progress.PROGRESS.setLevel(logging.INFO if verbose else logging.WARNING)
         yield
     finally:
         logger.removeHandler(handler)

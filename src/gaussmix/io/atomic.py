@@ -82,29 +82,32 @@ def shown_ending(path: Path) -> str:
 
 @contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    """Create a file beside a target, locked as long as it is written, and removed on failure."""
-    temporary, handle = _created(target)
-    if not LOCKS:
-        os.close(handle)
+    """Create a file beside a target, locked until it is renamed, and removed if it is not.
+
+    A signal may raise between any two steps, so the file is named before it is created.
+    """
+    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
+    lock = None
     try:
+        lock = _created(temporary)
         yield temporary
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     finally:
-        if LOCKS:
-            os.close(handle)
+        if lock is not None:
+            os.close(lock)
+        temporary.unlink(missing_ok=True)
 
 
-def _created(target: Path) -> tuple[Path, int]:
-    """Return the name of a new, locked file beside a target, and what holds the lock."""
+def _created(temporary: Path) -> int | None:
+    """Create a file and return the open file that holds its lock, if there are locks."""
     while True:
-        temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        if not LOCKS:
+            os.close(handle)
+            return None
         with suppress(OSError):  # some network file systems have no locks
             _lock(handle)
         if temporary.exists():
-            return temporary, handle
+            return handle
         os.close(handle)  # before it was locked, another process has taken it for a leftover
 
 
