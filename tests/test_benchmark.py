@@ -204,6 +204,7 @@ def test_rows_carry_who_and_how_fast() -> None:
 
 
 def test_an_iteration_is_the_difference_between_two_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     now = 0.0
 
     def fit(n_iter: int) -> Answer:
@@ -221,6 +222,7 @@ def test_an_iteration_is_the_difference_between_two_fits(monkeypatch: pytest.Mon
 
 
 def test_the_best_of_a_turn_counts_and_short_calls_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     now, costs = 0.0, cycle([0.02, 0.01, 0.04])
 
     def call(n_iter: int) -> Answer:

@@ -726,7 +726,7 @@ from gaussmix import GaussianMixture
 from gaussmix.io.archive import Archive
 
 warnings.simplefilter("ignore")
-path, n_kills, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+path, (n_kills, n_finished, seed) = sys.argv[1], map(int, sys.argv[2:])
 delays = np.random.RandomState(seed)
 rng = np.random.default_rng(0)
 X = rng.normal(size=(300, 2)) + 2 * rng.integers(3, size=(300, 1))
@@ -759,13 +759,12 @@ def killed(delay):
 
 
 wanted = bits(fit())
-began = time.perf_counter()
-os.waitpid(forked(), 0)
-longest = time.perf_counter() - began  # on this machine, as busy as it is
-os.remove(path)
+longest = 0.1  # seconds; it follows what a fit takes, as busy as the machine is
 counts = dict(kills=0, finished=0, none=0, most_files=0)
-while counts["kills"] < n_kills:
-    counts["kills"] += killed(delays.uniform(0, longest))
+while counts["kills"] < n_kills or counts["finished"] < n_finished:
+    in_time = killed(delays.uniform(0, longest))
+    longest *= 1.1 if in_time else 0.7
+    counts["kills"] += in_time
     counts["most_files"] = max(counts["most_files"], len(os.listdir(os.path.dirname(path))))
     if not os.path.exists(path):
         counts["none"] += 1
@@ -781,10 +780,11 @@ print(json.dumps({**counts, "files": os.listdir(os.path.dirname(path))}))
 """
 
 
-def kill(path: Path, n_kills: int, seed: int) -> Params:
-    """Kill a fit at random moments and let it go on; what was the outcome."""
+def kill(path: Path, n_kills: int, n_finished: int, seed: int) -> Params:
+    """Kill fits at random moments and let them go on, until so many were; what was the outcome."""
+    numbers = map(str, (n_kills, n_finished, seed))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLS, str(path), str(n_kills), str(seed)],
+        [sys.executable, "-W", "ignore", "-c", KILLS, str(path), *numbers],
         capture_output=True,
         text=True,
         timeout=300,
@@ -800,7 +800,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are f
 @pytest.mark.slow
 @needs_fork
 def test_a_killed_process_loses_nothing(path: Path) -> None:
-    outcome = kill(path, 10, 0)
+    outcome = kill(path, 10, 0, 0)
     assert outcome["kills"] == 10
     assert outcome["files"] == [path.name]
 
@@ -808,9 +808,8 @@ def test_a_killed_process_loses_nothing(path: Path) -> None:
 @needs_fork
 @pytest.mark.slow
 def test_forty_kills(path: Path) -> None:
-    outcome = kill(path, 40, 1)
-    assert outcome["kills"] == 40
-    assert outcome["finished"] >= 3
+    outcome = kill(path, 40, 3, 1)
+    assert outcome["kills"] >= 40
     assert outcome["most_files"] <= 2  # what one killed process left, and the checkpoint
     assert outcome["files"] == [path.name]
 
@@ -835,21 +834,40 @@ def test_files_that_may_not_grow(path: Path) -> None:
     assert os.listdir(path.parent) == []
 
 
+KILLED = """
+import os, signal, sys
+from gaussmix.cli.main import main
+
+replace, left = os.replace, 3
+
+
+def last(*paths):
+    global left
+    replace(*paths)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+os.replace = last
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_killed_command_goes_on(path: Path) -> None:
     """What the kills above leave out: a process of its own, with threads, its data in a file."""
     data, model = path.with_name("data.npy"), path.with_name("model.npz")
     np.save(data, rows(20_000))
-    options = ["--seed", "0", "--tol", "0", "--max-iter", "99", "--checkpoint-interval", "0"]
-    command = [sys.executable, "-m", "gaussmix", "fit", str(data), "-k", "3", *options]
-    command += ["-o", str(model), "--checkpoint", str(path)]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not path.exists() and running.poll() is None:
-        pass
-    running.send_signal(signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
+    command = ["fit", str(data), "-k", "3", "-o", str(model), "--checkpoint", str(path)]
+    command += ["--seed", "0", "--tol", "0", "--max-iter", "99", "--checkpoint-interval", "0"]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *command], timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert 0 < n_iter(path) < 99
     assert not model.exists()
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    command = [sys.executable, "-m", "gaussmix", *command]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
     found = load(model)
     assert isinstance(found, GaussianMixture)
     assert found.checkpoint is None

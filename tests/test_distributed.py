@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from threading import Timer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,18 @@ def cluster() -> Iterator[Any]:
     ):
         yield client
         pids = client.run(os.getpid).values()
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    end = time.monotonic() + 60
+    while any(map(lives, pids)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(map(lives, pids))
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -70,9 +79,14 @@ def part(number: int) -> FloatArray:
     return centers[rng.integers(3, size=PART_ROWS)] + rng.normal(size=(PART_ROWS, 3))
 
 
-def slow_part(number: int) -> FloatArray:
-    time.sleep(0.05)
-    return part(number)
+def part_with_an_accident(accident: Path, number: int) -> FloatArray:
+    """The same, unless a file says that the process is to die, once."""
+    try:
+        accident.unlink()
+    except FileNotFoundError:
+        return part(number)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed")
 
 
 X = np.concatenate([part(number) for number in range(N_PARTS)])
@@ -250,10 +264,11 @@ def test_a_worker_that_dies_between_passes_takes_no_rows_with_it(on_cluster: Any
 @pytest.mark.slow
 @pytest.mark.parametrize("persisted", [False, True])
 def test_a_worker_that_dies_in_a_pass_changes_no_bit(
-    on_cluster: Any, monkeypatch: pytest.MonkeyPatch, persisted: bool
+    on_cluster: Any, monkeypatch: pytest.MonkeyPatch, persisted: bool, tmp_path: Path
 ) -> None:
     expected = fitted(array())
-    rows = array(make=slow_part)
+    accident = tmp_path / "accident"
+    rows = array(make=partial(part_with_an_accident, accident))
     if persisted:
         rows = rows.persist()
         dask_distributed.wait(rows)
@@ -262,14 +277,18 @@ def test_a_worker_that_dies_in_a_pass_changes_no_bit(
 
     def with_an_accident(data: on_dask.DaskData, make: Any) -> Any:
         passes.append(make)
-        if len(passes) == 3:  # the pass takes 0.25 s at least
-            Timer(0.0 if persisted else 0.1, kill, [min(before)]).start()
+        if len(passes) == 3:
+            if persisted:  # its rows are lost, and the scheduler does not know it yet
+                kill(min(before))
+            else:
+                accident.touch()
         return total(data, make)
 
     monkeypatch.setattr(on_dask.DaskData, "total", with_an_accident)
     model = fitted(rows)
     assert len(passes) == 6
-    assert min(before) not in on_cluster.run(os.getpid).values()
+    on_cluster.wait_for_workers(N_WORKERS, timeout=60)
+    assert set(on_cluster.run(os.getpid).values()) != before
     assert_same_bits(model, expected)
 
 

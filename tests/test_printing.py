@@ -35,6 +35,14 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock takes a quarter of a second."""
+    now = count(step=0.25)
+    monkeypatch.setattr("gaussmix.em.verbose.perf_counter", lambda: next(now))
+
+
+@pytest.mark.usefixtures("clock")
 def test_progress_in_detail(capsys: pytest.CaptureFixture[str]) -> None:
     printer = Printer(2, 4, EXTENT)
     run(printer)
@@ -92,6 +100,7 @@ def test_all_iterations_are_left_without_a_tolerance(
     assert capsys.readouterr().out.splitlines()[1].endswith("\t 4 min left")
 
 
+@pytest.mark.usefixtures("clock")
 def test_starts_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
     with Printer(1, 1, EXTENT).starting("kmeans"):
         pass

@@ -1,5 +1,6 @@
 """Reading ahead in a thread: order, bounds, errors, early ends and forks."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -19,17 +20,19 @@ def readers() -> list[threading.Thread]:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
+def no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("gaussmix.io.readahead.PATIENCE", 60.0)  # for a machine with other work
     yield
     assert readers() == []
 
 
-def wait_until_idle(made: list[int]) -> None:
-    """Wait until the thread has made no more for a while."""
-    count = -1
-    while count != len(made):
-        count = len(made)
-        time.sleep(0.1)
+def assert_made(made: list[int], count: int) -> None:
+    """Wait until the thread has made so many, and a while for it to make no more."""
+    end = time.monotonic() + 60
+    while len(made) < count and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert len(made) == count
 
 
 def test_all_items_in_order() -> None:
@@ -51,12 +54,10 @@ def test_so_many_are_read_ahead_and_no_more() -> None:
             yield number
 
     with read_ahead(numbers()) as items:
-        wait_until_idle(made)
-        assert len(made) == MOST_AHEAD
+        assert_made(made, MOST_AHEAD)
         next(items)
         next(items)
-        wait_until_idle(made)
-        assert len(made) == 2 + MOST_AHEAD
+        assert_made(made, 2 + MOST_AHEAD)
 
 
 def test_an_error_comes_in_its_place_with_its_traceback() -> None:
@@ -115,9 +116,28 @@ def test_an_end_does_not_wait_for_a_reader_that_hangs(monkeypatch: pytest.Monkey
         thread.join(60)
 
 
+@pytest.mark.parametrize("step", ["before", "after"])
+def test_an_interrupt_while_it_starts_ends_the_thread(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if step == "after":
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        read_ahead(itertools.count()).__enter__()
+    for thread in readers():
+        thread.join(60)
+
+
 INTERRUPTED = """
-import itertools, time
+import itertools, signal, time
 from gaussmix.io.readahead import read_ahead
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells' background jobs ignore it
 def slow():
     for number in itertools.count():
         time.sleep(0.01)

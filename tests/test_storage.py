@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import tracemalloc
 import warnings
 import zipfile
@@ -472,6 +473,37 @@ def test_an_interrupt_at_any_step_leaves_the_old_file_or_the_new_one(tmp_path: P
             break
     assert next(steps) > 100
     assert found == {b"old", b"new"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no file that is open")
+def test_what_another_process_takes_for_a_leftover_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was just created has no lock yet, like one whose writer was killed."""
+    create, written = os.open, threading.Event()
+    others: list[threading.Thread] = []
+
+    def remove(path: Path, handle: int) -> None:
+        written.wait(0.2)  # the writer should wait for this, and not write before
+        path.unlink()
+        os.close(handle)
+
+    def taken(path: Path, *options: int) -> int:
+        handle = create(path, *options)
+        if not others:
+            theirs = create(path, os.O_RDWR)
+            fcntl.flock(theirs, fcntl.LOCK_EX)
+            others.append(threading.Thread(target=remove, args=(path, theirs)))
+            others[0].start()
+        return handle
+
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(os, "open", taken)
+    with replacing(tmp_path / "a") as file:
+        written.set()
+        others[0].join()
+        file.write(b"new")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]
 
 
 WRITER = """

@@ -309,8 +309,8 @@ def interrupt(code: str) -> subprocess.CompletedProcess[str]:
 def test_ctrl_c_ends_a_long_fit() -> None:
     result = interrupt(
         """
-print("working", flush=True)
 try:
+    print("working", flush=True)
     GaussianMixture(4, tol=0, max_iter=10**9, init_params="random_from_data").fit(X)
 except KeyboardInterrupt:
     print("interrupted")
@@ -333,8 +333,8 @@ K = 1024
 covariances = np.tile(np.eye(64), (K, 1, 1))
 theta = Parameters.from_covariances("full", np.full(K, 1 / K), np.zeros((K, 64)), covariances)
 with dispatch.using({compiled_isa!r}):
-    print("working", flush=True)
     try:
+        print("working", flush=True)
         collect(X, None, theta, 1)
     except KeyboardInterrupt:
         print("interrupted")

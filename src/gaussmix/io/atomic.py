@@ -105,10 +105,10 @@ def _created(temporary: Path) -> int | None:
             os.close(handle)
             return None
         with suppress(OSError):  # some network file systems have no locks
-            _lock(handle)
+            _lock(handle, wait=True)  # for another process that has taken it for a leftover
         if temporary.exists():
             return handle
-        os.close(handle)  # before it was locked, another process has taken it for a leftover
+        os.close(handle)  # that process has removed it
 
 
 def _remove_if_left(temporary: Path) -> None:
@@ -128,16 +128,16 @@ def _remove_if_left(temporary: Path) -> None:
 if sys.platform == "win32":
     LOCKS = False
 
-    def _lock(handle: int) -> None:
+    def _lock(handle: int, wait: bool = False) -> None:
         """Do nothing: an open file cannot be removed."""
 else:
     import fcntl
 
     LOCKS = True
 
-    def _lock(handle: int) -> None:
-        """Lock an open file; raises OSError if another process has."""
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(handle: int, wait: bool = False) -> None:
+        """Lock an open file; if another process has, wait for it or raise OSError."""
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _prefix(target: Path) -> str:

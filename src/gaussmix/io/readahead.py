@@ -22,6 +22,7 @@ def read_ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
     """
     reader = _Reader(items)
     try:
+        reader.start()
         yield reader.results()
     finally:
         reader.stop()
@@ -40,6 +41,8 @@ class _Reader(Generic[T]):
         self._queue: Queue[T | _End[T]] = Queue(MOST_AHEAD - 1)  # one more is in the thread's hand
         self._stopped = False
         self._thread = threading.Thread(target=self._read, name="gaussmix-reader", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def results(self) -> Iterator[T]:
