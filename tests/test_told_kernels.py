@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from gaussmix._core import dispatch, reference
 from gaussmix._core.density import GROUP_ROWS, STRUCTURES, Density, factors_shape
-from gaussmix._core.told import Told, joined_told
+from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.cli.kernel_cases import KernelCase, make_kernel_problem
 
@@ -203,11 +203,10 @@ def test_bad_arguments_raise_the_same_errors_everywhere(isa: str) -> None:
         kernels.accumulate_hard(X, None, noisy, None, n_k, first, totals)
 
 
-def test_parts_of_what_is_told_join() -> None:
+def test_what_is_told_has_parts() -> None:
     told = told_of("owners", 4)
     assert told is not None
-    again = joined_told([told[:100], told[100:]])
-    assert again is not None
-    assert np.array_equal(again.rows, told.rows)
-    assert joined_told([None, None]) is None
-    assert len(told) == N
+    part = told[100:]
+    assert np.array_equal(part.rows, told.rows[100:])
+    assert part.owners is told.owners
+    assert (len(told), len(part)) == (N, N - 100)

@@ -1,6 +1,5 @@
 """What is told of rows beforehand: which components they may come from, or beliefs about that."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +30,3 @@ class Told:
 
     def __getitem__(self, part: slice | NDArray[np.integer]) -> "Told":
         return Told(self.rows[part], self.owners)
-
-
-def joined_told(parts: Sequence[Told | None]) -> Told | None:
-    """Return what is told of several parts of the rows, of all or of none, in one."""
-    told = [part for part in parts if part is not None]
-    return Told(np.concatenate([part.rows for part in told]), told[0].owners) if told else None

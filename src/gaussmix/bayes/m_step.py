@@ -6,7 +6,6 @@ import numpy as np
 
 from gaussmix._core import dispatch
 from gaussmix.bayes.posterior import Posterior
-from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.statistics import Statistics
 from gaussmix.validation import aligned
 
@@ -63,16 +62,14 @@ def variational_m_step(
         reg_covar,
         found.conjugate,
     )
-    if sound:
-        return found
-    try:
-        found.refused()
-    except NotPositiveDefiniteError as error:
+    if not sound:
+        error = found.structure.not_definite(found.precisions_cholesky)
         raise ValueError(
             f"{error}, in the posterior: second moments of X overflow, or features are constant or "
             "combinations of others. Scale the features, increase reg_covar="
             f"{reg_covar:g}, or give a covariance_prior that is larger"
-        ) from None
+        )
+    return found
 
 
 def _sorted(statistics: Statistics) -> Statistics:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -11,7 +11,7 @@ from gaussmix._core import dispatch
 from gaussmix._core.conjugate import Conjugate
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray
-from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError
+from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.validation import aligned
 
@@ -123,7 +123,9 @@ class Posterior(Parameters):
         """
         found = replace(self.unset_after(), means=means, covariances=covariances)
         sound = dispatch.bayesian().add_counts(self.conjugate, counts, found.conjugate)
-        return found if sound else found.refused()
+        if not sound:
+            raise found.structure.not_definite(found.precisions_cholesky)
+        return found
 
     def unset_after(self) -> Self:
         """Return a posterior of this prior, of any values, to be set."""
@@ -139,12 +141,6 @@ class Posterior(Parameters):
             np.empty(n_components),
             np.empty(() if self.structure.shared else n_components),
         )
-
-    def refused(self) -> NoReturn:
-        """Raise NotPositiveDefiniteError for the component whose factors are not positive."""
-        factors = self.structure.diagonals(self.precisions_cholesky)
-        bad = ~(np.isfinite(factors) & (factors > 0)).all(axis=1)
-        raise NotPositiveDefiniteError(None if self.structure.shared else int(bad.argmax()))
 
     def of_components(self, chosen: NDArray[np.intp]) -> Self:
         """Return the distribution of some of the components, by their numbers."""

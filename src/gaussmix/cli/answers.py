@@ -25,6 +25,7 @@ from gaussmix.estimators.attributes import parameters_of, term_names
 from gaussmix.estimators.base_mixture import total_score
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.estimators.queries import outlier_test
 from gaussmix.io import scans, sinks
 from gaussmix.io.beside import Kept, check_beside, write_beside, write_text_beside
 from gaussmix.io.readers import Array
@@ -86,10 +87,11 @@ def score(arguments: argparse.Namespace) -> int:
 def outliers(arguments: argparse.Namespace) -> int:
     """Count the rows outside the smallest region of a probability, and write which they are."""
     model = _checked_mixture(arguments, "outliers")
-    test, n_outside, n_rows = model._outlier_test(arguments.p), 0, 0
+    is_outside, level = outlier_test(model, arguments.p)
+    n_outside = n_rows = 0
 
     def outside(table: scans.Table) -> Array:
-        return np.asarray(model._each_row(test, table)).astype(np.int32)
+        return np.asarray(is_outside(table)).astype(np.int32)
 
     def counted(blocks: Iterator[Array]) -> Iterator[Array]:
         nonlocal n_outside, n_rows
@@ -106,7 +108,7 @@ def outliers(arguments: argparse.Namespace) -> int:
     share, say = n_outside / max(n_rows, 1), _reporter(arguments)
     say(f"rows      {n_rows}")
     say(f"outliers  {n_outside} ({share:.2%}), where {1 - arguments.p:.2%} are expected")
-    say(f"level     {test.level:.10g}, the least log-density inside")
+    say(f"level     {level:.10g}, the least log-density inside")
     return 0
 
 

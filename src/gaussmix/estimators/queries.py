@@ -386,14 +386,7 @@ class Queries(Pictures, Generic[M]):
         if np.ndim(p):
             raise ParameterError(f"p must be one number, got {p!r}")
         check_output(out)
-        return self._each_row(self._outlier_test(p, random_state), X, out, ["outlier"])
-
-    def _outlier_test(self, p: float, random_state: Seed = 0) -> OutlierTest:
-        """Return what tells which rows are outliers."""
-        parameters = gaussians_of(self)
-        inside = float(_check_probabilities(p, open_interval=True))
-        source, count = check_random_state(random_state), check_n_threads(self.n_threads)
-        return OutlierTest.of(parameters, inside, source, count)
+        return outlier_test(self, p, random_state)[0](X, out)
 
     def component_distances(self, kind: DistanceKind = "bhattacharyya") -> FloatArray:
         """Return how far apart the components are, every pair in closed form.
@@ -431,6 +424,14 @@ class Queries(Pictures, Generic[M]):
                 f"{parameters.n_features}: take the `marginal` of one first"
             )
         return univariate.line(parameters)
+
+
+def outlier_test(model: Any, p: float, random_state: Seed = 0) -> tuple[Any, float]:
+    """Return a function of X that tells which rows are outliers, and the level of complete rows."""
+    inside = float(_check_probabilities(p, open_interval=True))
+    source, count = check_random_state(random_state), check_n_threads(model.n_threads)
+    test = OutlierTest.of(gaussians_of(model), inside, source, count)
+    return partial(model._each_row, test, names=["outlier"]), test.level
 
 
 def _check_values(values: object, n_known: int, *, allow_nan: bool) -> FloatArray:

@@ -189,9 +189,15 @@ class CovarianceStructure(ABC):
         """
         factors = self.factors_where_definite(covariances)
         if not np.isfinite(factors).all():
-            component = int(np.argwhere(~np.isfinite(factors))[0, 0])
-            raise NotPositiveDefiniteError(None if self.shared else component)
+            raise self.not_definite(factors)
         return factors
+
+    def not_definite(self, factors: FloatArray) -> NotPositiveDefiniteError:
+        """Return an error for the first component whose factors are not finite and positive."""
+        diagonals = self.diagonals(factors)
+        finite = np.isfinite(factors).reshape(len(diagonals), -1).all(axis=1)
+        component = int(np.argmin(finite & (diagonals > 0).all(axis=1)))
+        return NotPositiveDefiniteError(None if self.shared else component)
 
     @abstractmethod
     def factors_where_definite(self, covariances: FloatArray) -> FloatArray:
