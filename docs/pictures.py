@@ -283,7 +283,7 @@ def labels() -> Draw:
     colors = rgb(COLORS)
 
     def draw(path: Path) -> None:
-        figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(10, 4.8), layout="compressed")
         for panel, (name, each) in zip(axes, found.items(), strict=True):
             panel.scatter(*X.T, s=9, c=colors[each], linewidths=0)
             panel.scatter(*X[known].T, s=70, c=colors[group[known]], edgecolors=ink(panel))
