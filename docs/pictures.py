@@ -22,7 +22,7 @@ from gaussmix._core.types import FloatArray
 from gaussmix.cli import demo
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.model.families import CODES
-from gaussmix.plotting.backend import ellipse, ink
+from gaussmix.plotting.backend import ellipse, ink, write_at
 from gaussmix.plotting.colors import COLORS, component_colors, mixed, rgb
 from gaussmix.plotting.comparison import Comparison, save_comparison
 from gaussmix.plotting.curves import save_curves
@@ -217,7 +217,7 @@ def show(
     for k, outline in enumerate(found.drawn()):
         axes.add_patch(ellipse(*outline, fill=False, ec=ink(axes), lw=1.0, alpha=0.8))
         if numbered:
-            axes.text(*outline[0], str(k), ha="center", va="center", weight="bold", size=12)
+            write_at(axes, outline[0], str(k), weight="bold", size=12)
 
 
 def describe(
@@ -283,7 +283,7 @@ def labels() -> Draw:
     colors = rgb(COLORS)
 
     def draw(path: Path) -> None:
-        figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(10, 4.8), layout="compressed")
         for panel, (name, each) in zip(axes, found.items(), strict=True):
             panel.scatter(*X.T, s=9, c=colors[each], linewidths=0)
             panel.scatter(*X[known].T, s=70, c=colors[group[known]], edgecolors=ink(panel))

@@ -142,6 +142,15 @@ def test_feature_names_are_remembered(groups: FloatArray) -> None:
     assert best.feature_names_in_.tolist() == ["x", "y"]
 
 
+def test_the_best_model_has_all_that_a_fit_leaves(groups: FloatArray) -> None:
+    weight = np.full(len(groups), 2.0)
+    best = gaussmix.select(groups, 3, "full", random_state=0, sample_weight=weight).best_model
+    assert (best.n_samples_seen_, best.weight_seen_) == (len(groups), weight.sum())
+    single = GaussianMixture(3, random_state=0).fit(groups)
+    assert {name for name in vars(single) if name.endswith("_")} <= set(vars(best))
+    assert f"{len(groups):,} rows" in repr(best)
+
+
 @pytest.mark.parametrize(
     ("n_features", "counts", "fits"), [(1, (1, 2), 3), (2, (1, 2), 7), (2, (1,), 3)]
 )

@@ -7,7 +7,6 @@ long the wait for the next one was, in minutes (Azzalini & Bowman, 1990).
 :doc:`/from-hard-to-soft` explains what happens in a fit.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import gaussmix
@@ -30,8 +29,6 @@ print(mixture.score_samples(rows).round(2))
 
 # %%
 # The picture mixes the components' colours where they share a point. An ellipse holds nine tenths of its component.
-fig, ax = plt.subplots(figsize=(6, 4.5))
-mixture.plot(X, ax=ax)
+ax = mixture.plot(X)
 ax.set_title("Old Faithful, two components")
 ax.set(xlabel="eruption (minutes)", ylabel="wait (minutes)")
-fig.tight_layout()

@@ -10,7 +10,6 @@ same bits as that of an array.
 import tempfile
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import gaussmix
@@ -49,7 +48,5 @@ print(gaussmix.scan(path, columns=[0, 3]).n_features)
 
 # %%
 # Pictures take a sample of the file.
-fig, ax = plt.subplots(figsize=(6, 4.5))
-mixture.plot(str(path), ax=ax, max_points=3000)
+ax = mixture.plot(str(path), max_points=3000)
 ax.set_title("a sample of the file")
-fig.tight_layout()

@@ -7,7 +7,6 @@ Dask carries the statistics of each part of the data; gaussmix adds them up. Her
 """
 
 import dask.array as da
-import matplotlib.pyplot as plt
 import numpy as np
 
 import gaussmix
@@ -26,7 +25,5 @@ print(type(labels), labels.chunks)
 print(np.bincount(labels.compute()))
 
 # %%
-fig, ax = plt.subplots(figsize=(6, 4.5))
-mixture.plot(X, ax=ax, max_points=3000)
+ax = mixture.plot(X, max_points=3000)
 ax.set_title("a sample of the collection")
-fig.tight_layout()

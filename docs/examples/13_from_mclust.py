@@ -16,7 +16,6 @@ explains the codes.
    plot(fit, what = "classification")
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_iris
 
@@ -45,7 +44,5 @@ print(fit.covariance_type, fit.n_components, round(selection.best.bic, 4))
 print("rows of each component", np.bincount(fit.predict(X)))
 
 # %%
-fig, ax = plt.subplots(figsize=(6, 4.5))
-fit.plot(X, ax=ax)
+ax = fit.plot(X)
 ax.set_title("iris, as mclust and gaussmix see it")
-fig.tight_layout()

@@ -8,7 +8,6 @@ same. Programs that import scikit-learn's classes themselves get these ones by `
 
 import time
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.mixture import GaussianMixture as Theirs
 from sklearn.pipeline import make_pipeline
@@ -47,7 +46,5 @@ pipeline = make_pipeline(StandardScaler(), GaussianMixture(4, random_state=0))
 print(pipeline.fit(X).predict(X[:8]))
 
 # %%
-fig, ax = plt.subplots(figsize=(6, 4.5))
-ours.plot(X, ax=ax, max_points=3000)
+ax = ours.plot(X, max_points=3000)
 ax.set_title("a sample of the rows")
-fig.tight_layout()

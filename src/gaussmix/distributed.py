@@ -31,7 +31,7 @@ def fit(model: Model, X: Any, sample_weight: Any = None, client: Any = None) -> 
 
     Parameters
     ----------
-    model : GaussianMixture or KMeans
+    model : GaussianMixture, BayesianGaussianMixture or KMeans
     X : dask array or dataframe of shape (n_samples, n_features), or list of Delayed or Future
         Persisted, if the workers' memory holds it: every iteration reads all rows.
     sample_weight : dask array or series of shape (n_samples,), optional

@@ -145,7 +145,7 @@ class BaseMixture(Queries[M], Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
             C-contiguous float32 and float64 arrays are used in place.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
@@ -374,7 +374,7 @@ class BaseMixture(Queries[M], Estimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the mean.

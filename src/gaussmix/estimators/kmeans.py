@@ -158,7 +158,7 @@ class KMeans(Transformer):
 
         Parameters
         ----------
-        X : array-like or SciPy sparse matrix of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or sparse, or what `scan` or Dask take
             C-contiguous float32 and float64 arrays are used in place, and so are CSR matrices of
             these dtypes. Sparse rows are never made dense.
         y : ignored

@@ -405,7 +405,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
             C-contiguous float32 and float64 arrays are used in place.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
@@ -639,7 +639,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
 
@@ -659,7 +659,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times: n is their sum.
 
@@ -682,7 +682,7 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, as if each were there so many times.
 

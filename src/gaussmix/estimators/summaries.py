@@ -68,10 +68,9 @@ def size_of(model: Any) -> str:
     seen = getattr(model, "n_samples_seen_", None)
     if seen is None and hasattr(model, "labels_"):
         seen = len(model.labels_)
-    rows = [] if seen is None else [f"{seen:,} rows"]
-    if n_features is not None:
-        rows.append(f"{n_features:,} feature{'' if n_features == 1 else 's'}")
-    return ", ".join(rows) or "by hand"
+    size = {"row": seen, "feature": n_features}
+    known = [f"{n:,} {name}{'' if n == 1 else 's'}" for name, n in size.items() if n is not None]
+    return ", ".join(known) or "by hand"
 
 
 def variances(parameters: Parameters) -> FloatArray:

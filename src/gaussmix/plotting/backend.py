@@ -168,8 +168,8 @@ def move_legend_out(axes: Any) -> None:
         legend.set_bbox_to_anchor((1.01, 1.01), transform=axes.transAxes)
 
 
-def legend_corner(axes: Any, points: Any) -> str:
-    """Return the corner of the axes with the fewest points (n, 2), for a legend.
+def legend_place(axes: Any, points: Any) -> str:
+    """Return the place by the frame with the fewest points (n, 2), for a legend: a corner if equal.
 
     matplotlib's own search for the best place takes long where there are many.
     """
@@ -180,10 +180,13 @@ def legend_corner(axes: Any, points: Any) -> str:
         x = 1 - x
     if axes.yaxis_inverted():
         y = 1 - y
-    corners = {
+    middle = (x > 0.3) & (x < 0.7)
+    places = {
         "upper right": (x > 0.6) & (y > 0.6),
         "upper left": (x < 0.4) & (y > 0.6),
         "lower right": (x > 0.6) & (y < 0.4),
         "lower left": (x < 0.4) & (y < 0.4),
+        "upper center": middle & (y > 0.6),
+        "lower center": middle & (y < 0.4),
     }
-    return min(corners, key=lambda name: int(np.count_nonzero(corners[name])))
+    return min(places, key=lambda name: int(np.count_nonzero(places[name])))

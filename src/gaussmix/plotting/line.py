@@ -215,5 +215,5 @@ def _finish(
 ) -> None:  # fmt: skip
     """Name the axes and place the legend, where there is little of a curve (n, 2), if there is."""
     name_axes(axes, view.labels[0], what)
-    corner = "upper right" if seen is None else backend.legend_corner(axes, seen)
-    place_legend(axes, subject, handles, title, corner)
+    place = "upper right" if seen is None else backend.legend_place(axes, seen)
+    place_legend(axes, subject, handles, title, place)

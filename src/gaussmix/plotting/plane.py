@@ -297,5 +297,5 @@ def _finish(
     """Name the axes and place the legend, where there are few points."""
     name_axes(axes, *view.labels)
     seen = subject.parameters.means if subject.points is None else subject.points.rows
-    corner = backend.legend_corner(axes, view.points(seen))
-    place_legend(axes, subject, handles, title, corner)
+    place = backend.legend_place(axes, view.points(seen))
+    place_legend(axes, subject, handles, title, place)

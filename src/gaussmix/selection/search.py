@@ -205,6 +205,7 @@ def select(
     if best.model is not None:
         remember_features(best.model, task.n_features, task.names)
         best.model.set_params(n_threads=n_threads)
+        best.model.n_samples_seen_, best.model.weight_seen_ = data.n_samples, data.weight
     return Selection(best.model, table, criterion)
 
 
@@ -408,6 +409,7 @@ def _keep_best_run(model: GaussianMixture, data: Data, known: Degenerate) -> Par
         raise _UnfitError(COLLAPSED)
     set_outcome(model, run)
     set_noise_box(model, settings.noise_box)
+    _, model.truncation_gap_ = run.certificate
     return run.result.parameters
 
 
