@@ -18,7 +18,7 @@ PACKAGE = Path(gaussmix.__file__).parent
 # room. A new file must be given its place here. Files of the ground stand beside the rooms.
 ROOMS: dict[str, str] = {
     "_core": "types density told cells checks conjugate interface cpu threads margins "
-    "reference_gaps plain_lloyd reference reference_bayesian dispatch",
+    "reference_gaps plain_lloyd reference reference_estimates reference_bayesian dispatch",
     "errors": "",
     "conversion": "",
     "validation": "",
@@ -33,7 +33,7 @@ ROOMS: dict[str, str] = {
     "dask_files told told_dask telling inputs",
     "bayes": "posterior prior m_step stored",
     "kmeans": "sparse nearest lloyd seeding",
-    "em": "verbose fingerprint coordinates single loop objective constrained penalised "
+    "em": "verbose fingerprint coordinates single loop compiled objective constrained penalised "
     "acceleration incremental listed truncated online variational runs trials checkpoint",
     "starts": "ward emem budget race views candidates splits auto completion methods seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "

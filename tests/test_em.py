@@ -311,7 +311,7 @@ def test_very_many_iterations_are_made_in_parts(
 ) -> None:
     data, start = InMemory(blobs, None, 1), unit("full", blobs[:3].copy())
     settings = {"tol": 1e-9, "max_iter": 10**12, "reg_covar": 0.0, "fast": True}
-    monkeypatch.setattr("gaussmix.em.objective.MOST_AT_ONCE", 2)
+    monkeypatch.setattr("gaussmix.em.compiled.MOST_AT_ONCE", 2)
     in_parts, done = run(start, data, **settings)  # type: ignore[arg-type]
     assert done == in_parts.n_iter > 4
     monkeypatch.undo()

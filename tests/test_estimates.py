@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from gaussmix._core import dispatch, reference
+from gaussmix._core import dispatch, reference_estimates
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.interface import Estimates
 from gaussmix._core.types import FloatArray, Structure
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.kernels
 
 def modules() -> list[Estimates]:
     if find_spec("gaussmix._core.estimates") is None:
-        return [reference]
-    return [reference, cast(Estimates, import_module("gaussmix._core.estimates"))]
+        return [reference_estimates]
+    return [reference_estimates, cast(Estimates, import_module("gaussmix._core.estimates"))]
 
 
 each_module = pytest.mark.parametrize("module", modules())
@@ -152,7 +152,7 @@ def test_estimates_are_those_of_the_reference(
     structure: Structure, shape: tuple[int, int], reg_covar: float
 ) -> None:
     problem = Problem.make(structure, *shape)
-    want_sound, want = problem.estimates(reference, reg_covar)
+    want_sound, want = problem.estimates(reference_estimates, reg_covar)
     assert want_sound is True
     for module in modules():
         sound, got = problem.estimates(module, reg_covar)
@@ -212,7 +212,9 @@ def test_what_is_wrong_is_told(
 def test_constants_are_those_of_the_densities(
     module: Estimates, structure: Structure, dtype: type[np.floating]
 ) -> None:
-    _, (weights, means, covariances, factors) = Problem.make(structure).estimates(reference, 0.1)
+    _, (weights, means, covariances, factors) = Problem.make(structure).estimates(
+        reference_estimates, 0.1
+    )
     weights[2], weights[3] = 0.0, weights[2] + weights[3]
     center, deviations, log_scales = np.empty(3), np.empty((4, 3)), np.empty(4)
     module.density_constants(
@@ -264,5 +266,5 @@ def test_wrong_moments_and_estimates_are_refused(module: Estimates) -> None:
 
 def test_the_reference_runs_on_its_own_matrices(isa: str) -> None:
     module = dispatch.estimates()
-    assert (module is reference) == (isa == "reference")
+    assert (module is reference_estimates) == (isa == "reference")
     assert module in modules()

@@ -8,8 +8,8 @@ import numpy as np
 
 from gaussmix._core.arrays cimport DIAG, SPHERICAL, TIED, address, writable
 from gaussmix._core.estimates cimport (
-    Constants, Estimates, Moments, Size, find_constants, find_factors, has_matrices, moments_in,
-    n_numbers, n_variances, size_of, variance_at,
+    Ascent, Constants, Estimates, Moments, Size, find_constants, find_factors, has_matrices,
+    moments_in, n_numbers, n_variances, size_of, variance_at,
 )
 
 from gaussmix._core.checks import FLOAT64, require_array, require_moments
@@ -48,13 +48,12 @@ def maximise_bound(
     cdef Moments given = moments_in(shift, n_k, first, second)
     cdef Belief before = belief_in(prior)
     cdef Belief found = belief_in(posterior, written=True)
-    counted = n_k + ADDED_ROWS * row_weight
-    cdef const double* counts = <const double*>address(counted)
+    counted = np.empty(n_k.shape)
+    cdef double* counts = <double*>writable(counted)
     cdef bint sound
+    given.row_weight = row_weight
     with nogil:
-        count(&size, &before, counts, &found)
-        move(&size, &given, reg_covar, &before, counts, &found)
-        sound = factorise(&size, &found)
+        sound = update(&size, &given, reg_covar, &before, counts, &found)
     return bool(sound)
 
 
@@ -85,12 +84,10 @@ def expected_constants(posterior, dtype, center, deviations, log_scales):
     require_array("log_scales", log_scales, (k,), FLOAT64)
     cdef Size size = size_of(posterior.structure, posterior.means)
     cdef Belief given = belief_in(posterior)
-    cdef Estimates mixture = Estimates(given.weights, given.means, NULL, given.factors)
     cdef Constants found = Constants(
         <double*>writable(center), <double*>writable(deviations), given.factors,
         <double*>writable(log_scales))
-    find_constants(&size, &mixture, np.dtype(dtype).itemsize == sizeof(float), &found)
-    find_expected_log_scales(&size, &given, found.log_scales)
+    find_expected_constants(&size, &given, np.dtype(dtype).itemsize == sizeof(float), &found)
 
 
 def divergence(posterior, prior):
@@ -101,9 +98,39 @@ def divergence(posterior, prior):
     cdef Belief before = belief_in(prior)
     cdef double found
     with nogil:
-        found = of_weights(&given.sticks, &before.sticks)
-        found += of_components(&size, &given, &before)
+        found = distance_from(&size, &given, &before)
     return found
+
+
+cdef class EvidenceAscent(Ascent):
+    """The evidence lower bound of all rows, which `maximise_bound` raises."""
+
+    cdef object beliefs
+    cdef Belief prior
+    cdef Belief point
+    cdef Belief image
+    cdef double* counts
+
+    def __init__(self, prior, posterior, double reg_covar):
+        require_pair(posterior, prior)
+        super().__init__(posterior.structure, posterior.means, posterior.factors, reg_covar)
+        image, counts = posterior.blank(), np.empty(len(posterior.weights))
+        self.beliefs = prior, posterior, image, counts
+        self.prior = belief_in(prior)
+        self.point, self.image = belief_in(posterior, True), belief_in(image, True)
+        self.counts = <double*>writable(counts)
+
+    cdef void update_density(self, bint single) noexcept nogil:
+        find_expected_constants(&self.size, &self.point, single, &self.constants)
+
+    cdef double bound(self, double log_likelihood, double weight) noexcept nogil:
+        return log_likelihood - distance_from(&self.size, &self.point, &self.prior)
+
+    cdef bint move(self, const Moments* given) noexcept nogil:
+        if not update(&self.size, given, self.reg_covar, &self.prior, self.counts, &self.image):
+            return False
+        copy_belief(&self.size, &self.image, &self.point)
+        return True
 
 
 cdef inline double* numbers(array, bint written) except? NULL:
@@ -144,6 +171,34 @@ cdef inline Py_ssize_t matrix(const Size* size, const Belief* given, Py_ssize_t 
 cdef inline Py_ssize_t n_matrices(const Size* size) noexcept nogil:
     """Number of Wisharts."""
     return 1 if size.structure == TIED else size.n_components
+
+
+cdef void copy_belief(const Size* size, const Belief* given, Belief* found) noexcept nogil:
+    """Copy all numbers of a posterior."""
+    cdef Py_ssize_t n = size.n_components
+    cdef size_t each = n * sizeof(double)
+    cdef size_t spread = n_numbers(size) * sizeof(double)
+    memcpy(found.sticks.concentration, given.sticks.concentration,
+           each * (2 if given.sticks.process else 1))
+    memcpy(found.weights, given.weights, each)
+    memcpy(found.means, given.means, each * size.n_features)
+    memcpy(found.covariances, given.covariances, spread)
+    memcpy(found.factors, given.factors, spread)
+    memcpy(found.mean_precision, given.mean_precision, each)
+    memcpy(found.freedom, given.freedom, n_matrices(size) * sizeof(double))
+
+
+cdef bint update(
+    const Size* size, const Moments* given, double reg_covar, const Belief* prior, double* counts,
+    Belief* found,
+) noexcept nogil:
+    """Do what `maximise_bound` does; `counts` (K,) is room."""
+    cdef Py_ssize_t k
+    for k in range(size.n_components):
+        counts[k] = given.n_k[k] + ADDED_ROWS * given.row_weight
+    count(size, prior, counts, found)
+    move(size, given, reg_covar, prior, counts, found)
+    return factorise(size, found)
 
 
 cdef void count(
@@ -273,6 +328,15 @@ cdef double expected_log_determinant(
     return found
 
 
+cdef void find_expected_constants(
+    const Size* size, const Belief* given, bint single, Constants* found
+) noexcept nogil:
+    """Find what `expected_constants` finds."""
+    cdef Estimates mixture = Estimates(given.weights, given.means, NULL, given.factors)
+    find_constants(size, &mixture, single, found)
+    find_expected_log_scales(size, given, found.log_scales)
+
+
 cdef void find_expected_log_scales(
     const Size* size, const Belief* given, double* log_scales
 ) noexcept nogil:
@@ -296,6 +360,13 @@ cdef void find_expected_log_scales(
             left += psi(concentration[n + k]) - whole
         log_scales[k] += (
             determinant - size.n_features * (LOG_TWO_PI + 1 / given.mean_precision[k])) / 2
+
+
+cdef double distance_from(
+    const Size* size, const Belief* given, const Belief* prior
+) noexcept nogil:
+    """Find what `divergence` finds."""
+    return of_weights(&given.sticks, &prior.sticks) + of_components(size, given, prior)
 
 
 cdef double of_weights(const Sticks* given, const Sticks* prior) noexcept nogil:

@@ -68,7 +68,7 @@ def require_estimates(
 ) -> None:
     """Raise unless these are arrays for parameters (K, D); covariances may be None."""
     _require_structure(structure)
-    if 0 in shape:
+    if len(shape) != 2 or 0 in shape:
         raise ValueError(f"means must have shape (K, D), K and D at least 1, got {shape}")
     require_array("means", means, shape, FLOAT64)
     require_array("weights", weights, shape[:1], FLOAT64)
@@ -173,23 +173,18 @@ def require_lloyd(
 def require_em(
     X: NDArray[np.floating],
     sample_weight: object,
-    structure: Structure,
-    weights: object,
-    means: FloatArray,
-    covariances: object,
-    factors: object,
+    n_features: int,
     bounds: FloatArray,
     n_threads: int,
-) -> tuple[int, int]:
-    """Raise unless the arguments of `em` fit together; return (K, D)."""
-    n_samples, n_features = require_rows(X)
+) -> None:
+    """Raise unless the arguments of `em` fit together, whose means have so many features."""
+    n_samples, found = require_rows(X)
     if n_samples < 1:
         raise ValueError("em needs at least one row, got none")
-    n_components = len(means)
-    require_estimates(structure, (n_components, n_features), weights, means, covariances, factors)
+    if found != n_features:
+        raise ValueError(f"X must have {n_features} features, as the means have, got {found}")
     require_array("bounds", bounds, (len(bounds),), FLOAT64)
     _require_weight_and_threads(sample_weight, n_samples, n_threads)
-    return n_components, n_features
 
 
 def require_seeding(

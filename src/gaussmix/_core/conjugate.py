@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from gaussmix._core.checks import FLOAT64, require_array
 from gaussmix._core.density import STRUCTURES, factors_shape
 from gaussmix._core.types import FloatArray, Structure
@@ -44,6 +46,17 @@ class Conjugate:
         require_array("mean_precision", self.mean_precision, each, FLOAT64)
         freedom = () if structure == "tied" else each
         require_array("degrees_of_freedom", self.degrees_of_freedom, freedom, FLOAT64)
+
+    def arrays(self) -> tuple[FloatArray, ...]:
+        """All arrays, in order."""
+        return (
+            self.weights, self.means, self.covariances, self.factors,
+            self.concentration, self.mean_precision, self.degrees_of_freedom,
+        )  # fmt: skip
+
+    def blank(self) -> "Conjugate":
+        """Return one of the same structure and size, of any values, to be set."""
+        return Conjugate(self.structure, *(np.empty(array.shape) for array in self.arrays()))
 
     @property
     def is_process(self) -> bool:

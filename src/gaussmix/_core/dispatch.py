@@ -94,13 +94,17 @@ def kernels(X: Rows) -> Kernels:
 
 def estimates() -> Estimates:
     """What the active build does with the parameters of a mixture."""
-    return reference if _active.name == "reference" else cast(Estimates, _module("estimates"))
+    return cast(Estimates, _of_active("estimates"))
 
 
 def bayesian() -> Bayesian:
     """What the active build does with distributions over mixtures."""
-    name = "reference_bayesian" if _active.name == "reference" else "bayesian"
-    return cast(Bayesian, _module(name))
+    return cast(Bayesian, _of_active("bayesian"))
+
+
+def _of_active(name: str) -> object:
+    """What stands beside the active build's kernels."""
+    return _module(f"reference_{name}" if _active.name == "reference" else name)
 
 
 @contextmanager

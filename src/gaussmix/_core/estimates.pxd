@@ -30,13 +30,19 @@ cdef struct Constants:  # of a density, as `density.Density` describes them
     double* log_scales
 
 
+cdef class Ascent:  # what `em` does between passes, from a point whose arrays were checked
+    cdef Size size
+    cdef readonly object density  # the point's, of which `update_density` sets the numbers
+    cdef Constants constants
+    cdef double reg_covar
+    cdef void update_density(self, bint single) noexcept nogil
+    cdef double bound(self, double log_likelihood, double weight) noexcept nogil
+    cdef bint move(self, const Moments* given) noexcept nogil  # or tell that the point stays
+
+
 cdef Size size_of(structure, means) except *
 cdef Moments moments_in(shift, n_k, first, second) except *  # row_weight is to be set
 cdef Estimates estimates_in(arrays) except *  # of weights, means, covariances, factors
-cdef void copy_estimates(const Size* size, const Estimates* given, Estimates* found) noexcept nogil
-cdef bint estimate(
-    const Size* size, const Moments* given, double reg_covar, Estimates* found
-) noexcept nogil
 cdef void find_constants(
     const Size* size, const Estimates* given, bint single, Constants* found
 ) noexcept nogil

@@ -11,7 +11,7 @@ from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED, address, structu
 from gaussmix._core.checks import (
     FLOAT64, require_array, require_estimates, require_matrices, require_moments,
 )
-from gaussmix._core.density import EMPTY, EPS, LOG_2_PI, PIVOT_NOISE, RESOLUTION
+from gaussmix._core.density import EMPTY, EPS, LOG_2_PI, PIVOT_NOISE, RESOLUTION, Density
 
 cdef double LEAST_ROWS = EMPTY
 cdef double ADDED_ROWS = 10 * EPS
@@ -62,6 +62,59 @@ def precision_factors(covariances, factors):
     cdef double* found = <double*>writable(factors)
     with nogil:
         find_factors(&size, given, found)
+
+
+cdef class Ascent:
+    """What `em` climbs, and how it gets on between passes over the rows."""
+
+    def __init__(self, structure, means, factors, double reg_covar):
+        k, d = means.shape
+        center, deviations, log_scales = np.zeros(d), np.zeros((k, d)), np.zeros(k)
+        self.size = size_of(structure, means)
+        self.density = Density(structure, center, deviations, factors, log_scales)
+        self.constants = Constants(
+            <double*>writable(center), <double*>writable(deviations), <double*>address(factors),
+            <double*>writable(log_scales))
+        self.reg_covar = reg_covar
+
+    cdef void update_density(self, bint single) noexcept nogil:
+        """Find the density of the point, for rows of a precision."""
+
+    cdef double bound(self, double log_likelihood, double weight) noexcept nogil:
+        """The value at the point, under which all rows have this log-likelihood."""
+        return NAN
+
+    cdef bint move(self, const Moments* given) noexcept nogil:
+        """Go where the M-step leads, or stay and return False where something is wrong there."""
+        return False
+
+
+cdef class LikelihoodAscent(Ascent):
+    """The mean log-likelihood of a row, which `maximise` raises."""
+
+    cdef object arrays
+    cdef Estimates point
+    cdef Estimates image
+
+    def __init__(self, structure, weights, means, covariances, factors, double reg_covar):
+        require_estimates(structure, means.shape, weights, means, covariances, factors)
+        super().__init__(structure, means, factors, reg_covar)
+        arrays = weights, means, covariances, factors
+        image = [np.empty(array.shape) for array in arrays]
+        self.arrays = arrays, image
+        self.point, self.image = estimates_in(arrays), estimates_in(image)
+
+    cdef void update_density(self, bint single) noexcept nogil:
+        find_constants(&self.size, &self.point, single, &self.constants)
+
+    cdef double bound(self, double log_likelihood, double weight) noexcept nogil:
+        return log_likelihood / weight
+
+    cdef bint move(self, const Moments* given) noexcept nogil:
+        if not estimate(&self.size, given, self.reg_covar, &self.image):
+            return False
+        copy_estimates(&self.size, &self.image, &self.point)
+        return True
 
 
 cdef Size size_of(structure, means) except *:

@@ -1,6 +1,6 @@
 """The one signature of the kernels, which the reference and every compiled build satisfy."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -146,13 +146,8 @@ class Kernels(Protocol):
         self,
         X: Rows,
         sample_weight: FloatArray | None,
-        structure: Structure,
-        weights: FloatArray,
-        means: FloatArray,
-        covariances: FloatArray,
-        factors: FloatArray,
+        ascent: Any,
         bounds: FloatArray,
-        reg_covar: float,
         tol: float,
         previous: float,
         n_threads: int = 1,
@@ -170,7 +165,17 @@ class Kernels(Protocol):
 
 
 class Estimates(Protocol):
-    """A module for a mixture's parameters. `_core.reference` says what each function computes."""
+    """A module for a mixture's parameters. `_core.reference_estimates` says what each part does."""
+
+    def LikelihoodAscent(  # noqa: N802, a class
+        self,
+        structure: Structure,
+        weights: FloatArray,
+        means: FloatArray,
+        covariances: FloatArray,
+        factors: FloatArray,
+        reg_covar: float,
+    ) -> Any: ...
 
     def maximise(
         self,
@@ -203,7 +208,11 @@ class Estimates(Protocol):
 
 
 class Bayesian(Protocol):
-    """A module for variational Bayes. `_core.reference_bayesian` says what each function does."""
+    """A module for variational Bayes. `_core.reference_bayesian` says what each part does."""
+
+    def EvidenceAscent(  # noqa: N802, a class
+        self, prior: Conjugate, posterior: Conjugate, reg_covar: float
+    ) -> Any: ...
 
     def maximise_bound(
         self,

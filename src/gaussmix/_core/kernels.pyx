@@ -21,10 +21,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
 from gaussmix._core.arrays cimport FULL, TIED, Structure, address, structure_of, writable
-from gaussmix._core.estimates cimport (
-    Estimates, Moments, Size, copy_estimates, estimate, estimates_in, find_constants, moments_in,
-    size_of,
-)
+from gaussmix._core.estimates cimport Ascent, Moments, moments_in
 from gaussmix._core.lanes cimport real
 from gaussmix._core.told cimport Told
 
@@ -33,7 +30,6 @@ from gaussmix._core.checks import (
     require_pass,
     require_seeding, require_sums, require_told,
 )
-from gaussmix._core.density import Density
 
 include "blocks.pxi"
 include "gaps.pxi"
@@ -226,52 +222,47 @@ def lloyd(
 
 
 def em(
-    X, sample_weight, structure, weights, means, covariances, factors, bounds,
-    double reg_covar, double tol, double previous, int n_threads=1,
+    X, sample_weight, Ascent ascent not None, bounds, double tol, double previous, int n_threads=1
 ):
-    """Repeat E-step and M-step until the likelihood settles (Bishop, PRML, 9.2.2)."""
-    cdef Py_ssize_t n_components, n_features, n_iter, i
+    """Repeat E-step and M-step until what they climb settles (Bishop, PRML, 9.2.2 and 10.2.1)."""
+    cdef Py_ssize_t d = ascent.size.n_features
     cdef Py_ssize_t n_bounds = len(bounds)
-    n_components, n_features = require_em(
-        X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
+    cdef Py_ssize_t n_iter, i
+    require_em(X, sample_weight, d, bounds, n_threads)
     require_array("X", X, X.shape, DTYPE)
     cdef Job job = new_job(ACCUMULATE)
     set_rows(&job, X, sample_weight)
-    cdef Size size = size_of(structure, means)
-    one, table, spread = weights.shape, means.shape, factors.shape
-    arrays = weights, means, covariances, factors
-    new = np.empty(one), np.empty(table), np.empty(spread), np.empty(spread)
-    cdef Estimates point = estimates_in(arrays)
-    cdef Estimates image = estimates_in(new)
-    cdef PackedMixture packed = PackedMixture(
-        Density(structure, np.zeros(n_features), np.zeros(table), factors, np.zeros(one)), True)
-    shift, n_k, first = np.empty(table), np.zeros(one), np.zeros(table)
-    second, totals = np.zeros(spread), np.zeros(2)
+    cdef PackedMixture packed = PackedMixture(ascent.density, True)
+    table = ascent.density.means.shape
+    shift, n_k, first = np.empty(table), np.zeros(table[0]), np.zeros(table)
+    second, totals = np.zeros(ascent.density.factors.shape), np.zeros(2)
     cdef Sums total = Sums((n_k, first, second, totals), packed, True)
     cdef Moments moments = moments_in(shift, n_k, first, second)
     cdef double* shifted = <double*>writable(shift)
     cdef const double* likelihood_and_weight = <const double*>address(totals)
     cdef double* bound = <double*>writable(bounds)
+    cdef double found
     cdef bint sound
     for n_iter in range(n_bounds):
-        find_constants(&size, &point, sizeof(real) == sizeof(float), &packed.constants)
+        ascent.update_density(sizeof(real) == sizeof(float))
         packed.repack()
         total.clear()
         run_waves(&job, &packed.mixture, total.sums, total.n, n_threads)
         total.write_back()
-        mirror_triangles(size.structure, n_components, n_features, <double*>moments.second)
-        for i in range(n_components * n_features):
-            shifted[i] = packed.constants.center[i % n_features] + packed.constants.means[i]
+        mirror_triangles(
+            ascent.size.structure, ascent.size.n_components, d, <double*>moments.second)
+        for i in range(ascent.size.n_components * d):
+            shifted[i] = packed.constants.center[i % d] + packed.constants.means[i]
         moments.row_weight = likelihood_and_weight[1] / job.n_samples
         with nogil:
-            sound = estimate(&size, &moments, reg_covar, &image)
+            found = ascent.bound(likelihood_and_weight[0], likelihood_and_weight[1])
+            sound = ascent.move(&moments)
         if not sound:
             return n_iter, False
-        copy_estimates(&size, &image, &point)
-        bound[n_iter] = likelihood_and_weight[0] / likelihood_and_weight[1]
-        if fabs(bound[n_iter] - previous) < tol:
+        bound[n_iter] = found
+        if fabs(found - previous) < tol:
             return n_iter + 1, True
-        previous = bound[n_iter]
+        previous = found
     return n_bounds, False
 
 

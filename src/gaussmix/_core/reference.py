@@ -17,10 +17,10 @@ Rows are read in blocks, so no array of size N x K is made here either.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-from scipy.linalg.lapack import dpotrf, dtrtri
+from numpy.typing import NDArray
 
 from gaussmix._core.cells import Cells
 from gaussmix._core.checks import (
@@ -29,10 +29,7 @@ from gaussmix._core.checks import (
     require_array,
     require_cells,
     require_em,
-    require_estimates,
     require_lloyd,
-    require_matrices,
-    require_moments,
     require_no_gaps,
     require_pass,
     require_seeding,
@@ -40,21 +37,15 @@ from gaussmix._core.checks import (
     require_told,
 )
 from gaussmix._core.density import (
-    EMPTY,
-    EPS,
     GROUP_ROWS,
-    LOG_2_PI,
     LOG_LOWEST,
-    PIVOT_NOISE,
-    RESOLUTION,
     Density,
     nearest_density,
-    rounded,
 )
 from gaussmix._core.plain_lloyd import plain_lloyd
 from gaussmix._core.reference_gaps import filled
 from gaussmix._core.told import Told
-from gaussmix._core.types import FloatArray, Rows, Structure
+from gaussmix._core.types import FloatArray, Rows
 
 BLOCK_ROWS = GROUP_ROWS
 PANEL_ROWS = 1
@@ -301,47 +292,35 @@ def lloyd(
 def em(
     X: Rows,
     sample_weight: FloatArray | None,
-    structure: Structure,
-    weights: FloatArray,
-    means: FloatArray,
-    covariances: FloatArray,
-    factors: FloatArray,
+    ascent: Any,
     bounds: FloatArray,
-    reg_covar: float,
     tol: float,
     previous: float,
     n_threads: int = 1,
 ) -> tuple[int, bool]:
-    """Repeat E-step and M-step until the likelihood settles (Bishop, PRML, 9.2.2).
+    """Repeat E-step and M-step until what they climb settles (Bishop, PRML, 9.2.2 and 10.2.1).
 
-    IN: X (N, D), sample_weight (N,) or None. INOUT: weights, means, covariances and factors, as
-    `maximise` finds them. OUT: bounds (max_iter,), a row's mean log-likelihood before each M-step.
+    IN: X (N, D), sample_weight (N,) or None. INOUT: ascent, such as `LikelihoodAscent` of
+    `reference_estimates`. OUT: bounds (max_iter,), the value before each M-step.
 
-    Iterations end when the bound changes by less than tol, the first one compared with `previous`;
-    after max_iter iterations; or when `maximise` finds something wrong, whose iteration then does
-    not count. Returns the number of iterations, and whether the bound settled.
+    Iterations end when the value changes by less than tol, the first one compared with `previous`;
+    after max_iter iterations; or when the M-step finds something wrong, whose iteration then does
+    not count. Returns the number of iterations, and whether the value settled.
     """
-    require_em(X, sample_weight, structure, weights, means, covariances, factors, bounds, n_threads)
-    point = weights, means, covariances, factors
-    image = tuple(np.empty_like(array) for array in point)
-    center, deviations, log_scales = np.empty(len(means.T)), np.empty_like(means), weights.copy()
+    require_em(X, sample_weight, ascent.n_features, bounds, n_threads)
     for n_iter in range(len(bounds)):
-        density_constants(
-            structure, weights, means, factors, X.dtype, center, deviations, log_scales
-        )
-        density = Density(structure, center, deviations, factors, log_scales)
-        sums = np.zeros_like(weights), np.zeros_like(means), np.zeros_like(factors)
-        totals = np.zeros(2)
-        accumulate(X, sample_weight, density, *sums, totals)
-        row_weight = totals[1] / len(X)
-        if not maximise(structure, center + deviations, *sums, row_weight, reg_covar, *image):
+        density = ascent.density(X.dtype)
+        n_k, first = np.zeros(len(density.means)), np.zeros_like(density.means)
+        second, totals = np.zeros_like(density.factors), np.zeros(2)
+        accumulate(X, sample_weight, density, n_k, first, second, totals)
+        found = ascent.bound(*totals)
+        shift = density.center + density.means
+        if not ascent.move(shift, n_k, first, second, totals[1] / len(X)):
             return n_iter, False
-        for old, new in zip(point, image, strict=True):
-            old[...] = new
-        bounds[n_iter] = totals[0] / totals[1]
-        if abs(bounds[n_iter] - previous) < tol:
+        bounds[n_iter] = found
+        if abs(found - previous) < tol:
             return n_iter + 1, True
-        previous = bounds[n_iter]
+        previous = found
     return len(bounds), False
 
 
@@ -397,111 +376,6 @@ def greedy_plus_plus(
         best = np.einsum("n,nt->t", weight, nearer).argmax()  # BLAS adds in varying orders
         chosen[c] = candidates[best]
         closest = nearer[:, best]
-
-
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the returned value tells
-def maximise(
-    structure: Structure,
-    shift: FloatArray,
-    n_k: FloatArray,
-    first: FloatArray,
-    second: FloatArray,
-    row_weight: float,
-    reg_covar: float,
-    weights: FloatArray,
-    means: FloatArray,
-    covariances: FloatArray,
-    factors: FloatArray,
-) -> bool:
-    r"""The M-step: parameters that maximise the expected log-likelihood (Bishop, PRML, 9.24-26).
-
-    IN: moments as `accumulate` adds them up, about a shift (K, D); row_weight, the mean weight of a
-    row; reg_covar, added to every variance. OUT, in the structure's shapes: weights, means,
-    covariances and upper factors of the precisions. With delta_k = first_k / n_k
-
-        mean_k = shift_k + delta_k,   C_k = second_k / n_k - delta_k delta_k' + reg_covar I;
-
-    tied: the average of the C_k, weighted by n_k; diag, spherical: of the variances, and their mean
-    over features. As in scikit-learn, 10 eps of row_weight are added to every n_k.
-
-    Returns whether nothing is wrong: every component has rows, second moments are finite, and no
-    pivot of a covariance may be rounding error. A component without rows keeps its mean, the shift.
-    """
-    require_moments(structure, shift, n_k, first, second)
-    require_estimates(structure, shift.shape, weights, means, covariances, factors)
-    empty = n_k < EMPTY * row_weight
-    n_k = n_k + 10 * EPS * row_weight
-    weights[:] = n_k / n_k.sum()
-    delta = first / n_k[:, None]
-    delta[empty] = 0
-    means[:] = shift + delta
-    if structure == "full":
-        covariances[:] = second / n_k[:, None, None] - delta[:, :, None] * delta[:, None, :]
-    elif structure == "tied":
-        covariances[:] = second / n_k.sum() - (weights[:, None] * delta).T @ delta
-    elif structure == "diag":
-        covariances[:] = second / n_k[:, None] - delta**2
-    else:
-        covariances[:] = (second / n_k - (delta**2).sum(axis=1)) / len(delta.T)
-    if structure in ("full", "tied"):
-        matrices = -1, *covariances.shape[-2:]
-        np.einsum("...ii->...i", covariances)[:] += reg_covar
-        precision_factors(covariances.reshape(matrices), factors.reshape(matrices))
-    else:
-        covariances += reg_covar
-        factors[:] = 1 / np.sqrt(covariances)
-    if empty.any() or not np.isfinite(second).all():
-        return False
-    largest = covariances.max() + (delta**2).max()
-    noise = 2 * PIVOT_NOISE * largest + 3 * (RESOLUTION * np.abs(means).max()) ** 2
-    return bool(factors.max() ** -2 > noise)
-
-
-def density_constants(
-    structure: Structure,
-    weights: FloatArray,
-    means: FloatArray,
-    factors: FloatArray,
-    dtype: DTypeLike,
-    center: FloatArray,
-    deviations: FloatArray,
-    log_scales: FloatArray,
-) -> None:
-    """What `Density` holds of a mixture, for rows of a precision.
-
-    IN: weights (K,), means (K, D), factors of the precisions in the structure's shape. OUT: center
-    (D,), the mixture's mean, so that no look at the data is needed; deviations (K, D), the means
-    relative to it, both rounded to the precision, so that moments are about what a kernel really
-    subtracts; log_scales (K,) = log weight_k + log det U_k - D/2 log 2 pi.
-    """
-    n_components, n_features = means.shape
-    require_estimates(structure, (n_components, n_features), weights, means, None, factors)
-    require_array("center", center, (n_features,), FLOAT64)
-    require_array("deviations", deviations, (n_components, n_features), FLOAT64)
-    require_array("log_scales", log_scales, (n_components,), FLOAT64)
-    center[:] = rounded(weights @ means / weights.sum(), dtype)
-    deviations[:] = rounded(means - center, dtype)
-    if structure in ("full", "tied"):
-        log_determinants = np.log(factors.diagonal(axis1=-2, axis2=-1)).sum(axis=-1)
-    elif structure == "diag":
-        log_determinants = np.log(factors).sum(axis=1)
-    else:
-        log_determinants = n_features * np.log(factors)
-    with np.errstate(divide="ignore"):  # a weight of 0 has log-density -inf
-        log_scales[:] = np.log(weights) + log_determinants - 0.5 * n_features * LOG_2_PI
-
-
-def precision_factors(covariances: FloatArray, factors: FloatArray) -> None:
-    """Upper factors of the inverses, from C = L L' U = inv(L)', into `factors` (M, D, D).
-
-    IN: covariances (M, D, D). Where one is not positive definite all of its factor is NaN.
-    """
-    require_matrices(covariances)
-    require_array("factors", factors, covariances.shape, FLOAT64)
-    for covariance, factor in zip(covariances, factors, strict=True):
-        lower, failed = dpotrf(covariance, lower=True, clean=True)
-        definite = not failed and (lower.diagonal() > 0).all()  # LAPACK lets NaN pass
-        factor[...] = dtrtri(lower, lower=True)[0].T if definite else np.nan
 
 
 def log_priors(told: Told, dtype: np.dtype[np.floating]) -> FloatArray:

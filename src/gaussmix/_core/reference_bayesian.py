@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.special import digamma, gammaln
 
-from gaussmix._core import reference
+from gaussmix._core import reference_estimates
 from gaussmix._core.checks import FLOAT64, require_array, require_moments
 from gaussmix._core.conjugate import (
     Conjugate,
@@ -21,7 +21,7 @@ from gaussmix._core.conjugate import (
     require_pair,
     require_posterior,
 )
-from gaussmix._core.density import EPS, LEAST_WEIGHT, LOG_2_PI
+from gaussmix._core.density import EPS, LEAST_WEIGHT, LOG_2_PI, Density
 from gaussmix._core.types import FloatArray
 
 
@@ -118,13 +118,13 @@ def expected_constants(
 ) -> None:
     """What `Density` holds of expected log-densities, which do not integrate to one.
 
-    As `reference.density_constants`, but with (Bishop, PRML, 10.46, 10.64 to 10.66)
+    As `reference_estimates.density_constants`, but with (Bishop, PRML, 10.46, 10.64 to 10.66)
 
         log_scales_k = E[log weight_k] + E[log |precision_k|] / 2 - D / 2 (log 2 pi + 1 / beta_k)
     """
     require_posterior(posterior)
     parts = posterior.structure, posterior.weights, posterior.means, posterior.factors
-    reference.density_constants(*parts, dtype, center, deviations, log_scales)
+    reference_estimates.density_constants(*parts, dtype, center, deviations, log_scales)
     spread = len(posterior.means.T) * (LOG_2_PI + 1 / posterior.mean_precision)
     log_scales[:] = _expected_log_weights(posterior.concentration)
     log_scales += (_expected_log_determinants(posterior) - spread) / 2
@@ -141,6 +141,48 @@ def divergence(posterior: Conjugate, prior: Conjugate) -> float:
     sticks = posterior.concentration.T, prior.concentration.T  # (K, 2), or (K,)
     components = _of_means(posterior, prior) + _of_precisions(posterior, prior)
     return _of_weights(*sticks) + float(components.sum())
+
+
+class EvidenceAscent:
+    """The evidence lower bound of all rows, which `maximise_bound` raises.
+
+    See `reference_estimates.LikelihoodAscent`.
+    """
+
+    def __init__(self, prior: Conjugate, posterior: Conjugate, reg_covar: float) -> None:
+        """IN: prior and reg_covar, as for `maximise_bound`. INOUT: posterior, the point."""
+        require_pair(posterior, prior)
+        self._prior, self._point, self._reg_covar = prior, posterior, reg_covar
+        self.n_features = posterior.means.shape[1]
+
+    def density(self, dtype: DTypeLike) -> Density:
+        """Constants of the expected log-densities, for rows of a precision."""
+        point = self._point
+        found = np.empty(self.n_features), np.empty_like(point.means), np.empty_like(point.weights)
+        expected_constants(point, dtype, *found)
+        center, deviations, log_scales = found
+        return Density(point.structure, center, deviations, point.factors, log_scales)
+
+    def bound(self, log_likelihood: float, _weight: float) -> float:
+        """The value at the point, under which all rows have this log-likelihood."""
+        return log_likelihood - divergence(self._point, self._prior)
+
+    def move(
+        self,
+        shift: FloatArray,
+        n_k: FloatArray,
+        first: FloatArray,
+        second: FloatArray,
+        row_weight: float,
+    ) -> bool:
+        """Go where the M-step leads, or stay and return False where something is wrong there."""
+        image = self._point.blank()
+        moments = shift, n_k, first, second, row_weight
+        if not maximise_bound(self._prior, *moments, self._reg_covar, image):
+            return False
+        for old, new in zip(self._point.arrays(), image.arrays(), strict=True):
+            old[...] = new
+        return True
 
 
 def _like(values: FloatArray, array: FloatArray) -> FloatArray:
@@ -167,7 +209,7 @@ def _factorise(posterior: Conjugate) -> bool:
     covariances, factors = posterior.covariances, posterior.factors
     if posterior.structure in ("full", "tied"):
         shape = -1, *covariances.shape[-2:]
-        reference.precision_factors(covariances.reshape(shape), factors.reshape(shape))
+        reference_estimates.precision_factors(covariances.reshape(shape), factors.reshape(shape))
     else:
         with np.errstate(divide="ignore", invalid="ignore"):
             factors[:] = 1 / np.sqrt(covariances)

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
+from gaussmix._core import dispatch
 from gaussmix._core.types import FloatArray
 from gaussmix.bayes.m_step import variational_m_step
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.data.base import Data
+from gaussmix.em.compiled import fast_forward
 from gaussmix.em.coordinates import Chart
 from gaussmix.em.loop import EMState
 from gaussmix.em.online import remembered
@@ -82,7 +84,14 @@ class EvidenceBound:
         return found.total - self._divergence(parameters)
 
     def fast_forward(self, state: EMState, max_iter: int) -> None:
-        """Do nothing: iterations in compiled code are for the likelihood."""
+        """Advance a run in compiled code, which orders no components."""
+        if not self.sort:
+            fast_forward(state, max_iter, self.data, self._ascent, of_all=True)
+
+    def _ascent(self, start: Parameters) -> tuple[Parameters, Any]:
+        point = cast(Posterior, start).copied()
+        make = dispatch.bayesian().EvidenceAscent
+        return point, make(self.prior.conjugate, point.conjugate, self.reg_covar)
 
     def _divergence(self, parameters: Parameters) -> float:
         return cast(Posterior, parameters).divergence(self.prior)

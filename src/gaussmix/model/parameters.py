@@ -1,7 +1,7 @@
 """The parameters of a Gaussian mixture."""
 
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -85,6 +85,12 @@ class Parameters:
             "covariances": self.covariances,
             "factors": self.precisions_cholesky,
         }
+
+    def copied(self) -> Self:
+        """Return the same numbers in arrays of its own."""
+        own: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
+        arrays = {name: value for name, value in own.items() if isinstance(value, np.ndarray)}
+        return replace(self, **own | {name: array.copy() for name, array in arrays.items()})
 
     @property
     def n_components(self) -> int:
