@@ -49,7 +49,8 @@ suppress_warnings = ["myst.strikethrough"]
 
 # API pages from docstrings
 autosummary_generate = True
-autodoc_default_options = {"inherited-members": "AttributeError,BaseException,tuple"}  # but not from these
+# Inherited members too, but not from these
+autodoc_default_options = {"inherited-members": "AttributeError,BaseException,tuple"}
 autodoc_typehints = "none"  # the docstrings say it in words
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_xref_param_type = False

@@ -592,3 +592,23 @@ def test_parameter_errors_are_those_put_in() -> None:
     model = GaussianMixture.from_parameters(truth.weights, means, covariances)
     errors = demo.parameter_errors(truth, model, np.arange(16))
     assert errors == pytest.approx((0.5, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("command", "defaults"),
+    [
+        ("fit", ["full if not given", "0.001 if not given", "error if not given"]),
+        ("select", ["bic if not given", "1-10 if not given", "1e-06 if not given"]),
+        ("outliers", ["0.99 if not given"]),
+    ],
+)
+def test_help_says_what_is_not_given(
+    capsys: pytest.CaptureFixture[str], command: str, defaults: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for default in defaults:
+        assert default in shown
+    assert not any(f"{word} if not given" in shown for word in ("None", "False", "SUPPRESS=="))

@@ -50,10 +50,21 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Help(argparse.HelpFormatter):
+    """Says what an option is if it is not given, where its own text does not."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        given, text = action.default, action.help or ""
+        is_said = given == argparse.SUPPRESS or "not given" in text
+        if is_said or isinstance(given, bool) or not isinstance(given, str | int | float):
+            return text
+        return f"{text}; %(default)s if not given"
+
+
 def _add_demo(subparsers: Any) -> None:
     parser = _command(subparsers, "demo", commands.demo)
     rows = _integer(LEAST_DEMO_ROWS)
-    parser.add_argument("--rows", type=rows, default=DEMO_ROWS, metavar="N")
+    parser.add_argument("--rows", type=rows, default=DEMO_ROWS, metavar="N", help="rows to make")
     _add_seed(parser, "of the data and of the start", DEMO_SEED)
     _add_threads(parser)
     _add_output(parser, "picture, gaussmix-demo.png if not given", "gaussmix-demo.png")
@@ -66,11 +77,13 @@ def _add_fit(subparsers: Any) -> None:
     add = parser.add_argument
     count, starts = "number of components", "starts, the best is kept"
     add("-k", "--components", type=_integer(1), required=True, metavar="K", help=count)
-    add("--covariance", choices=structure_names(), default=defaults.covariance_type)
-    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="start")
+    shape = "full, tied, diag or spherical covariances, or a code of mclust's"
+    add("--covariance", choices=structure_names(), default=defaults.covariance_type, help=shape)
+    add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="where EM begins")
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
-    add("--tol", type=float, default=defaults.tol, help="least change to go on")
-    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
+    add("--tol", type=float, default=defaults.tol, help="least gain to go on")
+    most = "iterations at most"
+    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N", help=most)
     add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
     add(
         "--mixed-precision",
@@ -133,10 +146,12 @@ def _add_select(subparsers: Any) -> None:
     add("--covariance-types", type=_structures, default=FORMS, metavar="TYPES", help=types)
     add("--criterion", choices=CRITERIA, default="bic", help="what to choose by")
     add("--splits", type=_integer(2), default=5, metavar="N", help="parts held out in turn, for cv")
-    add("--init", choices=METHOD_NAMES, help="start; emem if not given, auto for larger data")
+    start = "where EM begins; emem if not given, auto for larger data"
+    add("--init", choices=METHOD_NAMES, help=start)
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
-    add("--tol", type=float, default=defaults.tol, help="least change to go on")
-    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N")
+    add("--tol", type=float, default=defaults.tol, help="least gain to go on")
+    most = "iterations at most"
+    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N", help=most)
     _add_regularisation(parser, defaults)
     _add_weights_and_noise(parser)
     _add_seed(parser, "of the starts; without one, every run starts elsewhere")
@@ -206,7 +221,9 @@ def _command(
     subparsers: Any, name: str, function: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
     text = str(function.__doc__)
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=text, description=text)
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=text, description=text, formatter_class=_Help
+    )
     parser.set_defaults(run=function)
     return parser
 
