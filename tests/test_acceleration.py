@@ -483,7 +483,7 @@ def test_without_acceleration_nothing_changes() -> None:
     assert GaussianMixture().accelerate is None
 
 
-@pytest.mark.parametrize("value", ["em", "SQUAREM", True, 3])
+@pytest.mark.parametrize("value", ["em", "SQUAREM", True, 3, "", 0, [], np.zeros(2)])
 def test_other_names_are_refused(value: object) -> None:
     model = GaussianMixture(accelerate=value)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="accelerate must be one of 'squarem', 'anderson'"):

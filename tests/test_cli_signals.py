@@ -1,12 +1,15 @@
 """Ctrl-C and other signals that end the command, and a start that fails."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +142,31 @@ def test_a_signal_while_the_command_starts_is_one_line() -> None:
                 timeout=PATIENCE,
             )
             assert (done.returncode, done.stderr) == (status, f"gaussmix: {message}\n"), module
+
+
+def test_a_signal_while_the_command_cleans_up_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What standard input had is in a folder, which is removed at the end."""
+    remove, n_calls = shutil.rmtree, 0
+    save(GaussianMixture.from_parameters([1.0], [[0.0]], [[1.0]], "diag"), tmp_path / "m.npz")
+
+    def interrupted(folder: Path, **options: Any) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        assert folder.is_dir()
+        if n_calls == 1:
+            signal.raise_signal(signal.SIGTERM)
+        remove(folder, **options)
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"1\n2\n")))
+    monkeypatch.setattr("gaussmix.cli.running.shutil.rmtree", interrupted)
+    assert main(["score", str(tmp_path / "m.npz"), "-"]) == 143
+    monkeypatch.undo()
+    assert capsys.readouterr().err == "gaussmix: stopped by SIGTERM\n"
+    assert n_calls == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["m.npz"]
 
 
 def test_a_bad_instruction_set_is_one_line() -> None:

@@ -197,6 +197,8 @@ def test_names_of_made_columns() -> None:
         model.get_feature_names_out(["a", "b", "d"])
     with pytest.raises(ValueError, match=r"equal to number of features \(3\), got 2"):
         Columns().fit(X).get_feature_names_out(["a", "b"])
+    with pytest.raises(ValueError, match="input_features should have length"):
+        Columns().fit(X).get_feature_names_out("abc")
 
 
 def test_made_columns_come_in_the_container_asked_for() -> None:

@@ -82,6 +82,7 @@ def test_a_generator_is_drawn_from_for_each_column(table: Array) -> None:
     [
         ({"estimator": gaussmix.KMeans}, "estimator must be BayesianGaussianMixture or"),
         ({"estimator": GaussianMixture()}, "estimator must be BayesianGaussianMixture or"),
+        ({"estimator": np.zeros(2)}, "estimator must be BayesianGaussianMixture or"),
         ({"checkpoint": "run.ckpt"}, "checkpoint is not for fit_columns"),
         ({"n_threads": 0}, "n_threads must be"),
         ({"n_components": 0}, "column 0: n_components must be"),

@@ -295,6 +295,11 @@ def test_lloyd_stops_by_movement_relative_to_the_spread() -> None:
     assert passes[0] < lloyd(InMemory(X, None), X[:3], max_iter=99, threshold=0.0).n_iter
 
 
+def test_there_may_be_more_passes_than_a_kernel_counts() -> None:
+    X = groups(100, 2, 3)
+    assert_same(started(X, X[:3], max_iter=10**30), started(X, X[:3]))
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

@@ -591,6 +591,7 @@ def test_same_bits_for_any_number_of_threads(method: str) -> None:
         ({"means_init": np.ones((2, 3), complex)}, "Complex data not supported: means"),
         ({"precisions_init": [1.0, 2.0]}, "'full precision' should have the shape of"),
         ({"n_components": 301}, "Expected n_samples >= n_components but got n_components = 301, "),
+        ({"n_components": 2**80}, "Expected n_samples >= n_components but got n_components = 120"),
     ],
 )
 def test_bad_arguments(changes: dict[str, Any], message: str) -> None:

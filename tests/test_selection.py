@@ -593,6 +593,7 @@ def test_all_families_may_stand_among_others(groups: FloatArray) -> None:
         ({"n_components": 0}, "n_components must be an integer of at least 1, got 0"),
         ({"n_components": [2, 1.5]}, "n_components must be an integer of at least 1, got 1.5"),
         ({"n_components": "12"}, "n_components must be an integer or several of them, got '12'"),
+        ({"n_components": b"12"}, "n_components must be an integer or several of them, got b'12'"),
         ({"n_components": None}, "n_components must be an integer or several of them, got None"),
         ({"n_components": []}, r"n_components must not be empty, got \[\]"),
         (
@@ -602,6 +603,7 @@ def test_all_families_may_stand_among_others(groups: FloatArray) -> None:
         ({"covariance_types": 3}, "covariance_types must be a string or several of them, got 3"),
         ({"covariance_types": ()}, r"covariance_types must not be empty, got \(\)"),
         ({"criterion": "BIC"}, "criterion must be one of .*, got 'BIC'"),
+        ({"n_splits": "5"}, "n_splits must be an integer of at least 2, got '5'"),
         ({"criterion": "cv", "n_splits": 1}, "n_splits must be an integer of at least 2, got 1"),
         ({"criterion": "cv", "n_splits": 81}, "n_splits must be at most the 80 rows of X, got 81"),
         ({"tol": -1}, "tol must be a finite number of at least 0, got -1"),

@@ -351,7 +351,7 @@ def _spooled(arguments: argparse.Namespace) -> Path:
     """
     if not hasattr(arguments, "spooled"):
         folder = Path(tempfile.gettempdir()) / f"gaussmix-{secrets.token_hex(8)}"
-        arguments.leftovers.callback(shutil.rmtree, folder, ignore_errors=True)
+        arguments.leftovers.append(folder)
         folder.mkdir(0o700)  # a signal may raise before this, and after
         arguments.spooled = folder / "input"
         with arguments.spooled.open("wb") as file:

@@ -1,10 +1,12 @@
 """Runs what the arguments of the command `gaussmix` ask for."""
 
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
 
 from gaussmix import progress
 from gaussmix.cli.parser import make_parser
@@ -18,10 +20,28 @@ def run(argv: Sequence[str] | None) -> int:
         warnings.showwarning = _show_warning
         arguments = make_parser().parse_args(argv)
         verbose = getattr(arguments, "verbose", False)
-        with _heard(verbose), ExitStack() as arguments.leftovers:
+        with _heard(verbose), _cleaned_up() as arguments.leftovers:
             status: int = arguments.run(arguments)
         sys.stdout.flush()
     return status
+
+
+@contextmanager
+def _cleaned_up() -> Iterator[list[Path]]:
+    """Yield a list for folders that are removed at the end, also if a signal comes meanwhile."""
+    folders: list[Path] = []
+    try:
+        try:
+            yield folders
+        finally:
+            _remove(folders)
+    finally:
+        _remove(folders)
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Shown(logging.Handler):

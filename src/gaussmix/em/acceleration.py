@@ -11,6 +11,7 @@ from gaussmix.em.loop import PlainEM, Step, Strategy
 from gaussmix.em.objective import Ridge
 from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
+from gaussmix.validation import check_choice
 
 PATIENCE = 4  # EM steps before the first jump: a fit that needs few is left alone
 
@@ -135,6 +136,11 @@ METHODS = {
     "squarem": Method(squarem, pause=2, most=2),
     "anderson": Method(anderson, pause=1, most=MEMORY),
 }
+
+
+def check_acceleration(name: object) -> str | None:
+    """Return a method's name, or None for none."""
+    return None if name is None else check_choice("accelerate", name, tuple(METHODS))
 
 
 def strategy_of(

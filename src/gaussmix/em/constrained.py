@@ -45,6 +45,8 @@ def check_rules(
     given = {} if fixed is None else fixed
     if not isinstance(given, dict):
         raise ParameterError(f"fixed must be a dict such as {{'means': [0, 2]}}, got {fixed!r}")
+    if not given and weights is None:
+        return None  # n_components may be any number: it is compared with the rows later
     flags = {name: np.zeros(n_components, dtype=bool) for name in NAMES}
     for name, which in given.items():
         if name not in NAMES:

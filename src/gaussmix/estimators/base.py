@@ -256,7 +256,7 @@ class Transformer(Estimator):
         """
         self._check_fitted()
         if input_features is not None:
-            self._check_input_features(np.asarray(input_features, dtype=object))
+            self._check_input_features(np.atleast_1d(np.asarray(input_features, dtype=object)))
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{i}" for i in range(self._n_features_out)], dtype=object)
 

@@ -94,7 +94,7 @@ def fit_columns(
     >>> [mixture.n_effective_ for mixture in mixtures]
     [1, 2]
     """
-    if estimator not in (BayesianGaussianMixture, GaussianMixture):
+    if not any(estimator is known for known in (BayesianGaussianMixture, GaussianMixture)):
         raise ParameterError(
             "estimator must be BayesianGaussianMixture or GaussianMixture (the class), got "
             f"{estimator!r}"

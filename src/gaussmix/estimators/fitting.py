@@ -12,7 +12,7 @@ from gaussmix._core.types import FloatArray, PathLike
 from gaussmix.data.base import Data
 from gaussmix.data.box import box_around
 from gaussmix.data.told import Classes, ToldData
-from gaussmix.em.acceleration import METHODS, MakeChart, strategy_of
+from gaussmix.em.acceleration import MakeChart, check_acceleration, strategy_of
 from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
 from gaussmix.em.constrained import (
     NAMES,
@@ -179,14 +179,14 @@ def settings_of(model: Any) -> Settings:
 
 def shared_settings(model: Any, reg_covar: object) -> Settings:
     """Return the parameters that every class of mixtures has; raises ParameterError."""
-    accelerate, checkpoint = model.accelerate, model.checkpoint
+    checkpoint = model.checkpoint
     return Settings(
         n_components=check_integer("n_components", model.n_components, 1),
         structure=structure_named(model.covariance_type),
         tol=check_real("tol", model.tol, 0),
         reg_covar=check_real("reg_covar", reg_covar, 0),
         max_iter=check_integer("max_iter", model.max_iter, 0),
-        accelerate=accelerate and check_choice("accelerate", accelerate, tuple(METHODS)),
+        accelerate=check_acceleration(model.accelerate),
         n_init=check_integer("n_init", model.n_init, 1),
         init_params=check_choice("init_params", model.init_params, METHOD_NAMES),
         random_state=model.random_state,

@@ -18,6 +18,8 @@ from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.sparse import SparseRows
 from gaussmix.kmeans import sparse
 
+MOST_PASSES = 2**31 - 1  # that a kernel counts
+
 
 @dataclass(frozen=True)
 class HardSums:
@@ -203,7 +205,7 @@ def improve(
     n_k, totals = np.zeros(len(centers)), np.zeros(2)
     count = thread_count(X, len(centers), n_threads)
     n_iter, ended = dispatch.kernels(X).lloyd(
-        X, sample_weight, centers, labels, n_k, totals, max_iter, threshold, count
+        X, sample_weight, centers, labels, n_k, totals, min(max_iter, MOST_PASSES), threshold, count
     )
     return n_iter, n_k, _inertia(totals) if ended else None
 

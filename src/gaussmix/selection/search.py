@@ -185,6 +185,7 @@ def select(
     """
     keys = [(k, s) for k in _counts(n_components) for s in _structures(covariance_types)]
     check_choice("criterion", criterion, CRITERIA)
+    n_splits = check_integer("n_splits", n_splits, 2)
     settings = {**DEFAULTS, **params, "random_state": _seed(random_state)}
     candidates = _models(keys, settings)
     X = opened(X)
@@ -211,7 +212,7 @@ def select(
 
 def _counts(n_components: object) -> list[int]:
     counts = [n_components] if isinstance(n_components, Integral) else n_components
-    if isinstance(counts, str) or not isinstance(counts, Iterable):
+    if isinstance(counts, str | bytes) or not isinstance(counts, Iterable):
         raise ParameterError(
             f"n_components must be an integer or several of them, got {n_components!r}"
         )
@@ -262,7 +263,7 @@ def _models(keys: Sequence[Key], params: dict[str, Any]) -> list[GaussianMixture
     return models
 
 
-def _folds(data: Data, seed: Seed, n_splits: object) -> NDArray[np.int32]:
+def _folds(data: Data, seed: Seed, n_splits: int) -> NDArray[np.int32]:
     """Deal the rows out to the parts that are held out in turn: (N,)."""
     if not isinstance(data, InMemory):
         raise ParameterError(
@@ -270,7 +271,6 @@ def _folds(data: Data, seed: Seed, n_splits: object) -> NDArray[np.int32]:
             "frame, but this one is too large to be held and read anew for every pass: read it or "
             "a sample of it into memory, or choose by 'bic', 'icl' or 'aic'"
         )
-    n_splits = check_integer("n_splits", n_splits, 2)
     if n_splits > data.n_samples:
         raise ParameterError(
             f"n_splits must be at most the {data.n_samples} rows of X, got {n_splits}"
