@@ -52,10 +52,12 @@ def climb(
     Lists are made anew after 1, 2, 4 and up to LONGEST_SPAN iterations, or when the bound has
     settled. The share follows what an iteration gains. The bound is climbed by the jumps of an
     acceleration, too: a jump that lowers it is taken back, and its pass counts. The last lists, of
-    the least share, are made by a look at all rows, in the rows' precision. Before, looks and passes
-    are made in float32 where its error is less than what an iteration gains, or than `tol`. Where the bound settles under them, an
+    the least share, are made by a look at all rows. Where the bound settles under them, an
     iteration of EM and a score tell whether EM has settled too. If not, lists go on from there.
     Where lists are too long to save time, it is for `proceed` to take the run to the end.
+
+    Rows of float64 are looked at, and gone over, in float32 where its error is less than what an
+    iteration gains or than the tolerance. Under the last lists, and in the end, they are not.
 
     Parameters
     ----------
