@@ -195,10 +195,50 @@ def test_weighing_finds_the_same_masses_totals_and_labels(isa: str) -> None:
         np.testing.assert_allclose(totals, want["totals"], rtol=1e-13)
 
 
+@each_structure
+@pytest.mark.parametrize("weight", [None, weights()], ids=["", "weights"])
+def test_rows_of_float64_go_through_the_build_for_float32(
+    compiled_isa: str, structure: Structure, weight: FloatArray | None
+) -> None:
+    """To the bit, where rows and centre are such that subtracting them rounds nothing."""
+    p, d = mixture(structure, 17, 5), 5
+    wide = np.round(8 * rows(d)) / 8
+    density = p.density(np.float32)._replace(center=np.full(d, 0.25))
+    cells, kernels = random_cells(17), dispatch.active().float32
+    found = []
+    for X in (wide, wide.astype(np.float32)):
+        n_k, first, second, totals, *_ = accumulated(X[:0], None, density, no_cells()).values()
+        masses, labels = np.empty((2, len(cells.components))), np.full((3, N), -1, np.int32)
+        kernels.accumulate_cells(
+            X, weight, density, cells, n_k, first, second, totals, masses[0], labels[0]
+        )
+        kernels.weigh_cells(X, weight, density, cells, totals, masses[1], labels[1])
+        kernels.assign(X, density, labels[2], None)
+        found.append([n_k, first, second, totals, masses, labels])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@each_structure
+def test_labels_are_left_alone_where_none_are_wanted(structure: Structure, isa: str) -> None:
+    p, X, cells = mixture(structure, 17, 3), rows(3), random_cells(17)
+    found = accumulated(X, None, p.density(), cells)
+    n_k, first, second, totals, *_ = accumulated(X[:0], None, p.density(), no_cells()).values()
+    masses = np.empty(len(cells.components))
+    dispatch.kernels(X).accumulate_cells(
+        X, None, p.density(), cells, n_k, first, second, totals, masses, None
+    )
+    for one, other in zip((n_k, first, second, totals, masses), found.values(), strict=False):
+        np.testing.assert_array_equal(one, other)
+
+
+def no_cells() -> Cells:
+    return Cells(*(np.zeros(n, t) for n, t in ((0, "i4"), (1, "i8"), (1, "i8"), (0, "i4"))))
+
+
 def test_no_rows_and_labels_that_nobody_wants(isa: str) -> None:
     p, X = mixture("full", 4, 2), rows(2)
-    empty = Cells(*(np.zeros(n, t) for n, t in ((0, "i4"), (1, "i8"), (1, "i8"), (0, "i4"))))
-    nothing = accumulated(X[:0], None, p.density(), empty)
+    nothing = accumulated(X[:0], None, p.density(), no_cells())
     assert not nothing["n_k"].any()
     cells, masses = random_cells(4), np.empty(len(random_cells(4).components))
     dispatch.kernels(X).weigh_cells(X, None, p.density(), cells, np.zeros(2), masses, None)

@@ -63,9 +63,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     e_step = ListedRows.e_step
 
-    def counted(self: ListedRows, parameters: Any) -> Any:
+    def counted(self: ListedRows, parameters: Any, **options: Any) -> Any:
         found.append(sum(len(cells.components) // cells.n_cells for cells in self._cells))
-        return e_step(self, parameters)
+        return e_step(self, parameters, **options)
 
     monkeypatch.setattr(ListedRows, "e_step", counted)
     return found
@@ -255,6 +255,71 @@ def test_a_fit_ends_with_an_iteration_of_em_that_gains_nothing(
     assert len(exact) < len(passes) / 2
     assert model.lower_bounds_[-1] == exact[-1]
     assert 0 <= model.score(X) - exact[-1] < 1e-5
+
+
+@pytest.fixture
+def precisions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Small data is worth float32; whether every pass over lists was in float32."""
+    monkeypatch.setattr("gaussmix.em.single.LEAST_FLOPS", 0.0)
+    found: list[bool] = []
+    e_step = ListedRows.e_step
+
+    def noted(self: ListedRows, parameters: Any, **options: Any) -> Any:
+        found.append(options["single"])
+        return e_step(self, parameters, **options)
+
+    monkeypatch.setattr(ListedRows, "e_step", noted)
+    return found
+
+
+@each_structure
+@pytest.mark.usefixtures("compiled_isa")
+def test_lists_are_gone_over_in_float32_while_they_gain_more_than_it_rounds(
+    structure: Structure, precisions: list[bool]
+) -> None:
+    X = groups() + 100.0
+    model = fitted(X, covariance_type=structure)
+    assert model.converged_
+    assert precisions[0]
+    assert np.diff(model.lower_bounds_).min() > -1e-6
+    assert model.lower_bound_ == model.score(X)
+    exact = fitted(X, algorithm="em", covariance_type=structure)
+    assert model.lower_bound_ > exact.lower_bound_ - 0.05
+
+
+@each_structure
+def test_the_fixed_point_is_that_of_em_after_float32(
+    structure: Structure, precisions: list[bool]
+) -> None:
+    X = apart()
+    listed, exact = (
+        fitted(X, covariance_type=structure, algorithm=algorithm, tol=1e-14)
+        for algorithm in ("truncated", "em")
+    )
+    assert precisions[0]
+    assert not precisions[-1]  # under the last lists
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_allclose(getattr(listed, name), getattr(exact, name), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("max_iter", [1, 4, 25])
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_the_certificate_holds_after_float32(max_iter: int, precisions: list[bool]) -> None:
+    X = groups() + 1e4
+    weight = np.random.default_rng(0).uniform(0, 2, size=len(X))
+    model = fitted(X, weight, max_iter=max_iter)
+    assert any(precisions)
+    score = model.score(X, sample_weight=weight)
+    assert model.lower_bound_ <= score <= model.lower_bound_ + model.truncation_gap_
+
+
+def test_the_bits_do_not_depend_on_threads_in_float32(
+    precisions: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gaussmix._core.threads.PARALLEL_FLOPS", 0)
+    X = groups(n_samples=3000)
+    assert same_bits(*(fitted(X, n_threads=n) for n in (1, 3)))
+    assert any(precisions)
 
 
 def test_a_component_stays_on_the_lists_of_the_cells_that_have_its_rows() -> None:

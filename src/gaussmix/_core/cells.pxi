@@ -21,7 +21,9 @@ from gaussmix._core.packing cimport pack, packed_size
 from gaussmix._core.posterior cimport find_argmax
 
 cdef enum:
-    ROWS_AHEAD = 8  # of a cell, which are prefetched: they lie anywhere
+    ROWS_AHEAD = 16  # of a cell, which are prefetched: they lie anywhere
+    LINE = 64  # bytes that a prefetch brings
+    AT_ONCE = 32  # bytes of a row that are copied at once: a call of memcpy takes longer
     CELL_BYTES = 2 * 1024 * 1024  # of the cells' sums, for each thread, which stay in the cache
 
 
@@ -43,7 +45,7 @@ cdef struct CellPass:  # what a pass over cells needs, whatever the cell
 
 
 cdef struct CellSpace:  # the workspace of one thread
-    real* rows
+    char* rows  # of the job's precision
     double* weights
     int* labels
     real* block
@@ -73,7 +75,7 @@ cdef size_t place_cells(
     cdef Mixture chosen = work.mixture[0]
     chosen.n_components = chosen.n_terms = n_listed
     cdef Py_ssize_t rows = rows_per_block(&chosen, n_rows)
-    space.rows = <real*>place(&memory, rows * d * sizeof(real))
+    space.rows = <char*>place(&memory, rows * d * value_size(work.job))
     space.weights = <double*>place(&memory, rows * sizeof(double))
     space.labels = <int*>place(&memory, rows * sizeof(int))
     space.block = <real*>place(&memory, block_size(&chosen, rows) * sizeof(real))
@@ -108,15 +110,45 @@ cdef void choose(
     pack(chosen, &own, space.packed)
 
 
+cdef inline Py_ssize_t value_size(const Job* job) noexcept nogil:
+    """Bytes of a value of the rows."""
+    return sizeof(real) if job.wide == NULL else sizeof(double)
+
+
+cdef inline void copy_row(const char* row, Py_ssize_t size, char* copy) noexcept nogil:
+    """Copy so many bytes, a multiple of 4."""
+    while size >= AT_ONCE:
+        memcpy(copy, row, AT_ONCE)
+        row += AT_ONCE
+        copy += AT_ONCE
+        size -= AT_ONCE
+    while size >= <Py_ssize_t>sizeof(double):
+        memcpy(copy, row, sizeof(double))
+        row += sizeof(double)
+        copy += sizeof(double)
+        size -= sizeof(double)
+    if size > 0:
+        memcpy(copy, row, sizeof(float))
+
+
 cdef void copy_rows(
-    const Job* job, Py_ssize_t d, const int* order, Py_ssize_t n_rows, CellSpace* space
+    const Job* job, Py_ssize_t d, const int* order, Py_ssize_t n_rows, Py_ssize_t n_left,
+    CellSpace* space,
 ) noexcept nogil:
-    """Copy rows of a cell together, and their weights if they have any."""
-    cdef Py_ssize_t i
+    """Copy rows of a cell, of which so many are left, and their weights if they have any."""
+    cdef const char* X = <const char*>job.X if job.wide == NULL else <const char*>job.wide
+    cdef Py_ssize_t size = d * value_size(job)
+    cdef const char* ahead
+    cdef Py_ssize_t i, byte
     for i in range(n_rows):
-        if i + ROWS_AHEAD < n_rows:
-            prefetch(job.X + order[i + ROWS_AHEAD] * d)
-        memcpy(space.rows + i * d, job.X + order[i] * d, d * sizeof(real))
+        if i + ROWS_AHEAD < n_left:
+            ahead = X + order[i + ROWS_AHEAD] * size
+            byte = 0
+            while byte < size:
+                prefetch(ahead + byte)
+                byte += LINE
+            prefetch(ahead + size - 1)
+        copy_row(X + order[i] * size, size, space.rows + i * size)
         if job.sample_weight != NULL:
             space.weights[i] = job.sample_weight[order[i]]
 
@@ -159,8 +191,11 @@ cdef void do_cell(
     memset(sums, 0, width * sizeof(double))
     while done < n_rows:
         set_rows_of_block(&block, min(block_rows, n_rows - done))
-        copy_rows(job, chosen.n_features, order + done, block.n_rows, &space)
-        load_rows(&block, &chosen, space.rows, NULL, weights, job.weight_unit)
+        copy_rows(job, chosen.n_features, order + done, block.n_rows, n_rows - done, &space)
+        if sizeof(real) == sizeof(float) and job.wide != NULL:
+            load_rows(&block, &chosen, NULL, <double*>space.rows, weights, job.weight_unit)
+        else:
+            load_rows(&block, &chosen, <real*>space.rows, NULL, weights, job.weight_unit)
         find_densities(&block, &chosen)
         if job.labels != NULL:
             find_argmax(&block, &chosen, space.labels)

@@ -75,13 +75,13 @@ def responsibilities(X, density, out, int n_threads=1, told=None):
 
 def assign(X, density, labels, best, int n_threads=1, told=None):
     """Most probable component of each row into `labels` (N,), its l_k into `best` (N,) if given."""
-    n_samples, _, _ = require_call(X, density, n_threads)
+    n_samples, _, _ = require_cast(X, density, n_threads)
     require_array("labels", labels, (n_samples,), INT32)
     cdef Job job = new_job(ASSIGN)
     set_told(&job, told, X, density)
     job.labels = <int*>writable(labels)
     if best is not None:
-        require_array("best", best, (n_samples,), X.dtype)
+        require_array("best", best, (n_samples,), DTYPE)
         job.out = <real*>writable(best)
     run(&job, X, None, density, (), n_threads)
 
@@ -91,9 +91,7 @@ def accumulate(
 ):
     """Add the statistics of soft assignment: the one pass that EM makes over the data."""
     cdef Py_ssize_t n_components, n_features
-    n_samples, n_components, n_features = require_pass(X, density, n_threads, sample_weight)
-    if X.dtype != FLOAT64 or density.gaps:
-        require_array("X", X, X.shape, DTYPE)
+    n_samples, n_components, n_features = require_cast(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, second, totals)
     cdef Job job = new_job(ACCUMULATE)
     set_told(&job, told, X, density)
@@ -132,7 +130,7 @@ def accumulate_cells(
 ):
     """Add the statistics of soft assignment to the components on each cell's list."""
     cdef Py_ssize_t n_components, n_features, size
-    _, n_components, n_features = require_call(X, density, n_threads, sample_weight)
+    _, n_components, n_features = require_cast(X, density, n_threads, sample_weight)
     require_sums(density, n_k, first, second, totals)
     cdef PackedMixture packed = PackedMixture(density, True)
     cdef Mixture one = packed.mixture
@@ -154,7 +152,7 @@ def accumulate_cells(
 
 def weigh_cells(X, sample_weight, density, cells, totals, masses, labels, int n_threads=1):
     """Find how much each component on a cell's list matters to it, and no more."""
-    require_call(X, density, n_threads, sample_weight)
+    require_cast(X, density, n_threads, sample_weight)
     require_array("totals", totals, (2,), FLOAT64)
     go_over_cells(ACCUMULATE_LIKELIHOOD, X, sample_weight, density, PackedMixture(density, True),
                   cells, NULL, totals, masses, labels, n_threads)
@@ -310,6 +308,14 @@ def require_call(X, density, n_threads, sample_weight=None):
     """Raise unless the arguments fit together and this build; return (N, K, D)."""
     shape = require_pass(X, density, n_threads, sample_weight)
     require_array("X", X, X.shape, DTYPE)
+    return shape
+
+
+def require_cast(X, density, n_threads, sample_weight=None):
+    """Do what `require_call` does, but take rows of float64 in a build for float32, too."""
+    shape = require_pass(X, density, n_threads, sample_weight)
+    if X.dtype != FLOAT64 or density.gaps:
+        require_array("X", X, X.shape, DTYPE)
     return shape
 
 

@@ -45,6 +45,7 @@ class Chart:
         self.reference = reference
         self._structure = reference.structure
         self._own = reference.precisions_cholesky
+        self._inverses = self._structure.inverses(self._own)
         self._noisy = reference.noise is not None and reference.noise.weight > 0
         self._scales = self._information_roots()
 
@@ -58,7 +59,7 @@ class Chart:
         log_ratios = np.log(self._shares(parameters) / self._shares(self.reference))
         moves = parameters.means - self.reference.means
         deviations = self._structure.in_units(self._own, moves)
-        shapes = self._structure.log_relative(self._own, parameters.precisions_cholesky)
+        shapes = self._structure.log_relative(self._inverses, parameters.precisions_cholesky)
         return np.concatenate([log_ratios, deviations.ravel(), shapes.ravel()]) * self._scales
 
     def parameters(self, coordinates: FloatArray) -> Parameters:
@@ -74,7 +75,7 @@ class Chart:
         shares /= shares.sum()
         weights = shares[: reference.n_components]
         deviations = deviations.reshape(reference.means.shape)
-        means = reference.means + self._structure.out_of_units(self._own, deviations)
+        means = reference.means + self._structure.in_units(self._inverses, deviations)
         factors = self._structure.from_log_relative(self._own, shapes)
         found = Parameters.from_factors(self._structure, weights, means, factors)
         noise = reference.noise

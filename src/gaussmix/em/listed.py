@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.cells import Cells
-from gaussmix._core.density import Density
+from gaussmix._core.interface import Kernels
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data
+from gaussmix.em.single import SINGLE, is_sound
 from gaussmix.io.blocks import Block
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass, n_terms, pass_flops
@@ -60,8 +61,11 @@ class ListedRows:
         self._labels: list[Labels] = []
         self._n_looks = 0
 
-    def pays(self, parameters: Parameters, lost: float) -> bool:
-        """Whether lists are likely to save time: what some of the first rows say."""
+    def pays(self, parameters: Parameters, lost: float, *, single: bool) -> bool:
+        """Whether lists are likely to save time: what some of the first rows say.
+
+        `single` if float32 is precise enough, here and below.
+        """
         rows, weight = next(self._segments())
         thinned = np.ascontiguousarray(rows[::THINNED])
         own = None if weight is None else np.ascontiguousarray(weight[::THINNED])
@@ -69,20 +73,18 @@ class ListedRows:
             return False
         count = self._count(thinned, parameters)
         labels = np.empty(len(thinned), np.int32)
-        density = parameters.density(self._data.dtype)
-        dispatch.kernels(thinned).assign(thinned, density, labels, None, count)
-        look = _Look(parameters, density, lost, None, count)
+        look = _Look(parameters, self._precision(single), lost, None, count)
+        look.label(thinned, labels)
         cells = look.listed(Block(thinned, own), labels)
         # What is there of a cell stands for THINNED times as many rows.
         return _cost(cells, parameters, CELL_COST / THINNED) < _limit(len(thinned), parameters)
 
-    def renew(self, parameters: Parameters, lost: float, *, thinned: bool) -> bool:
+    def renew(self, parameters: Parameters, lost: float, *, thinned: bool, single: bool) -> bool:
         """Cut the rows into cells and list what matters to them; whether that is worth while.
 
         Lists leave out `lost` of the rows' weight at most; if `thinned`, by what one row in THINNED
         says. The cells before are kept for `restore`.
         """
-        density = parameters.density(self._data.dtype)
         offset = SHIFTED * self._n_looks if thinned else None
         self._n_looks += 1
         self._former, self._cells = self._cells, []
@@ -90,10 +92,11 @@ class ListedRows:
         for i, block in enumerate(self._segments()):
             rows, _ = block
             count = self._count(rows, parameters)
+            look = _Look(parameters, self._precision(single), lost, offset, count)
             if i == len(self._labels):
                 self._labels.append(np.empty(len(rows), np.int32))
-                dispatch.kernels(rows).assign(rows, density, self._labels[i], None, count)
-            cells = _Look(parameters, density, lost, offset, count).listed(block, self._labels[i])
+                look.label(rows, self._labels[i])
+            cells = look.listed(block, self._labels[i])
             self._cells.append(cells)
             cost += _cost(cells, parameters, CELL_COST)
             n_samples += len(rows)
@@ -110,14 +113,20 @@ class ListedRows:
         """Leave nothing to go back to."""
         self._cells = []
 
-    def e_step(self, parameters: Parameters) -> Statistics:
-        """Go over the rows and the components that their cells list."""
-        running = StatisticsPass(parameters, self._data.n_threads)
+    def e_step(self, parameters: Parameters, *, single: bool, labelled: bool) -> Statistics:
+        """Go over the rows and the components that their cells list.
+
+        New cells will be of the rows' labels, as they were in the last pass that was `labelled`.
+        """
+        running = StatisticsPass(parameters, self._data.n_threads, single=single)
         for cells, labels, (rows, weight) in zip(
             self._cells, self._labels, self._segments(), strict=True
         ):
-            running.add_cells(rows, weight, cells, labels)
-        return running.result()
+            running.add_cells(rows, weight, cells, labels if labelled else None)
+        found = running.result()
+        if not single or is_sound(found):
+            return found
+        return self.e_step(parameters, single=False, labelled=labelled)
 
     def bound(self, parameters: Parameters) -> float:
         """Return the mean lower bound of a row, the cells and lists being as they are."""
@@ -130,6 +139,9 @@ class ListedRows:
                 rows, weight, density, cells, totals, masses, None, count
             )
         return float(totals[0] / totals[1])
+
+    def _precision(self, single: bool) -> np.dtype[np.floating]:
+        return SINGLE if single else self._data.dtype
 
     def _count(self, rows: Rows, parameters: Parameters) -> int:
         """Return the number of threads for a pass over all components."""
@@ -148,11 +160,16 @@ class _Look(NamedTuple):
     """A look at all components, which makes lists."""
 
     parameters: Parameters
-    density: Density
+    precision: np.dtype[np.floating]
     lost: float
     offset: int | None
     """Which of the rows to look at, in a cell; None for all."""
     n_threads: int
+
+    def label(self, rows: Rows, labels: Labels) -> None:
+        """Find the most probable component of each row."""
+        density = self.parameters.density(self.precision)
+        self._kernels.assign(rows, density, labels, None, self.n_threads)
 
     def listed(self, block: Block, labels: Labels) -> Cells:
         """Return cells of the rows of each label, and lists that leave out part of their weight."""
@@ -186,11 +203,16 @@ class _Look(NamedTuple):
         every = np.tile(np.arange(n_components, dtype=np.int32), n_cells)
         cells = Cells(order, edges, n_components * np.arange(n_cells + 1), every)
         masses = np.empty(len(every))
-        dispatch.kernels(rows).weigh_cells(
-            rows, weight, self.density, cells, np.zeros(2), masses, None, self.n_threads
+        density = self.parameters.density(self.precision)
+        self._kernels.weigh_cells(
+            rows, weight, density, cells, np.zeros(2), masses, None, self.n_threads
         )
         found: FloatArray = masses.reshape(n_cells, n_components)
         return found * (n_rows / np.diff(edges))[:, None]
+
+    @property
+    def _kernels(self) -> Kernels:
+        return dispatch.active().kernels(self.precision)
 
 
 def _thinned(

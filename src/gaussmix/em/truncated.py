@@ -1,9 +1,12 @@
 """Truncated EM: passes over the components that matter to cells of rows, and the end of EM."""
 
+import numpy as np
+
 from gaussmix.data.told import ToldData
 from gaussmix.em.incremental import OfRows
 from gaussmix.em.listed import ListedRows
 from gaussmix.em.loop import Callback, EMState, Step, Strategy
+from gaussmix.em.single import error_of_single, single_pays
 
 FEWEST_COMPONENTS = 32
 """With fewer, lists save too little."""
@@ -21,7 +24,7 @@ SETTLED = 0.5
 """The part of the tolerance that an iteration does not gain where the bound has settled."""
 LONGEST_SPAN = 32
 """Passes over the same lists, about. The first lists serve one, the next two, then four."""
-FIRST_JUMP = 31
+FIRST_JUMP = 15
 """Iterations before jumps: a fit that needs few is left alone."""
 
 
@@ -53,6 +56,9 @@ def climb(
     iteration of EM and a score tell whether EM has settled too. If not, lists go on from there.
     Where lists are too long to save time, it is for `proceed` to take the run to the end.
 
+    Rows of float64 are looked at, and gone over, in float32 where its error is less than what an
+    iteration gains or than the tolerance. Under the last lists, and in the end, they are not.
+
     Parameters
     ----------
     state : EMState
@@ -80,11 +86,12 @@ def climb(
         return
     assert not isinstance(objective.data, ToldData), "nothing is told of the rows"
     listed = ListedRows(objective.data)
-    if not listed.pays(state.point, FIRST_LOST):
+    single = single_pays(objective.data, state.point)
+    if not listed.pays(state.point, FIRST_LOST, single=single):
         return
     state.monitor.restart()  # a bound of lists is not to be compared with a likelihood
     own = state.strategy
-    _Climb(state, objective, listed, max_iter, callback).go(jumping)
+    _Climb(state, objective, listed, max_iter, callback, single).go(jumping)
     state.strategy = own
     state.point = state.last.image
     if state.converged:
@@ -104,12 +111,15 @@ class _Climb:
         listed: ListedRows,
         max_iter: int,
         callback: Callback | None,
+        single: bool,
     ) -> None:
         self._state = state
         self._objective = objective
         self._listed = listed
         self._max_iter = max_iter
         self._callback = callback
+        self._single_pays = single
+        self._single = False
         self._settled = False
 
     def go(self, jumping: Strategy) -> None:
@@ -117,8 +127,11 @@ class _Climb:
         state, listed = self._state, self._listed
         least, span = max(LAST_LOST * state.monitor.tol, LEAST_LOST), 1
         lost = used = FIRST_LOST
+        gain = np.inf
         while state.n_iter < self._max_iter and lost >= LEAST_LOST:
-            if not listed.renew(state.point, lost, thinned=lost > least):
+            last = lost <= least
+            self._single = not last and self._gains_more_than_rounding(gain)
+            if not listed.renew(state.point, lost, thinned=not last, single=self._single):
                 return
             if state.n_iter >= FIRST_JUMP:
                 state.strategy = jumping
@@ -154,7 +167,8 @@ class _Climb:
             if state.n_iter >= end and state.by_em:
                 break
             point, by_em = state.point, state.by_em
-            statistics = self._listed.e_step(point)
+            last = state.n_iter + 1 >= end
+            statistics = self._listed.e_step(point, single=self._single, labelled=last)
             bound = statistics.mean_log_likelihood
             if first and bound < monitor.last:
                 return False
@@ -166,6 +180,13 @@ class _Climb:
             self._tell()
             self._settled = by_em and abs(monitor.change) < SETTLED * monitor.tol
         return True
+
+    def _gains_more_than_rounding(self, gain: float) -> bool:
+        """Whether float32 saves time, and tells gains like the last or like the tolerance."""
+        monitor = self._state.monitor
+        bound = monitor.last if np.isfinite(monitor.last) else 0.0
+        error = error_of_single(self._state.point, bound) if self._single_pays else np.inf
+        return error < max(gain, monitor.tol)
 
     def _step_of_em(self) -> None:
         """Make an iteration of EM, and see whether it gains anything."""

@@ -300,15 +300,21 @@ class CovarianceStructure(ABC):
 
     @abstractmethod
     def in_units(self, reference: FloatArray, deviations: FloatArray) -> FloatArray:
-        """Return deviations (K, D) from the means in standard deviations: U' deviation."""
+        """Return deviations (K, D) from the means in standard deviations: U' deviation.
+
+        With the inverse of the reference it goes the other way round.
+        """
 
     @abstractmethod
-    def out_of_units(self, reference: FloatArray, deviations: FloatArray) -> FloatArray:
-        """Return what `in_units` does the other way round."""
+    def inverses(self, factors: FloatArray) -> FloatArray:
+        """Return the inverse of every factor."""
 
     @abstractmethod
-    def log_relative(self, reference: FloatArray, factors: FloatArray) -> FloatArray:
-        """Return T = inv(U0) U, its diagonal as logarithms; of matrices the upper triangle."""
+    def log_relative(self, inverses: FloatArray, factors: FloatArray) -> FloatArray:
+        """Return T = inv(U0) U, its diagonal as logarithms; of matrices the upper triangle.
+
+        What is given are the inverses of the reference, inv(U0).
+        """
 
     @abstractmethod
     def from_log_relative(self, reference: FloatArray, coordinates: FloatArray) -> FloatArray:

@@ -128,15 +128,15 @@ class StatisticsPass:
         self._add(rows, weight, told)
 
     def add_cells(
-        self, rows: Rows, weight: FloatArray | None, cells: Cells, labels: Labels
+        self, rows: Rows, weight: FloatArray | None, cells: Cells, labels: Labels | None
     ) -> None:
         """Add the statistics of the next rows under the components that their cells list.
 
-        The most probable of these, for each row, goes to labels (N,).
+        The most probable of these, for each row, goes to labels (N,) if given.
         """
         density, count = self._begun(rows)
         masses = np.empty(len(cells.components))
-        dispatch.kernels(rows).accumulate_cells(
+        dispatch.active().kernels(self._precision(rows)).accumulate_cells(
             rows, weight, density, cells, *self._sums, self._totals, masses, labels, count
         )
         self._require_reach(rows, weight, density, None)

@@ -102,15 +102,12 @@ class Matrices(CovarianceStructure):
     def in_units(self, reference: FloatArray, deviations: FloatArray) -> FloatArray:
         return (deviations[:, None, :] @ reference)[:, 0]
 
-    def out_of_units(self, reference: FloatArray, deviations: FloatArray) -> FloatArray:
-        transposed = np.swapaxes(reference, -1, -2)
-        solved = np.linalg.solve(transposed, deviations[..., None])
-        return np.asarray(solved[..., 0], np.float64)
+    def inverses(self, factors: FloatArray) -> FloatArray:
+        return np.asarray(np.linalg.inv(factors), np.float64)
 
-    def log_relative(self, reference: FloatArray, factors: FloatArray) -> FloatArray:
+    def log_relative(self, inverses: FloatArray, factors: FloatArray) -> FloatArray:
         triangle, on_diagonal = _triangle(factors.shape[-1])
-        solved = np.asarray(np.linalg.solve(reference, factors), np.float64)
-        relative = np.asarray(solved[(..., *triangle)])
+        relative = np.asarray((inverses @ factors)[(..., *triangle)])
         relative[..., on_diagonal] = np.log(relative[..., on_diagonal])
         return relative
 
@@ -179,11 +176,11 @@ class Variances(CovarianceStructure):
     def in_units(self, reference: FloatArray, deviations: FloatArray) -> FloatArray:
         return deviations * self.diagonals(reference)
 
-    def out_of_units(self, reference: FloatArray, deviations: FloatArray) -> FloatArray:
-        return deviations / self.diagonals(reference)
+    def inverses(self, factors: FloatArray) -> FloatArray:
+        return 1 / factors
 
-    def log_relative(self, reference: FloatArray, factors: FloatArray) -> FloatArray:
-        return np.log(factors / reference)
+    def log_relative(self, inverses: FloatArray, factors: FloatArray) -> FloatArray:
+        return np.log(inverses * factors)
 
     def from_log_relative(self, reference: FloatArray, coordinates: FloatArray) -> FloatArray:
         return reference * np.exp(coordinates.reshape(reference.shape))
