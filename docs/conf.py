@@ -69,6 +69,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib",),
     "abort_on_example_error": True,
+    "capture_repr": (),  # what is printed is the output
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
