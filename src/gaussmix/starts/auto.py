@@ -11,6 +11,7 @@ from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.budget import MANY, allowed, iterations_promised
 from gaussmix.starts.candidates import candidates, is_wide
+from gaussmix.starts.insertions import insertions
 from gaussmix.starts.race import Race, Run
 from gaussmix.starts.splits import repairs
 from gaussmix.starts.views import Views
@@ -87,8 +88,21 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         if race.work.left <= 0:
             return
     part = OPENING_MANY if many else OPENING
+    many_ = many
+    inserted = not INSERT or (many_ and not INSERT_MANY)
     while race.work.done < part * race.work.most:
+        if not inserted and race.best is not None and race.work.done > INSERT_AT * race.work.most:
+            inserted = True
+            for kind, start in insertions(race, race.best):
+                if start is not None:
+                    race.add(kind, start)
+            continue
         _next(race, source)
+    if not inserted and race.best is not None and race.work.left > INSERT_LEFT * race.work.most:
+        for kind, start in insertions(race, race.best):
+            if start is not None:
+                race.add(kind, start)
+INSERT, INSERT_MANY, INSERT_AT, INSERT_LEFT = True, False, 0.4, 0.2
 
 
 def _go_on(race: Race, source: Iterator[Candidate]) -> None:
