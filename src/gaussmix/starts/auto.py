@@ -11,7 +11,7 @@ from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.budget import MANY, allowed, iterations_promised
 from gaussmix.starts.candidates import candidates, is_wide
-from gaussmix.starts.insertions import insertions
+from gaussmix.starts.insertions import insertions, look_cost
 from gaussmix.starts.race import Race, Run
 from gaussmix.starts.splits import repairs
 from gaussmix.starts.views import Views
@@ -19,6 +19,10 @@ from gaussmix.starts.views import Views
 OPENING, OPENING_MANY = 0.6, 0.45
 """Part of the work during which every candidate gets its first iterations. The second number is for
 many components: repairs find more than other candidates there."""
+
+LOOK_AT, LOOK_PART = 0.4, 1 / 4
+"""Part of the work after which the best mixture is looked at for rows that no component covers, and
+the part of it that this may cost, on top. With many components there are repairs instead."""
 
 Candidate = tuple[str, Parameters | None]
 
@@ -87,22 +91,27 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         race.work.most = allowed(*race.size, promised) if budget is None else budget
         if race.work.left <= 0:
             return
-    part = OPENING_MANY if many else OPENING
-    many_ = many
-    inserted = not INSERT or (many_ and not INSERT_MANY)
-    while race.work.done < part * race.work.most:
-        if not inserted and race.best is not None and race.work.done > INSERT_AT * race.work.most:
-            inserted = True
-            for kind, start in insertions(race, race.best):
-                if start is not None:
-                    race.add(kind, start)
-            continue
-        _next(race, source)
-    if not inserted and race.best is not None and race.work.left > INSERT_LEFT * race.work.most:
+    if not many:
+        _look(race, source, on_top=budget is None)
+    _enter(race, source, OPENING_MANY if many else OPENING)
+
+
+def _look(race: Race, source: Iterator[Candidate], *, on_top: bool) -> None:
+    """Let an insertion into the best of the first candidates take part, if it promises to gain."""
+    cost = look_cost(race)
+    if is_wide(*race.size[1:]) or cost > LOOK_PART * race.work.most:
+        return
+    _enter(race, source, LOOK_AT)
+    if race.best is not None:
+        race.work.most += cost if on_top else 0.0
         for kind, start in insertions(race, race.best):
-            if start is not None:
-                race.add(kind, start)
-INSERT, INSERT_MANY, INSERT_AT, INSERT_LEFT = True, False, 0.4, 0.2
+            race.add(kind, start)
+
+
+def _enter(race: Race, source: Iterator[Candidate], part: float) -> None:
+    """Let candidates in until a part of the work is done."""
+    while race.work.done < part * race.work.most:
+        _next(race, source)
 
 
 def _go_on(race: Race, source: Iterator[Candidate]) -> None:
