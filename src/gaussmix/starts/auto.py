@@ -11,7 +11,7 @@ from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.budget import MANY, allowed, iterations_promised
 from gaussmix.starts.candidates import candidates, is_wide
-from gaussmix.starts.insertions import insertions, look_cost
+from gaussmix.starts.insertions import inserted, look_cost
 from gaussmix.starts.race import Race, Run
 from gaussmix.starts.splits import repairs
 from gaussmix.starts.views import Views
@@ -22,7 +22,7 @@ many components: repairs find more than other candidates there."""
 
 LOOK_AT, LOOK_PART = 0.4, 1 / 4
 """Part of the work after which the best mixture is looked at for rows that no component covers, and
-the part of it that this may cost, on top. With many components there are repairs instead."""
+the part of it that this may cost, about, on top. With many components there are repairs instead."""
 
 Candidate = tuple[str, Parameters | None]
 
@@ -98,14 +98,16 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
 
 def _look(race: Race, source: Iterator[Candidate], *, on_top: bool) -> None:
     """Let an insertion into the best of the first candidates take part, if it promises to gain."""
-    cost = look_cost(race)
-    if is_wide(*race.size[1:]) or cost > LOOK_PART * race.work.most:
+    work = race.work
+    if is_wide(*race.size[1:]) or look_cost(race) > LOOK_PART * work.most:
         return
     _enter(race, source, LOOK_AT)
     if race.best is not None:
-        race.work.most += cost if on_top else 0.0
-        for kind, start in insertions(race, race.best):
-            race.add(kind, start)
+        before = work.done
+        start = inserted(race, race.best)
+        work.most += work.done - before if on_top else 0.0
+        if start is not None:
+            race.add("insertion", start)
 
 
 def _enter(race: Race, source: Iterator[Candidate], part: float) -> None:

@@ -23,7 +23,7 @@ ANCHORS = 24  # rows whose neighbourhoods are looked at, and a few more
 SIZES = 2, 5  # rows of a neighbourhood, times the fewest that a component needs
 FLOOR = 0.01  # part of the average component's variance that is added to a neighbourhood's
 LOSS = 0.1  # log-likelihood per row that an insertion may be estimated to lose
-TWO_PI_LOG = float(np.log(2 * np.pi))
+LOG_2_PI = float(np.log(2 * np.pi))
 
 
 class Spot(NamedTuple):
@@ -35,28 +35,33 @@ class Spot(NamedTuple):
     covariance: FloatArray
 
 
-def insertions(race: Race, best: Run) -> Iterator[tuple[str, Parameters]]:
-    """Yield a start that merges two components of a mixture and begins one where it is too thin.
+def inserted(race: Race, best: Run) -> Parameters | None:
+    """Merge two components of a mixture, and begin one where it is too thin.
 
     The new component is the group of rows of least density that would gain most by it (Vlassis &
-    Likas, 2002): all of them, or the neighbours of one of them. There is no start if that gain,
-    less what the merger loses, is estimated to be a loss of more than LOSS per row.
+    Likas, 2002): all of them, or the neighbours of one of them. Those two are merged that lose
+    least (Ueda et al., 2000). None if the gain less the loss is estimated to be a loss of more than
+    LOSS per row.
 
     References
     ----------
     Vlassis & Likas (2002), A greedy EM algorithm for Gaussian mixture learning, Neural Processing
     Letters 15, 77-87.
     """
-    parameters, least = best.parameters, -LOSS * race.sample.weights.sum()
+    parameters, least = best.parameters, -LOSS * float(race.sample.weights.sum())
+    race.work.add(look_cost(race))
     try:
         logs, shares = _densities(race, parameters)
         spot = _spot(race, parameters, logs)
-        losses = merge_losses(race, parameters, shares) if spot.gain > least else {(0, 0): np.inf}
+        if not spot.gain > least:
+            return None
+        losses = merge_losses(race, parameters, shares)
         pair = min(losses, key=losses.__getitem__)
-        if spot.gain - losses[pair] > least:
-            yield "insertion", _inserted(parameters, pair, spot)
+        if not spot.gain - losses[pair] > least:
+            return None
+        return _moved(parameters, pair, spot)
     except NotPositiveDefiniteError:
-        return
+        return None
 
 
 def look_cost(race: Race) -> float:
@@ -78,7 +83,6 @@ def _densities(race: Race, parameters: Parameters) -> tuple[FloatArray, FloatArr
     rows, weight = race.sample
     logs = np.empty((race.n_rows, race.n_components), dtype=rows.dtype)
     dispatch.kernels(rows).log_density(rows, parameters.density(rows.dtype), logs, 1)
-    race.work.add(look_cost(race))
     shares = np.ascontiguousarray(logs.T, dtype=np.float64)
     top = shares.max(axis=0)
     np.exp(shares - top, out=shares)
@@ -109,7 +113,7 @@ def _spot(race: Race, parameters: Parameters, logs: FloatArray) -> Spot:
     covariances = sums[:, 1:-1, 1:-1] - means[:, :, None] * means[:, None, :] + FLOOR * np.eye(d)
     parts = total / (race.n_rows if weight is None else weight.sum())
     half_log_det = -np.log(factor.diagonal()).sum()  # of the average component's covariance
-    own = np.log(parts) - (d * TWO_PI_LOG + _bits(parameters.structure, covariances)) / 2
+    own = np.log(parts) - (d * LOG_2_PI + _bits(parameters.structure, covariances)) / 2
     gains = total * (own - half_log_det - sums[:, 0, -1])
     best = int(np.argmax(gains))
     back = np.linalg.inv(factor)
@@ -144,7 +148,7 @@ def _bits(structure: CovarianceStructure, covariances: FloatArray) -> FloatArray
     return np.asarray(d * np.log(variances.mean(axis=1)) + d)
 
 
-def _inserted(parameters: Parameters, pair: tuple[int, int], spot: Spot) -> Parameters:
+def _moved(parameters: Parameters, pair: tuple[int, int], spot: Spot) -> Parameters:
     """Let i of a pair (i, j) hold both; j becomes the new component."""
     structure, j = parameters.structure, pair[1]
     weights, means, covariances = merged(parameters, pair)
