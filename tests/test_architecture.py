@@ -35,7 +35,8 @@ ROOMS: dict[str, str] = {
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates single loop compiled objective constrained penalised "
     "acceleration incremental listed truncated online variational runs trials checkpoint",
-    "starts": "ward emem budget race views candidates splits auto completion methods seeded noisy",
+    "starts": "ward emem budget race views candidates splits insertions auto completion methods "
+    "seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
     "queries": "features grouped grouped_dask conditioning imputation univariate sampling "

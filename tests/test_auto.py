@@ -252,7 +252,7 @@ def test_iterations_that_a_run_promises(gains: list[float], wanted: float) -> No
 
 
 def test_every_kind_has_words() -> None:
-    words = {kind: described(kind) for kind in (*KINDS, *WIDE_KINDS, "repair")}
+    words = {kind: described(kind) for kind in (*KINDS, *WIDE_KINDS, "repair", "insertion")}
     assert len(set(words.values())) == len(words)
     assert words["far white"] == "random whitened rows, far apart"
     assert words["t-high 1"] == "K-means in 1 invariant coordinate (t-high 1)"

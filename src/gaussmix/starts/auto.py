@@ -11,6 +11,7 @@ from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.budget import MANY, allowed, iterations_promised
 from gaussmix.starts.candidates import candidates, is_wide
+from gaussmix.starts.insertions import inserted, look_cost
 from gaussmix.starts.race import Race, Run
 from gaussmix.starts.splits import repairs
 from gaussmix.starts.views import Views
@@ -18,6 +19,10 @@ from gaussmix.starts.views import Views
 OPENING, OPENING_MANY = 0.6, 0.45
 """Part of the work during which every candidate gets its first iterations. The second number is for
 many components: repairs find more than other candidates there."""
+
+LOOK_AT, LOOK_PART = 0.4, 1 / 4
+"""Part of the work after which the best mixture is looked at for rows that no component covers, and
+the part of it that this may cost, about, on top. With many components there are repairs instead."""
 
 Candidate = tuple[str, Parameters | None]
 
@@ -86,7 +91,27 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         race.work.most = allowed(*race.size, promised) if budget is None else budget
         if race.work.left <= 0:
             return
-    part = OPENING_MANY if many else OPENING
+    if not many:
+        _look(race, source, on_top=budget is None)
+    _enter(race, source, OPENING_MANY if many else OPENING)
+
+
+def _look(race: Race, source: Iterator[Candidate], *, on_top: bool) -> None:
+    """Let an insertion into the best of the first candidates take part, if it promises to gain."""
+    work = race.work
+    if is_wide(*race.size[1:]) or look_cost(race) > LOOK_PART * work.most:
+        return
+    _enter(race, source, LOOK_AT)
+    if race.best is not None:
+        before = work.done
+        start = inserted(race, race.best)
+        work.most += work.done - before if on_top else 0.0
+        if start is not None:
+            race.add("insertion", start)
+
+
+def _enter(race: Race, source: Iterator[Candidate], part: float) -> None:
+    """Let candidates in until a part of the work is done."""
     while race.work.done < part * race.work.most:
         _next(race, source)
 

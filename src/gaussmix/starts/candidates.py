@@ -58,6 +58,8 @@ def described(kind: str) -> str:
     """Return what a kind of candidate is, in words."""
     if kind == "repair":
         return "two components merged and one split"
+    if kind == "insertion":
+        return "two components merged and one put where rows had none"
     if kind[1] == "-":
         plural = "s" if kind[-1] != "1" else ""
         return f"K-means in {kind[-1]} invariant coordinate{plural} ({kind})"

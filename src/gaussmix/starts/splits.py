@@ -64,7 +64,7 @@ def repairs(race: Race, best: Run) -> Iterator[tuple[str, Parameters | None]]:
     parameters = best.parameters
     shares = _shares(race, parameters)
     try:
-        losses, splits = _losses(race, parameters, shares), _splits(race, parameters, shares)
+        losses, splits = merge_losses(race, parameters, shares), _splits(race, parameters, shares)
     except NotPositiveDefiniteError:
         return
     moves = [
@@ -94,7 +94,9 @@ def _shares(race: Race, parameters: Parameters) -> FloatArray:
     return columns if weight is None else columns * weight
 
 
-def _losses(race: Race, parameters: Parameters, shares: FloatArray) -> dict[tuple[int, int], float]:
+def merge_losses(
+    race: Race, parameters: Parameters, shares: FloatArray
+) -> dict[tuple[int, int], float]:
     """Return the log-likelihood that merging two components loses, of the pairs that lose least.
 
     It is what their rows lose under one Gaussian of the same moments, less the entropy of who
@@ -208,9 +210,11 @@ def _cut(values: FloatArray, weight: FloatArray) -> float:
     return cut
 
 
-def _moved(parameters: Parameters, pair: tuple[int, int], split: Split) -> Parameters:
-    """Let i of a pair (i, j) hold both; j and the split component become the halves."""
-    structure, k, halves, (i, j) = parameters.structure, split.component, split.halves, pair
+def merged(
+    parameters: Parameters, pair: tuple[int, int]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return weights, means and covariances where i of a pair (i, j) holds both, and j is free."""
+    structure, (i, j) = parameters.structure, pair
     weights, means = parameters.weights.copy(), parameters.means.copy()
     covariances = parameters.covariances.copy()
     part, apart = weights[i] / (weights[i] + weights[j]), means[i] - means[j]
@@ -222,9 +226,17 @@ def _moved(parameters: Parameters, pair: tuple[int, int], split: Split) -> Param
         }[structure.form]
         covariances[i] = part * covariances[i] + (1 - part) * covariances[j]
         covariances[i] += part * (1 - part) * square
-        covariances[k], covariances[j] = halves.covariances
     means[i] = part * means[i] + (1 - part) * means[j]
     weights[i] += weights[j]
+    return weights, means, covariances
+
+
+def _moved(parameters: Parameters, pair: tuple[int, int], split: Split) -> Parameters:
+    """Let i of a pair (i, j) hold both; j and the split component become the halves."""
+    structure, k, halves, j = parameters.structure, split.component, split.halves, pair[1]
+    weights, means, covariances = merged(parameters, pair)
+    if not structure.shared:
+        covariances[k], covariances[j] = halves.covariances
     weights[[k, j]] = weights[k] * halves.weights
     means[[k, j]] = halves.means
     return Parameters.from_covariances(structure, weights / weights.sum(), means, covariances)
