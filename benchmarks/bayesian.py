@@ -43,6 +43,16 @@ COLUMN: dict[str, Any] = {
 """What tools for synthetic tables ask of a column."""
 
 FIT_ROWS, FIT_TURNS = (100_000, 1_000), 3
+LARGE_SIZE = 1_000_000, 8, 16
+LARGE: dict[str, Any] = {
+    "n_components": 16,
+    "init_params": "random_from_data",
+    "tol": 0,
+    "max_iter": 10,
+    "random_state": 0,
+}
+"""Ten iterations, of full covariances."""
+
 SMALL_COLUMNS, SMALL_ROWS = 60, 1_000
 COLUMNS, COLUMN_ROWS = 50, 1_000_000
 
@@ -102,19 +112,23 @@ def prior(k: int, data: InMemory) -> Posterior:
 
 
 def fit() -> None:
-    """Time whole fits of a column."""
+    """Time whole fits of a column, and of many rows of several features."""
+    cases = [(column(0, n), COLUMN, FIT_TURNS) for n in FIT_ROWS]
+    for X, options, n_turns in [*cases, (groups(*LARGE_SIZE), LARGE, 1)]:
+        time_fits(X, options, n_turns)
+
+
+def time_fits(X: FloatArray, options: dict[str, Any], n_turns: int) -> None:
+    """Time whole fits in turn with scikit-learn's."""
     from sklearn.mixture import BayesianGaussianMixture
 
-    for n in FIT_ROWS:
-        x = column(0, n)
-        ours, theirs = gaussmix.BayesianGaussianMixture(**COLUMN), BayesianGaussianMixture(**COLUMN)
-        calls = (partial(ours.fit, x), partial(theirs.fit, x))
-        own, other = alternating(FIT_TURNS, *calls)
-        print(
-            f"N={n:,} D=1 K=10: gaussmix {min(own):.4f} s, {ours.n_iter_} iterations; "
-            f"scikit-learn {min(other):.3f} s, {theirs.n_iter_} iterations; "
-            f"{min(other) / min(own):.0f} times"
-        )
+    ours, theirs = gaussmix.BayesianGaussianMixture(**options), BayesianGaussianMixture(**options)
+    own, other = alternating(n_turns, partial(ours.fit, X), partial(theirs.fit, X))
+    print(
+        f"N={len(X):,} D={len(X.T)} K={options['n_components']}: gaussmix {min(own):.4f} s, "
+        f"{ours.n_iter_} iterations; scikit-learn {min(other):.3f} s, {theirs.n_iter_} iterations; "
+        f"{min(other) / min(own):.0f} times"
+    )
 
 
 def our_columns() -> None:
