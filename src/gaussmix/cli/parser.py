@@ -81,9 +81,7 @@ def _add_fit(subparsers: Any) -> None:
     add("--covariance", choices=structure_names(), default=defaults.covariance_type, help=shape)
     add("--init", choices=METHOD_NAMES, default=defaults.init_params, help="where EM begins")
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help=starts)
-    add("--tol", type=float, default=defaults.tol, help="least gain to go on")
-    most = "iterations at most"
-    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N", help=most)
+    _add_end(parser, defaults)
     add("--accelerate", choices=tuple(ACCELERATIONS), help="jump ahead of EM, for fewer passes")
     add(
         "--mixed-precision",
@@ -149,9 +147,7 @@ def _add_select(subparsers: Any) -> None:
     start = "where EM begins; emem if not given, auto for larger data"
     add("--init", choices=METHOD_NAMES, help=start)
     add("--n-init", type=_integer(1), default=defaults.n_init, metavar="N", help="starts of a fit")
-    add("--tol", type=float, default=defaults.tol, help="least gain to go on")
-    most = "iterations at most"
-    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N", help=most)
+    _add_end(parser, defaults)
     _add_regularisation(parser, defaults)
     _add_weights_and_noise(parser)
     _add_seed(parser, "of the starts; without one, every run starts elsewhere")
@@ -215,6 +211,12 @@ def _add_bench(subparsers: Any) -> None:
     add = parser.add_argument
     add("--only", metavar="REGEX", help="only what has this in its name, as 'K=16' or 'predict'")
     add("-o", "--output", type=Path, metavar="FOLDER", help="for JSON and Markdown")
+
+
+def _add_end(parser: argparse.ArgumentParser, defaults: GaussianMixture) -> None:
+    add, most = parser.add_argument, "iterations at most"
+    add("--tol", type=float, default=defaults.tol, help="least gain to go on")
+    add("--max-iter", type=_integer(0), default=defaults.max_iter, metavar="N", help=most)
 
 
 def _command(
