@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch, threads
 from gaussmix._core.cells import Cells
+from gaussmix._core.density import Density
 from gaussmix._core.interface import Kernels
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data
@@ -73,7 +74,8 @@ class ListedRows:
             return False
         count = self._count(thinned, parameters)
         labels = np.empty(len(thinned), np.int32)
-        look = _Look(parameters, self._precision(single), lost, None, count)
+        precision = self._precision(single)
+        look = _Look(parameters, parameters.density(precision), precision, lost, None, count)
         look.label(thinned, labels)
         cells = look.listed(Block(thinned, own), labels)
         # What is there of a cell stands for THINNED times as many rows.
@@ -85,6 +87,8 @@ class ListedRows:
         Lists leave out `lost` of the rows' weight at most; if `thinned`, by what one row in THINNED
         says. The cells before are kept for `restore`.
         """
+        precision = self._precision(single)
+        density = parameters.density(precision)
         offset = SHIFTED * self._n_looks if thinned else None
         self._n_looks += 1
         self._former, self._cells = self._cells, []
@@ -92,7 +96,7 @@ class ListedRows:
         for i, block in enumerate(self._segments()):
             rows, _ = block
             count = self._count(rows, parameters)
-            look = _Look(parameters, self._precision(single), lost, offset, count)
+            look = _Look(parameters, density, precision, lost, offset, count)
             if i == len(self._labels):
                 self._labels.append(np.empty(len(rows), np.int32))
                 look.label(rows, self._labels[i])
@@ -160,6 +164,7 @@ class _Look(NamedTuple):
     """A look at all components, which makes lists."""
 
     parameters: Parameters
+    density: Density
     precision: np.dtype[np.floating]
     lost: float
     offset: int | None
@@ -168,8 +173,7 @@ class _Look(NamedTuple):
 
     def label(self, rows: Rows, labels: Labels) -> None:
         """Find the most probable component of each row."""
-        density = self.parameters.density(self.precision)
-        self._kernels.assign(rows, density, labels, None, self.n_threads)
+        self._kernels.assign(rows, self.density, labels, None, self.n_threads)
 
     def listed(self, block: Block, labels: Labels) -> Cells:
         """Return cells of the rows of each label, and lists that leave out part of their weight."""
@@ -203,9 +207,8 @@ class _Look(NamedTuple):
         every = np.tile(np.arange(n_components, dtype=np.int32), n_cells)
         cells = Cells(order, edges, n_components * np.arange(n_cells + 1), every)
         masses = np.empty(len(every))
-        density = self.parameters.density(self.precision)
         self._kernels.weigh_cells(
-            rows, weight, density, cells, np.zeros(2), masses, None, self.n_threads
+            rows, weight, self.density, cells, np.zeros(2), masses, None, self.n_threads
         )
         found: FloatArray = masses.reshape(n_cells, n_components)
         return found * (n_rows / np.diff(edges))[:, None]
