@@ -21,7 +21,8 @@ from gaussmix._core.conjugate import (
     require_pair,
     require_posterior,
 )
-from gaussmix._core.density import EPS, LEAST_WEIGHT, LOG_2_PI, Density
+from gaussmix._core.density import EPS, LEAST_WEIGHT, LOG_2_PI
+from gaussmix._core.reference_estimates import Ascent, Moments, Numbers
 from gaussmix._core.types import FloatArray
 
 
@@ -143,46 +144,27 @@ def divergence(posterior: Conjugate, prior: Conjugate) -> float:
     return _of_weights(*sticks) + float(components.sum())
 
 
-class EvidenceAscent:
-    """The evidence lower bound of all rows, which `maximise_bound` raises.
-
-    See `reference_estimates.LikelihoodAscent`.
-    """
+class EvidenceAscent(Ascent):
+    """The evidence lower bound of all rows, which `maximise_bound` raises."""
 
     def __init__(self, prior: Conjugate, posterior: Conjugate, reg_covar: float) -> None:
         """IN: prior and reg_covar, as for `maximise_bound`. INOUT: posterior, the point."""
         require_pair(posterior, prior)
-        self._prior, self._point, self._reg_covar = prior, posterior, reg_covar
-        self.n_features = posterior.means.shape[1]
-
-    def density(self, dtype: DTypeLike) -> Density:
-        """Constants of the expected log-densities, for rows of a precision."""
-        point = self._point
-        found = np.empty(self.n_features), np.empty_like(point.means), np.empty_like(point.weights)
-        expected_constants(point, dtype, *found)
-        center, deviations, log_scales = found
-        return Density(point.structure, center, deviations, point.factors, log_scales)
+        super().__init__(posterior.structure, posterior.arrays(), reg_covar)
+        self._prior, self._posterior = prior, posterior
 
     def bound(self, log_likelihood: float, _weight: float) -> float:
         """The value at the point, under which all rows have this log-likelihood."""
-        return log_likelihood - divergence(self._point, self._prior)
+        return log_likelihood - divergence(self._posterior, self._prior)
 
-    def move(
-        self,
-        shift: FloatArray,
-        n_k: FloatArray,
-        first: FloatArray,
-        second: FloatArray,
-        row_weight: float,
-    ) -> bool:
-        """Go where the M-step leads, or stay and return False where something is wrong there."""
-        image = self._point.blank()
-        moments = shift, n_k, first, second, row_weight
-        if not maximise_bound(self._prior, *moments, self._reg_covar, image):
-            return False
-        for old, new in zip(self._point.arrays(), image.arrays(), strict=True):
-            old[...] = new
-        return True
+    def _find_constants(
+        self, dtype: DTypeLike, center: FloatArray, deviations: FloatArray, log_scales: FloatArray
+    ) -> None:
+        expected_constants(self._posterior, dtype, center, deviations, log_scales)
+
+    def _maximise(self, moments: Moments, row_weight: float, image: Numbers) -> bool:
+        reached = Conjugate(self._structure, *image)
+        return maximise_bound(self._prior, *moments, row_weight, self._reg_covar, reached)
 
 
 def _like(values: FloatArray, array: FloatArray) -> FloatArray:

@@ -3,6 +3,9 @@
 The functions have the names, signatures and errors of the compiled module `estimates`.
 """
 
+from abc import ABC, abstractmethod
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.linalg.lapack import dpotrf, dtrtri
@@ -25,12 +28,65 @@ from gaussmix._core.density import (
 )
 from gaussmix._core.types import FloatArray, Structure
 
+Numbers: TypeAlias = tuple[FloatArray, ...]
+"""The arrays of a point."""
 
-class LikelihoodAscent:
-    """The mean log-likelihood of a row, which `maximise` raises.
+Moments: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+"""What an M-step takes: shift, n_k, first and second."""
 
-    What `em` climbs is one of these classes. It says how to get on between passes over the rows.
-    """
+
+class Ascent(ABC):
+    """What `em` climbs from a point, and how it gets on between passes over the rows."""
+
+    def __init__(self, structure: Structure, point: Numbers, reg_covar: float) -> None:
+        """IN: structure; reg_covar, as for the M-step. INOUT: point, which was checked.
+
+        A point begins with weights, means, covariances and factors.
+        """
+        self._structure, self._point, self._reg_covar = structure, point, reg_covar
+        _, means, _, self._factors, *_ = point
+        self._n_components, self.n_features = len(point[0]), means.shape[1]
+
+    def density(self, dtype: DTypeLike) -> Density:
+        """The density of the point, for rows of a precision."""
+        size = self._n_components, self.n_features
+        center, deviations, log_scales = np.empty(size[1]), np.empty(size), np.empty(size[0])
+        self._find_constants(dtype, center, deviations, log_scales)
+        return Density(self._structure, center, deviations, self._factors, log_scales)
+
+    @abstractmethod
+    def bound(self, log_likelihood: float, weight: float) -> float:
+        """The value at the point, under which all rows have this log-likelihood."""
+
+    def move(
+        self,
+        shift: FloatArray,
+        n_k: FloatArray,
+        first: FloatArray,
+        second: FloatArray,
+        row_weight: float,
+    ) -> bool:
+        """Go where the M-step leads, or stay and return False where something is wrong there."""
+        image = tuple(np.empty_like(array) for array in self._point)
+        if not self._maximise((shift, n_k, first, second), row_weight, image):
+            return False
+        for old, new in zip(self._point, image, strict=True):
+            old[...] = new
+        return True
+
+    @abstractmethod
+    def _find_constants(
+        self, dtype: DTypeLike, center: FloatArray, deviations: FloatArray, log_scales: FloatArray
+    ) -> None:
+        """Set what `Density` holds of the point."""
+
+    @abstractmethod
+    def _maximise(self, moments: Moments, row_weight: float, image: Numbers) -> bool:
+        """Set the image, where the M-step leads; return whether nothing is wrong there."""
+
+
+class LikelihoodAscent(Ascent):
+    """The mean log-likelihood of a row, which `maximise` raises."""
 
     def __init__(
         self,
@@ -43,38 +99,21 @@ class LikelihoodAscent:
     ) -> None:
         """INOUT: the point, in arrays as `maximise` finds them. IN: reg_covar, as there."""
         require_estimates(structure, means.shape, weights, means, covariances, factors)
-        self._structure, self._reg_covar = structure, reg_covar
-        self._point = weights, means, covariances, factors
-        self.n_features = means.shape[1]
-
-    def density(self, dtype: DTypeLike) -> Density:
-        """The density of the point, for rows of a precision."""
-        weights, means, _, factors = self._point
-        found = np.empty(len(means.T)), np.empty_like(means), np.empty_like(weights)
-        density_constants(self._structure, weights, means, factors, dtype, *found)
-        center, deviations, log_scales = found
-        return Density(self._structure, center, deviations, factors, log_scales)
+        super().__init__(structure, (weights, means, covariances, factors), reg_covar)
 
     def bound(self, log_likelihood: float, weight: float) -> float:
         """The value at the point, under which all rows have this log-likelihood."""
         return log_likelihood / weight
 
-    def move(
-        self,
-        shift: FloatArray,
-        n_k: FloatArray,
-        first: FloatArray,
-        second: FloatArray,
-        row_weight: float,
-    ) -> bool:
-        """Go where the M-step leads, or stay and return False where something is wrong there."""
-        image = tuple(np.empty_like(array) for array in self._point)
-        moments = self._structure, shift, n_k, first, second
-        if not maximise(*moments, row_weight, self._reg_covar, *image):
-            return False
-        for old, new in zip(self._point, image, strict=True):
-            old[...] = new
-        return True
+    def _find_constants(
+        self, dtype: DTypeLike, center: FloatArray, deviations: FloatArray, log_scales: FloatArray
+    ) -> None:
+        weights, means, _, factors = self._point
+        found = center, deviations, log_scales
+        density_constants(self._structure, weights, means, factors, dtype, *found)
+
+    def _maximise(self, moments: Moments, row_weight: float, image: Numbers) -> bool:
+        return maximise(self._structure, *moments, row_weight, self._reg_covar, *image)
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the returned value tells
