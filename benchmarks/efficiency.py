@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix._core.types import FloatArray
+from gaussmix.display.progress import Progress
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import collect, pass_flops
-from gaussmix.progress import Progress
 
 FEATURES = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 32, 33, 64, 100, 128)
 COMPONENTS = (1, 2, 3, 7, 8, 16, 32, 64, 100, 256)

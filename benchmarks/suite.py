@@ -14,12 +14,12 @@ from benchmarks.libraries import DISTRIBUTIONS, contenders
 from benchmarks.plan import all_of_it
 from benchmarks.report import Report, read, save, target_lines
 from benchmarks.targets import Results, judge
-from gaussmix import progress
 from gaussmix._core import threads
 from gaussmix._core.types import PathLike
 from gaussmix.bench.cases import limited
 from gaussmix.bench.race import Row
 from gaussmix.bench.run import TIME_TAKEN, Session, chosen, machine_facts, made, short
+from gaussmix.display import progress
 
 EFFICIENCY = "efficiency"
 NOTHING = Report({}, [], [], [])

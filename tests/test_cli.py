@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaussmix import GaussianMixture, KMeans, Prior, load, progress, save
+from gaussmix import GaussianMixture, KMeans, Prior, load, save
 from gaussmix._core.types import FloatArray
 from gaussmix.cli import demo
 from gaussmix.cli.main import main
+from gaussmix.display import progress
 from gaussmix.io.readers import DataError
 from gaussmix.io.scans import Table, read_all, scan
 from gaussmix.io.sinks import write

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaussmix import BayesianGaussianMixture, GaussianMixture, KMeans, load, progress, save
+from gaussmix import BayesianGaussianMixture, GaussianMixture, KMeans, load, save
 from gaussmix._core.types import FloatArray, MergeCriterion
 from gaussmix.cli.main import main
+from gaussmix.display import progress
 from gaussmix.storage import Model
 
 GAPS = [3, 17, 399]  # rows of `gaps` that lack a value

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gaussmix import progress
+from gaussmix.display import progress
 from gaussmix.em.verbose import Extent, Printer, duration
 
 EXTENT = Extent(n_samples=3000, max_iter=100, tol=1e-3)
@@ -114,7 +114,7 @@ def test_a_line_is_logged_every_so_often(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = count(step=3)  # three seconds between looks at the clock
-    monkeypatch.setattr("gaussmix.progress.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("gaussmix.display.progress.monotonic", lambda: float(next(clock)))
     printer = Printer(0, 1, EXTENT)
     assert not printer.watches
     with caplog.at_level(logging.INFO, "gaussmix"):

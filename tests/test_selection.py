@@ -706,7 +706,7 @@ def test_progress_counts_all_fits(monkeypatch: pytest.MonkeyPatch, groups: Float
 
     told: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        "gaussmix.progress.bar", lambda *_: nullcontext(lambda *now: told.append(now))
+        "gaussmix.display.progress.bar", lambda *_: nullcontext(lambda *now: told.append(now))
     )
     gaussmix.select(groups, (1, 2), random_state=0, progress=True)
     assert told == [(done, 7) for done in range(1, 8)]

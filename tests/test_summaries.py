@@ -11,7 +11,7 @@ import pytest
 import gaussmix
 from gaussmix import GaussianMixture, KMeans
 from gaussmix._core.types import FloatArray
-from gaussmix.tables import Summary, as_html, as_text, with_spread
+from gaussmix.display.tables import Summary, as_html, as_text, with_spread
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,15 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gaussmix._core.checks import aligned
 from gaussmix._core.types import FloatArray, PathLike, Rows
-from gaussmix.conversion import as_numbers, frame_of, place
 from gaussmix.errors import ParameterError
-
-AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
+from gaussmix.io.conversion import as_numbers, frame_of, place
 
 Place: TypeAlias = Callable[[int, int | None], str]
 """Names the place of a value, by its row and column; None stands for the weights."""
@@ -310,14 +309,6 @@ def _dimension_message(array: NDArray[np.generic], X: object, name: str) -> str:
         f"{array.shape}. Reshape your data either using array.reshape(-1, 1) if it has a single "
         "feature or array.reshape(1, -1) if it contains a single sample."
     )
-
-
-def aligned(array: AnyArray) -> AnyArray:
-    """Return the array, or a copy if its numbers do not lie where a compiler expects them.
-
-    A field of a packed record and a buffer cut at an odd byte may be contiguous and not aligned.
-    """
-    return array if array.flags.aligned else array.copy()
 
 
 def _contiguous(array: NDArray[np.generic]) -> Rows:

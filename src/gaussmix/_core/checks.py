@@ -1,7 +1,10 @@
-"""The argument checks that the reference and every compiled build share: same errors everywhere."""
+"""The argument checks that the reference and every compiled build share: same errors everywhere.
+
+`aligned` makes an array one that the checks pass, where only its place in memory is amiss.
+"""
 
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +13,8 @@ from gaussmix._core.cells import Cells
 from gaussmix._core.density import STRUCTURES, Density, factors_shape
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Structure
+
+AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
 FLOAT64, INT32, INT64 = np.dtype(np.float64), np.dtype(np.int32), np.dtype(np.int64)
 
@@ -207,6 +212,14 @@ def require_seeding(
     require_array("uniforms", uniforms, (1 + (n_clusters - 1) * n_trials,), FLOAT64)
     _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_clusters, n_features
+
+
+def aligned(array: AnyArray) -> AnyArray:
+    """Return the array, or a copy if its numbers do not lie where a compiler expects them.
+
+    A field of a packed record and a buffer cut at an odd byte may be contiguous and not aligned.
+    """
+    return array if array.flags.aligned else array.copy()
 
 
 def _require_memory(name: str, array: NDArray[np.generic]) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from gaussmix._core import dispatch
+from gaussmix._core.checks import aligned
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.model.statistics import Statistics
-from gaussmix.validation import aligned
 
 
 def variational_m_step(

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gaussmix._core import dispatch
+from gaussmix._core.checks import aligned
 from gaussmix._core.conjugate import Conjugate
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.validation import aligned
 
 
 @dataclass(frozen=True)

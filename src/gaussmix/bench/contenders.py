@@ -9,7 +9,6 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from gaussmix import progress
 from gaussmix._core import dispatch
 from gaussmix._core.density import Density, factors_shape
 from gaussmix._core.interface import KERNELS, Kernels
@@ -30,6 +29,7 @@ from gaussmix.bench.cases import (
     Problem,
 )
 from gaussmix.config import config
+from gaussmix.display import progress
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.model.parameters import Parameters

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import progress
 from gaussmix._core import dispatch
 from gaussmix.bench import machine
 from gaussmix.bench.cases import (
@@ -33,6 +32,7 @@ from gaussmix.bench.cases import (
 )
 from gaussmix.bench.contenders import gaussmix
 from gaussmix.bench.timing import FIRST_FIT, Timing
+from gaussmix.display import progress
 from gaussmix.model.statistics import pass_flops
 
 # Relative. In float32 rounding may decide a tie, which moves a count of 10^4 rows by one.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix import progress, storage
+from gaussmix import storage
 from gaussmix.cli.commands import (
     STREAM,
     check_output,
@@ -21,6 +21,8 @@ from gaussmix.cli.commands import (
     write,
 )
 from gaussmix.cli.reading import Answer, Watched, in_place
+from gaussmix.display import progress
+from gaussmix.display.tables import as_text
 from gaussmix.estimators.attributes import parameters_of, term_names
 from gaussmix.estimators.base_mixture import total_score
 from gaussmix.estimators.kmeans import KMeans
@@ -30,7 +32,6 @@ from gaussmix.io import scans, sinks
 from gaussmix.io.beside import Kept, check_beside, write_beside, write_text_beside
 from gaussmix.io.readers import Array
 from gaussmix.queries.hierarchy import Hierarchy
-from gaussmix.tables import as_text
 
 OUTSIDE = ["outlier"]
 NOISE = "-1"

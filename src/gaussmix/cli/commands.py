@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import config, distributed, progress, storage
+from gaussmix import config, distributed, storage
 from gaussmix._core import dispatch
 from gaussmix._core.types import MissingValues
 from gaussmix.cli.reading import Complete
+from gaussmix.display import progress
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.kmeans import KMeans

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix.display.progress import Progress
 from gaussmix.io.blocks import Block
 from gaussmix.io.readers import Array, DataError
 from gaussmix.io.scans import Scan, Table
 from gaussmix.io.sources import Source
-from gaussmix.progress import Progress
 
 Answer = Callable[[Table], Array]
 

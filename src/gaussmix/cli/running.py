@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gaussmix import progress
 from gaussmix.cli.parser import make_parser
+from gaussmix.display import progress
 from gaussmix.errors import one_line
 
 

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import numpy as np
 
+from gaussmix._core.checks import aligned
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import FloatArray, PathLike, Rows
-from gaussmix.conversion import place
 from gaussmix.data.base import ByRow, MakePass, Pass
 from gaussmix.data.partitions import (
     Parts,
@@ -31,7 +31,8 @@ from gaussmix.data.partitions import (
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.io.blocks import Block
-from gaussmix.validation import aligned, check_numbers, check_rows, check_total_weight
+from gaussmix.io.conversion import place
+from gaussmix.validation import check_numbers, check_rows, check_total_weight
 
 R = TypeVar("R")
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from gaussmix.conversion import as_numbers, frame_of
+from gaussmix.io.conversion import as_numbers, frame_of
 from gaussmix.validation import check_sample_weight
 
 FAN_IN = 8

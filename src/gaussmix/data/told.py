@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.checks import aligned
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, PathLike, Rows
@@ -19,7 +20,7 @@ from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import Reservoir, Sample, most_rows
 from gaussmix.errors import ParameterError
 from gaussmix.io import sinks
-from gaussmix.validation import aligned, check_numbers
+from gaussmix.validation import check_numbers
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

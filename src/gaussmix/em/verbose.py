@@ -9,7 +9,7 @@ from itertools import pairwise
 from time import perf_counter
 from typing import NamedTuple
 
-from gaussmix.progress import PROGRESS, Pace, speaks
+from gaussmix.display.progress import PROGRESS, Pace, speaks
 
 LOGGER = logging.getLogger("gaussmix")
 SEEN_LINES = 3  # that an estimate of the time left looks back on

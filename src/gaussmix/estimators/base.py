@@ -18,13 +18,13 @@ from gaussmix._core.types import PathLike, Rows
 from gaussmix.config import version
 from gaussmix.data.base import ByRow, Data
 from gaussmix.data.inputs import opened, route
+from gaussmix.display.tables import MOST_ROWS, Summary
 from gaussmix.errors import ParameterError, not_fitted, warn
 from gaussmix.estimators.counterparts import StandIn
 from gaussmix.estimators.routing import MetadataRequester
 from gaussmix.estimators.summaries import size_of
 from gaussmix.io import sinks
 from gaussmix.io.atomic import check_target
-from gaussmix.tables import MOST_ROWS, Summary
 from gaussmix.validation import check_choice, check_path
 
 SHOWN_NAMES = 5  # feature names listed in an error

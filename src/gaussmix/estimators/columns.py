@@ -9,12 +9,12 @@ import numpy as np
 
 from gaussmix._core import threads
 from gaussmix._core.types import Rows, SupportsArray
-from gaussmix.conversion import place
 from gaussmix.data.partitions import is_dask
 from gaussmix.errors import Noted, ParameterError, noting_warnings, warn
 from gaussmix.estimators.base import feature_names
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.io.conversion import place
 from gaussmix.io.sources import streams
 from gaussmix.validation import check_n_threads, check_numbers, check_random_state, check_rows
 

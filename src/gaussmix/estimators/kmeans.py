@@ -27,6 +27,7 @@ from gaussmix.data.base import Data, InMemory
 from gaussmix.data.scale import require_centers_to_scale
 from gaussmix.data.sparse import SparseRows
 from gaussmix.data.subsample import Sample
+from gaussmix.display.tables import Summary
 from gaussmix.errors import ParameterError, not_fitted, warn, warn_convergence
 from gaussmix.estimators.base import Transformer, remember_features
 from gaussmix.estimators.counterparts import Name
@@ -37,7 +38,6 @@ from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness, 
 from gaussmix.kmeans.seeding import plus_plus, random_rows
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import assign_within_reach, require_reach
-from gaussmix.tables import Summary
 from gaussmix.validation import (
     check_choice,
     check_integer,

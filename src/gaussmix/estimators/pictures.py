@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gaussmix._core import threads
 from gaussmix._core.types import FloatArray, PlotKind, Rows
+from gaussmix.display.tables import Summary
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import parameters_of
 from gaussmix.estimators.base import Estimator
@@ -17,7 +18,6 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import responsibilities
 from gaussmix.queries.features import Indices, check_features
 from gaussmix.queries.hdr import hdr_levels
-from gaussmix.tables import Summary
 from gaussmix.validation import (
     check_choice,
     check_integer,

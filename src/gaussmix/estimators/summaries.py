@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from gaussmix._core.types import FloatArray
+from gaussmix.display.tables import Summary, with_spread
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.structures import Variances
-from gaussmix.tables import Summary, with_spread
 
 SHOWN_FEATURES = 6  # in a table
 AT_THE_FLOOR = 2.0  # times reg_covar: a variance no larger than that is regularisation

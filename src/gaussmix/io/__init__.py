@@ -1,1 +1,1 @@
-"""Tables, read and written block by block, and files that are written whole or not at all."""
+"""Tables: converted to numbers, read and written block by block, and files written whole."""

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gaussmix.conversion import column_numbers
 from gaussmix.io.blocks import Block
+from gaussmix.io.conversion import column_numbers
 from gaussmix.io.readahead import read_ahead
 from gaussmix.io.readers import Array, Choice, DataError, Reader, block_rows, join, located
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from gaussmix._core.types import FloatArray
-from gaussmix.conversion import Frame, PolarsFrame, frame_of, precision
 from gaussmix.io.blocks import Block
+from gaussmix.io.conversion import Frame, PolarsFrame, frame_of, precision
 from gaussmix.io.readers import (
     Array,
     Choice,

@@ -6,9 +6,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gaussmix.conversion import precision
 from gaussmix.io import headers
 from gaussmix.io.blocks import Block
+from gaussmix.io.conversion import precision
 from gaussmix.io.headers import Layout
 from gaussmix.io.readers import (
     Array,

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._core.checks import aligned
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import PathLike
-from gaussmix.conversion import place
 from gaussmix.io.blocks import Block
-from gaussmix.validation import aligned
+from gaussmix.io.conversion import place
 
 BLOCK_BYTES = 1 << 22  # of rows read at once: what transposing columns into them keeps in the cache
 

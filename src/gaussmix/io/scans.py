@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core.types import RowsLike
-from gaussmix.conversion import place
 from gaussmix.errors import ParameterError
 from gaussmix.io.blocks import Block, joined
+from gaussmix.io.conversion import place
 from gaussmix.io.frames import ArrayReader
 from gaussmix.io.readahead import read_ahead
 from gaussmix.io.readers import Array, Choice, DataError, Reader

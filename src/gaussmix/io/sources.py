@@ -13,11 +13,11 @@ from gaussmix.errors import ParameterError
 from gaussmix.io import arrow, frames
 from gaussmix.io.atomic import shown_ending
 from gaussmix.io.blocks import Block
+from gaussmix.io.conversion import as_numbers
 from gaussmix.io.frames import ArrayReader
 from gaussmix.io.npy import NpyReader
 from gaussmix.io.readers import Array, Choice, DataError, Reader, take
 from gaussmix.io.text import PLAIN, TEXT_ENDINGS, TextFormat, TextReader, ending_of
-from gaussmix.validation import check_numbers
 
 FILE_READERS: dict[str, Callable[[Path], Reader]] = {
     ".npy": NpyReader,
@@ -302,7 +302,7 @@ def _is_table(item: object) -> bool:
 
 
 def _table(data: object, name: str) -> Array:
-    array = check_numbers(data, name)
+    array = as_numbers(data, name)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ParameterError(f"{name} must have shape (n_rows, n_columns), got {array.shape}")
     return array
@@ -324,7 +324,7 @@ def shown_columns(reader: Reader) -> str:
 
 def weight_values(weights: object, n_rows: int | None, name: str) -> NDArray[np.float64]:
     """Return the weights (n_rows,) of so many rows, or of any number."""
-    values = check_numbers(weights, name)
+    values = as_numbers(weights, name)
     if values.ndim != 1 or n_rows not in (None, len(values)):
         wanted = "n_rows" if n_rows is None else n_rows
         raise ParameterError(f"{name} must have shape ({wanted},), got {values.shape}")

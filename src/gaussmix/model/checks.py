@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from gaussmix._core.checks import aligned
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure
-from gaussmix.validation import aligned, check_numbers
+from gaussmix.validation import check_numbers
 
 WEIGHT_SUM = 1e-6  # by how much given weights may miss 1: what thirds in float32 may
 

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from gaussmix._core import dispatch
+from gaussmix._core.checks import aligned
 from gaussmix._core.density import EMPTY, EPS, PIVOT_NOISE, RESOLUTION
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure, Flags
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
 from gaussmix.model.structures import FULL, Variances
-from gaussmix.validation import aligned, check_real
+from gaussmix.validation import check_real
 
 RIDGE = 1e-6
 """First part of the pooled variance that is added to a singular covariance: what scikit-learn's

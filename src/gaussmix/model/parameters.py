@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gaussmix._core import dispatch
+from gaussmix._core.checks import aligned
 from gaussmix._core.density import Density
 from gaussmix._core.types import FloatArray
 from gaussmix.model import families as _families  # noqa: F401, names of structures are known then
 from gaussmix.model.covariance import AnyStructure, CovarianceStructure, structure_of
-from gaussmix.validation import aligned
 
 
 class Noise(NamedTuple):

@@ -16,6 +16,7 @@ from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from gaussmix._core import dispatch
+from gaussmix._core.checks import aligned
 from gaussmix._core.density import EPS
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import (
@@ -23,7 +24,6 @@ from gaussmix.model.covariance import (
     CovarianceStructure,
     NotPositiveDefiniteError,
 )
-from gaussmix.validation import aligned
 
 SYMMETRY = 1e-8  # by how much of its largest entry a given matrix may differ from its transpose
 

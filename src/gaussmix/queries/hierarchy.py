@@ -13,6 +13,7 @@ from gaussmix._core import threads
 from gaussmix._core.types import DaskLike, FloatArray, Labels, PathLike, Rows, RowsLike
 from gaussmix.data.base import ByRow, Data
 from gaussmix.data.parallel import for_blocks
+from gaussmix.display.tables import MOST_ROWS, as_html
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import pass_flops
@@ -26,7 +27,6 @@ from gaussmix.queries.merging import (
     merge_by_distance,
     merge_by_entropy,
 )
-from gaussmix.tables import MOST_ROWS, as_html
 from gaussmix.validation import check_integer
 
 EachRow: TypeAlias = Callable[[ByRow, object, PathLike | None, Sequence[str]], Any]

@@ -14,8 +14,8 @@ from gaussmix._core.types import (
     RowsLike,
     SelectionCriterion,
 )
+from gaussmix.display.tables import as_html
 from gaussmix.estimators.mixture import GaussianMixture
-from gaussmix.tables import as_html
 from gaussmix.validation import check_choice
 
 CRITERIA = ("bic", "aic", "icl", "cv")

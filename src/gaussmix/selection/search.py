@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix import progress as progress_bar
 from gaussmix._core import threads
 from gaussmix._core.density import STRUCTURES as FORMS
 from gaussmix._core.types import (
@@ -27,6 +26,7 @@ from gaussmix.data.inputs import opened, route
 from gaussmix.data.observed import require_observed
 from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import most_rows
+from gaussmix.display import progress as progress_bar
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_noise_box, set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
