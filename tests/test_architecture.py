@@ -32,7 +32,7 @@ ROOMS: dict[str, str] = {
     "bayes": "posterior prior m_step stored",
     "kmeans": "sparse nearest lloyd seeding",
     "em": "verbose fingerprint coordinates single loop compiled objective constrained penalised "
-    "acceleration incremental listed truncated online variational runs trials checkpoint",
+    "acceleration incremental listed truncated online variational runs trials stored checkpoint",
     "starts": "ward emem budget race views candidates splits insertions auto completion methods "
     "seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "

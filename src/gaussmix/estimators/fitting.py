@@ -13,7 +13,7 @@ from gaussmix.data.base import Data
 from gaussmix.data.box import box_around
 from gaussmix.data.told import Classes, ToldData
 from gaussmix.em.acceleration import MakeChart, check_acceleration, strategy_of
-from gaussmix.em.checkpoint import Checkpoint, Identity, Restore, origin
+from gaussmix.em.checkpoint import Checkpoint, Identity, origin
 from gaussmix.em.constrained import (
     NAMES,
     Constrained,
@@ -30,6 +30,7 @@ from gaussmix.em.online import check_pace
 from gaussmix.em.penalised import objective_for
 from gaussmix.em.runs import Opening, Run, Runs, Search
 from gaussmix.em.single import single_pays
+from gaussmix.em.stored import Restore
 from gaussmix.em.truncated import climb
 from gaussmix.em.verbose import Extent, Printer
 from gaussmix.errors import ParameterError
