@@ -40,7 +40,7 @@ ROOMS: dict[str, str] = {
     "queries": "features grouped grouped_dask conditioning imputation univariate sampling "
     "predictive hdr outliers divergences united merging hierarchy",
     "estimators": "attributes routing counterparts summaries base adaptation pictures hooks "
-    "queries kmeans fitting base_mixture mixture evidence bayesian columns",
+    "queries kmeans settings fitting base_mixture mixture evidence bayesian columns",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 import gaussmix
 from gaussmix import ConvergenceWarning, GaussianMixture, ParameterError, Prior
 from gaussmix._core.types import CovarianceType, FloatArray
-from gaussmix.estimators.fitting import settings_of
+from gaussmix.estimators.settings import settings_of
 from gaussmix.model.covariance import structure_named
 from gaussmix.model.eigenvalues import bounded, truncated
 

@@ -16,7 +16,7 @@ from gaussmix._core.types import CovarianceType, FloatArray, SelectionCriterion,
 from gaussmix.data.base import Data
 from gaussmix.estimators import fitting
 from gaussmix.estimators.attributes import parameters_of
-from gaussmix.estimators.fitting import Settings
+from gaussmix.estimators.settings import Settings
 from gaussmix.model.families import CODES
 from gaussmix.selection import search
 from gaussmix.selection.candidates import Candidate, Selection

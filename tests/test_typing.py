@@ -12,7 +12,7 @@ import pytest
 import gaussmix
 from gaussmix._core import types
 from gaussmix.em.acceleration import METHODS
-from gaussmix.estimators import fitting, kmeans
+from gaussmix.estimators import kmeans, settings
 from gaussmix.model.covariance import structure_names
 from gaussmix.queries import hierarchy
 from gaussmix.queries.divergences import DISTANCES
@@ -175,7 +175,7 @@ def test_types_of_public_calls(tmp_path: Path) -> None:
         (types.CovarianceType, structure_names()),
         (types.InitMethod, METHOD_NAMES),
         (types.Acceleration, METHODS),
-        (types.Algorithm, fitting.ALGORITHMS),
+        (types.Algorithm, settings.ALGORITHMS),
         (types.CentersMethod, ("k-means++", "random")),
         (types.KMeansAlgorithm, kmeans.ALGORITHMS),
         (types.MergeCriterion, hierarchy.CRITERIA),

@@ -12,9 +12,9 @@ from gaussmix._core import dispatch, threads
 from gaussmix._core.types import FloatArray
 from gaussmix.bench.machine import lifetime_peak
 from gaussmix.data.base import InMemory
-from gaussmix.estimators.fitting import settings_of
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.estimators.settings import settings_of
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.methods import initial_parameters
 from gaussmix.validation import check_random_state

@@ -41,9 +41,10 @@ from gaussmix.errors import (
 )
 from gaussmix.estimators.attributes import noise_box_of, set_outcome, term_names
 from gaussmix.estimators.base import Estimator, Names, remember_features
-from gaussmix.estimators.fitting import MISSING_VALUES, Origin, Problem, Settings, best_run
+from gaussmix.estimators.fitting import Origin, Problem, best_run
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
+from gaussmix.estimators.settings import MISSING_VALUES, Settings
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import (

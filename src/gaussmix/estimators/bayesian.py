@@ -41,8 +41,9 @@ from gaussmix.estimators.base import remember_features
 from gaussmix.estimators.base_mixture import BaseMixture
 from gaussmix.estimators.counterparts import Name
 from gaussmix.estimators.evidence import bayesian_settings_of, beliefs_of, evidence
-from gaussmix.estimators.fitting import Origin, Problem, Settings, best_run
+from gaussmix.estimators.fitting import Origin, Problem, best_run
 from gaussmix.estimators.mixture import GaussianMixture, plain_mixture
+from gaussmix.estimators.settings import Settings
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_means_within_reach
 from gaussmix.queries.features import Indices

@@ -10,13 +10,8 @@ from gaussmix.data.base import Data
 from gaussmix.em.acceleration import strategy_of
 from gaussmix.em.variational import EvidenceBound, PosteriorChart
 from gaussmix.errors import ParameterError
-from gaussmix.estimators.fitting import (
-    YOUNGER,
-    Problem,
-    Settings,
-    opening_of,
-    shared_settings,
-)
+from gaussmix.estimators.fitting import YOUNGER, Problem, opening_of
+from gaussmix.estimators.settings import Settings, shared_settings
 from gaussmix.validation import check_boolean, check_choice, check_real
 
 FORMS = ("full", "tied", "diag", "spherical")

@@ -42,16 +42,9 @@ from gaussmix.estimators.attributes import (
 from gaussmix.estimators.base import check_output, remember_features
 from gaussmix.estimators.base_mixture import BaseMixture, total_score
 from gaussmix.estimators.counterparts import Name
-from gaussmix.estimators.fitting import (
-    Problem,
-    Settings,
-    likelihood,
-    require_online,
-    settings_of,
-    start,
-    with_noise_of,
-)
+from gaussmix.estimators.fitting import Problem, likelihood, start
 from gaussmix.estimators.hooks import Hooks
+from gaussmix.estimators.settings import Settings, require_online, settings_of, with_noise_of
 from gaussmix.io.scans import Scan
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import structure_named

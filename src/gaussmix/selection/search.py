@@ -31,8 +31,9 @@ from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import set_noise_box, set_outcome
 from gaussmix.estimators.base import Names, feature_names, remember_features
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
-from gaussmix.estimators.fitting import Settings, best_run, settings_of, with_noise_of
+from gaussmix.estimators.fitting import best_run
 from gaussmix.estimators.mixture import GaussianMixture
+from gaussmix.estimators.settings import Settings, settings_of, with_noise_of
 from gaussmix.model.covariance import structure_named, structure_names
 from gaussmix.model.families import CODES
 from gaussmix.model.parameters import Parameters
