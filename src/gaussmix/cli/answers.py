@@ -24,7 +24,7 @@ from gaussmix.cli.reading import Answer, Watched, in_place
 from gaussmix.display import progress
 from gaussmix.display.tables import as_text
 from gaussmix.estimators.attributes import parameters_of, term_names
-from gaussmix.estimators.base_mixture import total_score
+from gaussmix.estimators.criteria import total_score
 from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.estimators.queries import outlier_test

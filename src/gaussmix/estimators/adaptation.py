@@ -1,6 +1,6 @@
 """What speech and vision do with a mixture of many speakers or images: methods of a mixture."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from copy import copy
 from functools import partial
 from typing import Self
@@ -10,6 +10,7 @@ from gaussmix.data.dask import DaskData
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import mixture_of, set_parameters
 from gaussmix.estimators.base import Estimator
+from gaussmix.estimators.diagnostics import warn_collapsed
 from gaussmix.model.adaptation import ADAPTABLE, adapted
 from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.grouped import SufficientStatistics, check_groups, grouped_statistics
@@ -35,7 +36,6 @@ class Adaptation(Estimator):
     """Adaptation to new rows, and statistics of groups of rows: a mixin."""
 
     n_threads: int | None
-    _warn_collapsed: Callable[[tuple[int, ...]], None]
 
     def adapt(
         self,
@@ -95,7 +95,7 @@ class Adaptation(Estimator):
         for name in HISTORY:
             vars(model).pop(name, None)
         set_parameters(model, found)
-        model._warn_collapsed(collapsed)
+        warn_collapsed(model, collapsed)
         return model
 
     def statistics(

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._core import threads
-from gaussmix._core.density import EMPTY
 from gaussmix._core.types import (
     CovarianceType,
     DaskLike,
@@ -30,41 +29,23 @@ from gaussmix.data.base import ByRow, Data
 from gaussmix.data.observed import require_observed
 from gaussmix.data.scale import require_features_to_scale
 from gaussmix.data.told import ToldData
-from gaussmix.em.loop import EMResult
 from gaussmix.em.runs import Run
-from gaussmix.errors import (
-    CollapseWarning,
-    ParameterError,
-    PrecisionWarning,
-    warn,
-    warn_convergence,
-)
+from gaussmix.errors import ParameterError
 from gaussmix.estimators.attributes import noise_box_of, set_outcome, term_names
 from gaussmix.estimators.base import Estimator, Names, remember_features
+from gaussmix.estimators.criteria import total_score
+from gaussmix.estimators.diagnostics import warn_of_fit
 from gaussmix.estimators.fitting import Origin, Problem, best_run
 from gaussmix.estimators.queries import Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.estimators.settings import MISSING_VALUES, Settings
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.reach import (
-    TOLERATED_ERROR,
-    may_be_rounded,
-    require_means_within_reach,
-    rounding_errors,
-)
-from gaussmix.model.scoring import (
-    LikelihoodPass,
-    Score,
-    assign,
-    log_likelihoods,
-    responsibilities,
-)
+from gaussmix.model.reach import require_means_within_reach
+from gaussmix.model.scoring import assign, log_likelihoods, responsibilities
 from gaussmix.queries.hierarchy import CRITERIA, Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import check_choice, check_integer, check_n_threads, check_random_state
-
-NAMED_COMPONENTS = 10  # collapsed components that a warning lists
 
 M = TypeVar("M")
 
@@ -476,7 +457,7 @@ class BaseMixture(Queries[M], Estimator):
         self._keep(best, problem, settings)
         self.n_samples_seen_, self.weight_seen_ = seen
         remember_features(self, data.n_features, names)
-        self._warn(best.result, data.dtype)
+        warn_of_fit(self, best.result, data.dtype)
         return data
 
     def _origin(self, data: Data) -> Origin | None:
@@ -485,55 +466,6 @@ class BaseMixture(Queries[M], Estimator):
             return None
         parameters = self._continued(data.n_features, "warm_start")
         return Origin(parameters, (getattr(self, "lower_bounds_", None) or [-np.inf])[-1])
-
-    def _warn(self, result: EMResult, dtype: np.dtype[np.floating]) -> None:
-        if not result.converged and self.max_iter > 0:
-            warn_convergence(
-                "Best performing initialization did not converge. Try different init parameters, "
-                "or increase max_iter, tol, or check for degenerate data. "
-                f"max_iter={self.max_iter} iterations did not bring the change of the "
-                f"{self._climbs} below tol={float(self.tol):g}."
-            )
-        if result.parameters.weights.sum() < EMPTY:
-            warn(
-                "Noise took all rows, and no component has any: X has too few rows, or "
-                f"reg_covar={_shown(self.reg_covar)} is large beside the variances of its features "
-                "(reg_covar='relative' follows them).",
-                CollapseWarning,
-            )
-        else:
-            self._warn_collapsed(result.collapsed)
-        self._warn_rounded(result.parameters, dtype)
-
-    def _warn_collapsed(self, collapsed: tuple[int, ...]) -> None:
-        if collapsed:
-            self._warned = getattr(self, "_warned", frozenset[int]()).union(collapsed)
-            warn(
-                f"{_listed(collapsed)} collapsed: too few distinct rows, or features that "
-                "are constant or combinations of others, so that covariances had to be "
-                f"regularised. Reduce n_components={self.n_components}, increase "
-                f"reg_covar={_shown(self.reg_covar)}, or use a simpler covariance_type than "
-                f"{self.covariance_type!r}.",
-                CollapseWarning,
-            )
-
-    def _warn_rounded(self, parameters: Parameters, dtype: np.dtype[np.floating]) -> None:
-        """Warn of components that have too few digits, once of each until the next fit."""
-        if not may_be_rounded(parameters, dtype):
-            return
-        errors = rounding_errors(parameters, dtype)
-        known: frozenset[int] = getattr(self, "_rounded", frozenset())
-        rounded = [k for k in np.flatnonzero(errors > TOLERATED_ERROR).tolist() if k not in known]
-        if rounded:
-            self._rounded, error = known.union(rounded), errors[rounded].max()
-            convert = "Convert X to float64, leave" if dtype == np.float32 else "Leave"
-            warn(
-                f"{_listed(tuple(rounded))} lost digits: standard deviations are so small "
-                f"beside distances from the mixture's mean that {dtype} rounds log-likelihoods of "
-                f"rows by up to about {error:.2g}. {convert} out rows far from all others, "
-                f"or increase reg_covar={_shown(self.reg_covar)}.",
-                PrecisionWarning,
-            )
 
     def _check_fitted(self) -> None:
         super()._check_fitted()
@@ -558,21 +490,3 @@ class BaseMixture(Queries[M], Estimator):
         if not hasattr(self, "_sampler") or self._sampler[0] != seed:
             self._sampler = seed, check_random_state(seed)
         return self._sampler[1]
-
-
-def total_score(model: BaseMixture[Any], X: object, sample_weight: object = None) -> Score:
-    """Return the log-likelihood of all rows of X under a fitted mixture, and their weight."""
-    data = model._data(X, sample_weight, model.n_threads)
-    return data.total(partial(LikelihoodPass, model._present(), gaps=data.gaps))
-
-
-def _shown(reg_covar: float | str) -> str:
-    return repr(reg_covar) if isinstance(reg_covar, str) else f"{float(reg_covar):g}"
-
-
-def _listed(components: tuple[int, ...]) -> str:
-    if len(components) == 1:
-        return f"Component {components[0]}"
-    named = ", ".join(str(k) for k in components[:NAMED_COMPONENTS])
-    rest = len(components) - NAMED_COMPONENTS
-    return f"Components {named}{f' and {rest} more' if rest > 0 else ''}"

@@ -40,6 +40,7 @@ from gaussmix.estimators.attributes import (
 from gaussmix.estimators.base import remember_features
 from gaussmix.estimators.base_mixture import BaseMixture
 from gaussmix.estimators.counterparts import Name
+from gaussmix.estimators.diagnostics import warn_of_fit
 from gaussmix.estimators.evidence import bayesian_settings_of, beliefs_of, evidence
 from gaussmix.estimators.fitting import Origin, Problem, best_run
 from gaussmix.estimators.mixture import GaussianMixture, plain_mixture
@@ -333,7 +334,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
             set_outcome(self, run)
             self._count()
         self.n_samples_seen_, self.weight_seen_ = seen[0] + data.n_samples, seen[1] + data.weight
-        self._warn(run.result, data.dtype)
+        warn_of_fit(self, run.result, data.dtype)
         return self
 
     @overload

@@ -24,10 +24,8 @@ from gaussmix._core.types import (
     WeightLike,
 )
 from gaussmix.data.base import Data
-from gaussmix.data.scale import require_features_to_scale
 from gaussmix.data.telling import tell
 from gaussmix.data.told import Classes, ToldData, classes_of
-from gaussmix.em.online import Seen, check_pace, online_step
 from gaussmix.em.runs import Run
 from gaussmix.errors import ParameterError
 from gaussmix.estimators.adaptation import Adaptation
@@ -39,39 +37,32 @@ from gaussmix.estimators.attributes import (
     table_shape,
     term_names,
 )
-from gaussmix.estimators.base import check_output, remember_features
-from gaussmix.estimators.base_mixture import BaseMixture, total_score
+from gaussmix.estimators.base import check_output
+from gaussmix.estimators.base_mixture import BaseMixture
 from gaussmix.estimators.counterparts import Name
-from gaussmix.estimators.fitting import Problem, likelihood, start
+from gaussmix.estimators.criteria import Criteria
+from gaussmix.estimators.fitting import Problem, likelihood
 from gaussmix.estimators.hooks import Hooks
-from gaussmix.estimators.settings import Settings, require_online, settings_of, with_noise_of
+from gaussmix.estimators.online import OnlineMixture
+from gaussmix.estimators.settings import Settings, settings_of, with_noise_of
 from gaussmix.io.scans import Scan
 from gaussmix.model.checks import check_matrices, check_means, check_member, check_weights
 from gaussmix.model.covariance import structure_named
 from gaussmix.model.eigenvalues import adopted
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.prior import Prior
-from gaussmix.model.reach import require_means_within_reach
 from gaussmix.model.scoring import (
-    LikelihoodPass,
-    UncertaintyPass,
     assign,
     assign_class,
     class_probabilities,
     log_likelihoods,
     responsibilities,
 )
-from gaussmix.model.statistics import StatisticsPass
 from gaussmix.queries.features import Indices
-from gaussmix.validation import (
-    check_boolean,
-    check_integer,
-    check_random_state,
-    check_real,
-)
+from gaussmix.validation import check_boolean
 
 
-class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
+class GaussianMixture(OnlineMixture["GaussianMixture"], Criteria, Adaptation, Hooks):
     """Gaussian mixture, fitted by expectation maximisation, with scikit-learn's interface.
 
     The density is p(x) = sum_k weights[k] N(x | means[k], covariances[k]) (Bishop, PRML, chapter 9;
@@ -454,86 +445,6 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         self._fit(X, sample_weight, labels, row_priors, component_labels)
         return self
 
-    def partial_fit(self, X: RowsLike, y: object = None, sample_weight: WeightLike = None) -> Self:
-        """Move the parameters by one step of online EM towards a batch of rows.
-
-        The averages over rows that the parameters maximise become
-        (1 - g) s + g s(X) (Cappé & Moulines, 2009), where s(X) are the E-step's for the batch
-        under the present parameters. The step size g follows from
-        `learning_decay`, `half_life` and the summed weights of the batch and of all rows before,
-        `weight_seen_`: see `gaussmix.em.online.step_size`.
-        It does not matter how a stream is cut into batches, but that an E-step sees the
-        parameters before its batch.
-
-        The first batch of a new model is its start as well, by `init_params`, and needs as many
-        rows as there are components, better a few hundred for each. If it is the whole data set
-        the result is that of one iteration of `fit`. A fitted or loaded model goes on from its
-        parameters, which count as the rows they were fitted to; parameters that were set by hand,
-        or given to `from_parameters`, count for no rows unless `weight_seen_` is set too, and
-        serve the E-step of the first batch alone.
-
-        Afterwards `lower_bound_` is the mean log-likelihood of a row of the batch before the step,
-        `n_iter_` has grown by one, and `converged_` is False.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The batch, of any number of rows.
-        y : ignored
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows, as if each were there so many times.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If a parameter, X or the weights are not acceptable, or there are fewer rows than
-            components in the first batch.
-
-        Warns
-        -----
-        CollapseWarning
-            If a component shrank onto too few distinct rows and had to be regularised: once for
-            each component.
-        PrecisionWarning
-            As `fit`: once for each component.
-
-        References
-        ----------
-        Cappé & Moulines (2009), On-line expectation-maximization algorithm for latent data
-        models, Journal of the Royal Statistical Society B 71, 593-613.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from gaussmix import GaussianMixture
-        >>> rng = np.random.default_rng(0)
-        >>> mixture = GaussianMixture(n_components=2, random_state=0)
-        >>> for _ in range(50):
-        ...     batch = rng.normal(size=(200, 1)) + rng.choice([0, 9], size=(200, 1))
-        ...     mixture = mixture.partial_fit(batch)
-        >>> mixture.n_samples_seen_
-        10000
-        >>> np.sort(mixture.means_, axis=0).round()
-        array([[0.],
-               [9.]])
-        """
-        settings = settings_of(self)
-        require_online(settings)
-        if hasattr(self, "means_"):
-            data = self._data(X, sample_weight, self.n_threads)
-            present = parameters_to_continue(self, data.n_features, "partial_fit")
-            self._step(data, adopted(present, settings.structure), settings)
-        else:
-            data, names = self._training_data(X, sample_weight)
-            first = start(data, settings, check_random_state(self.random_state))
-            self._step(data, first, settings)
-            remember_features(self, data.n_features, names)
-        return self
-
     @overload
     def predict_proba(self, X: DaskLike, *, out: None = None) -> Any: ...
     @overload
@@ -624,73 +535,6 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         array([-0.919, -5.419])
         """
         return self._by_row(log_likelihoods, X, out, ["log-likelihood"], labels, row_priors)
-
-    def aic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
-        """Return Akaike's information criterion on X, lower being better.
-
-        It is -2 log-likelihood + 2 p, with p free parameters (Akaike, 1974).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows, as if each were there so many times.
-
-        Examples
-        --------
-        >>> from gaussmix import GaussianMixture
-        >>> X = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]]
-        >>> [round(GaussianMixture(k, random_state=0).fit(X).aic(X), 1) for k in (1, 2)]
-        [40.5, 32.9]
-        """
-        return total_score(self, X, sample_weight).aic(parameters_of(self).n_free())
-
-    def bic(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
-        """Return the Bayesian information criterion on X, lower being better.
-
-        It is -2 log-likelihood + p log n, with p free parameters and n rows (Schwarz, 1978).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows, as if each were there so many times: n is their sum.
-
-        Examples
-        --------
-        >>> from gaussmix import GaussianMixture
-        >>> X = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]]
-        >>> [round(GaussianMixture(k, random_state=0).fit(X).bic(X), 1) for k in (1, 2)]
-        [40.1, 31.9]
-        """
-        return total_score(self, X, sample_weight).bic(parameters_of(self).n_free())
-
-    def icl(self, X: RowsLike, sample_weight: WeightLike = None) -> float:
-        """Return the integrated completed likelihood criterion on X, lower being better.
-
-        It is the BIC of a model that gives every row wholly to its most probable component,
-        BIC - 2 sum_n log max_k r[n, k] with responsibilities r (Biernacki, Celeux &
-        Govaert, 2000), mclust's with the sign reversed. Components that overlap cost more than
-        by the BIC, so that it counts clusters.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or what `scan` or Dask take
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows, as if each were there so many times.
-
-        Examples
-        --------
-        >>> from gaussmix import GaussianMixture
-        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[-1], [1]], [1, 1], "spherical")
-        >>> X = mixture.sample(1000, random_state=0)[0]
-        >>> mixture.icl(X) > mixture.bic(X)  # the components overlap
-        True
-        """
-        data, parameters = self._data(X, sample_weight, self.n_threads), parameters_of(self)
-        score = data.total(partial(LikelihoodPass, parameters, gaps=data.gaps))
-        uncertainty = data.total(partial(UncertaintyPass, parameters, gaps=data.gaps)).total
-        return score.bic(parameters.n_free()) + 2 * uncertainty
 
     def _plain(self, parameters: Parameters, features: Indices) -> "GaussianMixture":
         return plain_mixture(self, parameters, features)
@@ -790,29 +634,6 @@ class GaussianMixture(BaseMixture["GaussianMixture"], Adaptation, Hooks):
         if out is None:
             return told.by_row(by_parameters)
         return told.write_by_row(by_parameters, out, names)
-
-    def _step(self, data: Data, parameters: Parameters, settings: Settings) -> None:
-        """Take a step of online EM from the parameters."""
-        seen = Seen(
-            check_integer("n_samples_seen_", getattr(self, "n_samples_seen_", 0), 0),
-            check_real("weight_seen_", getattr(self, "weight_seen_", 0.0), 0),
-        )
-        require_features_to_scale(data, settings.reg_covar)
-        batch = data.total(partial(StatisticsPass, parameters, gaps=data.gaps))
-        pace = check_pace(self.learning_decay, self.half_life)
-        parameters, collapsed = online_step(parameters, batch, seen, pace, settings.reg_covar)
-        require_means_within_reach(parameters, data.dtype)
-        set_parameters(self, parameters)
-        self.n_samples_seen_ = seen.n_samples + data.n_samples
-        self.weight_seen_ = seen.weight + data.weight
-        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
-        self.converged_ = False
-        self.lower_bound_ = batch.mean_log_likelihood
-        self.lower_bounds_ = [self.lower_bound_]
-        self.truncation_gap_ = 0.0
-        warned: frozenset[int] = getattr(self, "_warned", frozenset())
-        self._warn_collapsed(tuple(k for k in collapsed if k not in warned))
-        self._warn_rounded(parameters, data.dtype)
 
 
 def plain_mixture(
