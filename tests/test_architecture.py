@@ -40,8 +40,8 @@ ROOMS: dict[str, str] = {
     "queries": "features grouped grouped_dask conditioning imputation univariate sampling "
     "predictive hdr outliers divergences united merging hierarchy",
     "estimators": "attributes routing counterparts summaries base diagnostics criteria adaptation "
-    "pictures hooks queries kmeans settings fitting base_mixture online mixture evidence bayesian "
-    "columns",
+    "pictures hooks regression queries kmeans settings fitting base_mixture online mixture "
+    "evidence bayesian columns",
     "storage": "",
     "selection": "candidates degenerate search",
     "distributed": "",
