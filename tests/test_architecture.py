@@ -30,7 +30,7 @@ ROOMS: dict[str, str] = {
     "data": "parallel subsample base scale box observed gaussian sparse streamed partitions dask "
     "dask_files told told_dask telling inputs",
     "bayes": "posterior prior m_step stored",
-    "kmeans": "sparse nearest lloyd seeding",
+    "kmeans": "sparse nearest scoring lloyd seeding",
     "em": "verbose fingerprint coordinates single loop compiled objective constrained penalised "
     "acceleration incremental listed truncated online variational runs trials stored checkpoint",
     "starts": "ward emem budget race views candidates splits insertions auto completion methods "

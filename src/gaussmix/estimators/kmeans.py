@@ -8,7 +8,6 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gaussmix._core.density import nearest_density
 from gaussmix._core.types import (
     CentersLike,
     CentersMethod,
@@ -34,10 +33,10 @@ from gaussmix.estimators.counterparts import Name
 from gaussmix.estimators.pictures import MAX_POINTS, names_of, one_hot, points_of
 from gaussmix.estimators.summaries import kmeans_summary
 from gaussmix.kmeans.lloyd import LloydResult, lloyd, mean_variance
-from gaussmix.kmeans.nearest import HardPass, assign, check_squares, closeness, thread_count
+from gaussmix.kmeans.nearest import HardPass, check_squares
+from gaussmix.kmeans.scoring import distances, nearest
 from gaussmix.kmeans.seeding import plus_plus, random_rows
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.reach import assign_within_reach, require_reach
 from gaussmix.validation import (
     check_choice,
     check_integer,
@@ -290,7 +289,7 @@ class KMeans(Transformer):
         >>> kmeans.predict([[4.0], [6.0]])
         array([0, 1], dtype=int32)
         """
-        return self._each_row(partial(_nearest, self._centers()), X, out, ["cluster"])
+        return self._each_row(partial(nearest, self._centers()), X, out, ["cluster"])
 
     @overload
     def transform(self, X: DaskLike) -> Any: ...
@@ -310,8 +309,8 @@ class KMeans(Transformer):
         >>> kmeans.transform([[4.0]])
         array([[3., 5.]])
         """
-        distances = self._each_row(partial(_distances, self._centers()), X)
-        return self._wrapped(distances, X)
+        found = self._each_row(partial(distances, self._centers()), X)
+        return self._wrapped(found, X)
 
     def score(
         self,
@@ -429,7 +428,7 @@ class KMeans(Transformer):
         return kmeans_summary(self, centers, names)
 
     def _shares(self, rows: Any) -> Rows:
-        labels = _nearest(self._centers(), rows, self.n_threads)
+        labels = nearest(self._centers(), rows, self.n_threads)
         return one_hot(labels, len(self.cluster_centers_))
 
     def _check_parameters(self) -> None:
@@ -548,31 +547,9 @@ class KMeans(Transformer):
             self.n_features_in_ = self._centers().shape[1]
 
 
-def _nearest(centers: FloatArray, rows: Rows, n_threads: int | None) -> Labels:
-    labels = np.empty(len(rows), dtype=np.int32)
-    require_centers_to_scale(centers, rows.dtype)
-    if isinstance(rows, SparseRows):
-        assign(rows, nearest_density(centers, rows.dtype), labels, None, n_threads)
-        return labels
-    count = thread_count(rows, len(centers), n_threads)
-    assign_within_reach(rows, nearest_density(centers, rows.dtype), labels, count, "center")
-    return labels
-
-
 def _unit_spheres(centers: FloatArray) -> Parameters:
     """The mixture whose most probable components are the clusters."""
     number = len(centers)
     return Parameters.from_covariances(
         "tied-spherical", np.full(number, 1 / number), centers, np.ones(number)
     )
-
-
-def _distances(centers: FloatArray, rows: Rows, n_threads: int | None) -> Rows:
-    require_centers_to_scale(centers, rows.dtype)
-    distances = closeness(rows, centers, n_threads)
-    if not isinstance(rows, SparseRows):
-        density = nearest_density(centers, rows.dtype)
-        require_reach(distances, rows, density, what="center")
-    np.multiply(distances, -2, out=distances)
-    np.maximum(distances, 0, out=distances)  # no root of -0
-    return np.sqrt(distances, out=distances)
