@@ -31,8 +31,9 @@ ROOMS: dict[str, str] = {
     "dask_files told told_dask telling inputs",
     "bayes": "posterior prior m_step stored",
     "kmeans": "sparse nearest scoring lloyd seeding",
-    "em": "verbose fingerprint coordinates single loop compiled objective constrained penalised "
-    "acceleration incremental listed truncated online variational runs trials stored checkpoint",
+    "em": "verbose fingerprint coordinates mixed_precision loop compiled objective constrained "
+    "penalised acceleration incremental listed truncated online variational runs trials stored "
+    "checkpoint",
     "starts": "ward emem budget race views candidates splits insertions auto completion methods "
     "seeded noisy",
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "

@@ -14,7 +14,7 @@ from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Rows, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
-from gaussmix.em import objective, single
+from gaussmix.em import mixed_precision, objective
 from gaussmix.em.loop import Monitor
 from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
@@ -69,7 +69,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
             super().__init__(*args, single=single, **kwargs)
 
     monkeypatch.setattr(objective, "StatisticsPass", Noted)
-    monkeypatch.setattr(single, "LEAST_FLOPS", 0.0)
+    monkeypatch.setattr(mixed_precision, "LEAST_FLOPS", 0.0)
     return seen
 
 
@@ -281,12 +281,12 @@ def test_a_checkpoint_goes_on_in_the_same_precision(
 
 
 def pays(X: Any, parameters: Parameters, **params: Any) -> bool:
-    return single.single_pays(InMemory(X, None, **params), parameters)
+    return mixed_precision.single_pays(InMemory(X, None, **params), parameters)
 
 
 def test_it_is_for_float64_rows_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not pays(X, start())
-    monkeypatch.setattr(single, "LEAST_FLOPS", 0.0)
+    monkeypatch.setattr(mixed_precision, "LEAST_FLOPS", 0.0)
     assert pays(X, start())
     assert not pays(X.astype(np.float32), start())
     assert not pays(X, start(), gaps=True)
@@ -323,9 +323,9 @@ def test_a_run_leaves_float32_where_components_become_too_small_for_it() -> None
     """What float32 gets wrong grows with distances over deviations."""
     near, far = start(), start()
     far.means[0] += 1e6
-    assert single.error_of_single(near, -10.0) < 1e-5
-    assert single.error_of_single(far, -10.0) > 1e-2
-    assert single.error_of_single(near, -1e9) > 1.0
+    assert mixed_precision.error_of_single(near, -10.0) < 1e-5
+    assert mixed_precision.error_of_single(far, -10.0) > 1e-2
+    assert mixed_precision.error_of_single(near, -1e9) > 1.0
 
 
 @pytest.mark.parametrize(

@@ -260,7 +260,7 @@ def test_a_fit_ends_with_an_iteration_of_em_that_gains_nothing(
 @pytest.fixture
 def precisions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Small data is worth float32; whether every pass over lists was in float32."""
-    monkeypatch.setattr("gaussmix.em.single.LEAST_FLOPS", 0.0)
+    monkeypatch.setattr("gaussmix.em.mixed_precision.LEAST_FLOPS", 0.0)
     found: list[bool] = []
     e_step = ListedRows.e_step
 

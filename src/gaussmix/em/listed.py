@@ -13,7 +13,7 @@ from gaussmix._core.density import Density
 from gaussmix._core.interface import Kernels
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data
-from gaussmix.em.single import SINGLE, is_sound
+from gaussmix.em.mixed_precision import SINGLE, is_sound
 from gaussmix.io.blocks import Block
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass, n_terms, pass_flops

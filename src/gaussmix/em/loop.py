@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 
-from gaussmix.em.single import NEGLIGIBLE, error_of_single
+from gaussmix.em.mixed_precision import NEGLIGIBLE, error_of_single
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics
 

@@ -12,7 +12,7 @@ from gaussmix.data.base import Data
 from gaussmix.data.told import ToldData
 from gaussmix.em.compiled import fast_forward
 from gaussmix.em.loop import EMState
-from gaussmix.em.single import is_sound
+from gaussmix.em.mixed_precision import is_sound
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass

@@ -6,7 +6,7 @@ from gaussmix.data.told import ToldData
 from gaussmix.em.incremental import OfRows
 from gaussmix.em.listed import ListedRows
 from gaussmix.em.loop import Callback, EMState, Step, Strategy
-from gaussmix.em.single import error_of_single, single_pays
+from gaussmix.em.mixed_precision import error_of_single, single_pays
 
 FEWEST_COMPONENTS = 32
 """With fewer, lists save too little."""

@@ -9,8 +9,8 @@ from gaussmix._core.types import FloatArray, Rows
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, proceed
+from gaussmix.em.mixed_precision import FARTHEST
 from gaussmix.em.objective import MaximumLikelihood
-from gaussmix.em.single import FARTHEST
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.structures import FULL
 
