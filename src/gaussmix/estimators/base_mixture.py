@@ -6,7 +6,7 @@ from copy import copy
 from functools import partial
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, cast, overload
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ from gaussmix.estimators.base import Estimator, Names, remember_features
 from gaussmix.estimators.criteria import total_score
 from gaussmix.estimators.diagnostics import warn_of_fit
 from gaussmix.estimators.fitting import Origin, Problem, best_run
-from gaussmix.estimators.queries import Queries
+from gaussmix.estimators.queries import M, Queries
 from gaussmix.estimators.routing import UNCHANGED, Request
 from gaussmix.estimators.settings import MISSING_VALUES, Settings
 from gaussmix.model.covariance import CovarianceStructure
@@ -46,8 +46,6 @@ from gaussmix.model.scoring import assign, log_likelihoods, responsibilities
 from gaussmix.queries.hierarchy import CRITERIA, Hierarchy, nest
 from gaussmix.queries.sampling import draw
 from gaussmix.validation import check_choice, check_integer, check_n_threads, check_random_state
-
-M = TypeVar("M")
 
 
 class BaseMixture(Queries[M], Estimator):

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from gaussmix._core.density import STRUCTURES
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.bayes.prior import PRIOR_TYPES, Beliefs
 from gaussmix.bayes.stored import restored
@@ -14,13 +15,12 @@ from gaussmix.estimators.fitting import YOUNGER, Problem, opening_of
 from gaussmix.estimators.settings import Settings, shared_settings
 from gaussmix.validation import check_boolean, check_choice, check_real
 
-FORMS = ("full", "tied", "diag", "spherical")
 ALGORITHMS = ("em", "incremental")
 
 
 def bayesian_settings_of(model: Any) -> Settings:
     """Return the parameters of a Bayesian mixture's constructor; raises ParameterError."""
-    check_choice("covariance_type", model.covariance_type, FORMS)
+    check_choice("covariance_type", model.covariance_type, STRUCTURES)
     algorithm = check_choice("algorithm", model.algorithm, ALGORITHMS)
     if check_boolean("sort_components", model.sort_components) and algorithm == "incremental":
         raise ParameterError(

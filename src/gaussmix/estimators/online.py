@@ -9,9 +9,10 @@ from gaussmix.data.scale import require_features_to_scale
 from gaussmix.em.online import Seen, check_pace, online_step
 from gaussmix.estimators.attributes import parameters_to_continue, set_parameters
 from gaussmix.estimators.base import remember_features
-from gaussmix.estimators.base_mixture import BaseMixture, M
+from gaussmix.estimators.base_mixture import BaseMixture
 from gaussmix.estimators.diagnostics import warn_collapsed, warn_rounded
 from gaussmix.estimators.fitting import start
+from gaussmix.estimators.queries import M
 from gaussmix.estimators.settings import Settings, require_online, settings_of
 from gaussmix.model.eigenvalues import adopted
 from gaussmix.model.parameters import Parameters

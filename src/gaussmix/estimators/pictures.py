@@ -28,7 +28,7 @@ from gaussmix.validation import (
 
 KINDS = ("classification", "uncertainty", "density", "pairs", "components")
 POINTS_NEEDED = ("uncertainty",)
-LEVEL_SAMPLES = 1 << 16  # rows drawn to find regions: their probabilities are right to 0.2 %
+REGION_SAMPLES = 1 << 16  # rows drawn to find regions: their probabilities are right to 0.2 %
 MAX_POINTS = 20_000
 
 
@@ -241,7 +241,7 @@ def points_of(
 
 
 def _levels(n_threads: int, mixture: Parameters, p: FloatArray) -> FloatArray:
-    return hdr_levels(mixture, p, LEVEL_SAMPLES, check_random_state(0), n_threads)
+    return hdr_levels(mixture, p, REGION_SAMPLES, check_random_state(0), n_threads)
 
 
 def one_hot(labels: NDArray[np.integer], n_clusters: int) -> Rows:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gaussmix._core.density import EPS
 from gaussmix._core.types import FloatArray
 from gaussmix.model.stacks import common_axes, diagonals, variances_along
-from gaussmix.model.volumes import EPS, LAST_STEP, MAX_NEWTON, SUFFICIENT
+from gaussmix.model.volumes import LAST_STEP, MAX_NEWTON, SUFFICIENT
 
 WARM_STEPS = 2
 """Steps from the axes of the last EM iteration. EM takes as many iterations with 1, 2 or 4."""

@@ -12,10 +12,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from gaussmix._core.density import EPS
 from gaussmix._core.types import FloatArray
 from gaussmix.model.stacks import cholesky, diagonals, geometric_means
-
-EPS = float(np.finfo(np.float64).eps)
 
 MAX_NEWTON = 100
 """Steps of Newton's method where it has to converge: 5 to 15 are usual."""
