@@ -10,7 +10,7 @@ import pytest
 CORE = Path(__file__).resolve().parents[1] / "src/gaussmix/_core"
 PIECES = (
     "layout", "packing", "log_density", "gaps", "patterns", "told", "posterior", "moments",
-    "vector_math", "screen",
+    "vector_math", "screen", "triangles",
 )  # fmt: skip
 PARTS = (
     "blocks.pxi",

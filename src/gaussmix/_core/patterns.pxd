@@ -17,12 +17,13 @@ components.
 """
 
 from gaussmix._core.arrays cimport FULL, TIED
-from gaussmix._core.gaps cimport LOG_PIVOTS, place_of
+from gaussmix._core.gaps cimport place_of
 from gaussmix._core.lanes cimport LANES, LN2, VECTORS, inverse_root, maximum, real, splat, vec
 from gaussmix._core.layout cimport (
     Mixture, Pattern, density_tile, tile_size, triangle_columns,
 )
 from gaussmix._core.moments cimport moments_per_component
+from gaussmix._core.triangles cimport LOG_PIVOTS
 from gaussmix._core.vector_math cimport vector_log2
 
 
