@@ -23,7 +23,7 @@ ROOMS: dict[str, str] = {
     "config": "",
     "display": "progress tables",
     "io": "conversion blocks atomic headers archive readahead readers frames npy arrow text "
-    "sources scans sinks beside",
+    "sources scans sinks kept_columns",
     "validation": "",
     "model": "covariance structures stacks volumes orientations families checks parameters "
     "eigenvalues stored gaps reach statistics moments prior scoring m_step adaptation",
@@ -39,7 +39,7 @@ ROOMS: dict[str, str] = {
     "plotting": "backend colors views shapes subjects plane line pairs mixtures curves tree "
     "comparison",
     "queries": "features grouped grouped_dask conditioning imputation univariate sampling "
-    "predictive hdr outliers divergences united merging hierarchy",
+    "predictive hdr outliers divergences moment_matching merging hierarchy",
     "estimators": "attributes routing counterparts summaries base diagnostics criteria adaptation "
     "pictures hooks regression queries kmeans settings fitting base_mixture online mixture "
     "evidence bayesian columns",

@@ -22,7 +22,7 @@ from gaussmix.estimators.attributes import parameters_of
 from gaussmix.queries import merging as merging_module
 from gaussmix.queries.hierarchy import Hierarchy, elbow
 from gaussmix.queries.merging import cluster_shares, gains
-from gaussmix.queries.united import WithVariances
+from gaussmix.queries.moment_matching import WithVariances
 
 Partition = set[frozenset[int]]
 

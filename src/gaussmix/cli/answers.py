@@ -29,7 +29,7 @@ from gaussmix.estimators.kmeans import KMeans
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.estimators.queries import outlier_test
 from gaussmix.io import scans, sinks
-from gaussmix.io.beside import Kept, check_beside, write_beside, write_text_beside
+from gaussmix.io.kept_columns import Kept, check_beside, write_beside, write_text_beside
 from gaussmix.io.readers import Array
 from gaussmix.queries.hierarchy import Hierarchy
 

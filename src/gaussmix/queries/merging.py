@@ -28,7 +28,7 @@ from gaussmix.io.blocks import Block, joined
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import responsibilities_within_reach
 from gaussmix.queries.divergences import bhattacharyya
-from gaussmix.queries.united import single_components
+from gaussmix.queries.moment_matching import single_components
 
 BLOCK_VALUES = 1 << 16
 """Shares of rows that a thread holds at a time, half a megabyte. With half as many NumPy's calls

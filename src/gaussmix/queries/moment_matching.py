@@ -1,4 +1,4 @@
-"""The Gaussians of clusters of components: those that have their means and covariances.
+"""Moment matching: each cluster of components has a Gaussian of its mean and covariance.
 
 The covariance of a union is C = sum_k w_k C_k + w_1 w_2 d d' for shares w and the step d between
 the means. So if the components have variances only, that of a cluster of m of them is

@@ -1,4 +1,4 @@
-"""Answers about rows, written beside columns that are kept from the rows' own file."""
+"""Columns that are kept from the rows' own file, and answers written beside them."""
 
 import csv
 import itertools
