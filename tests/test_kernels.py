@@ -160,11 +160,11 @@ def contributions(case: Case) -> Sums:
     """Sums of the absolute contributions to `true_sums`.
 
     The relative error of a responsibility is the absolute one of its log-density, so it counts as
-    often; what underflows in float32 counts a little.
+    often. One below 2^-100 is 0 in float32, so that much counts, too.
     """
     (X, sample_weight, density), truth = make_problem(case), solve(case)
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    resp = weight[:, None] * (truth.resp * (truth.scale + truth.row_scale[:, None]) + 1e-30)
+    resp = weight[:, None] * (truth.resp * (truth.scale + truth.row_scale[:, None]) + 1e-23)
     z = X.astype(np.float64) - density.center
     deviations = np.abs(z - density.means[:, None, :])  # (K, N, D)
     reach = np.abs(z) + np.abs(density.means[:, None, :])

@@ -22,7 +22,7 @@ typedef uint32_t gmx_uint;
 typedef int32_t gmx_int;
 #define GMX_MANTISSA_BITS 23
 #define GMX_ROUNDER 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
-#define GMX_EXPONENT_LOWEST -125 /* 2^n 2^f is a normal number from here on, |f| <= 1/2 */
+#define GMX_EXPONENT_LOWEST -100 /* of what counts beside 1; products of less may be denormal */
 #define GMX_SQUARES_LIMIT 1e9f /* squares of numbers up to it may be multiplied */
 #define GMX_LOG_LOWEST -1e35f   /* log-densities are kept above it, so that a block's add up */
 #define GMX_EXP2_DEGREE 6
@@ -35,7 +35,7 @@ typedef uint64_t gmx_uint;
 typedef int64_t gmx_int;
 #define GMX_MANTISSA_BITS 52
 #define GMX_ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
-#define GMX_EXPONENT_LOWEST -1021
+#define GMX_EXPONENT_LOWEST -990
 #define GMX_SQUARES_LIMIT 1e77
 #define GMX_LOG_LOWEST -1e300
 #define GMX_EXP2_DEGREE 11

@@ -14,8 +14,10 @@ cdef inline void vector_exp2(vec* x, const int n) noexcept nogil:
     """Replace n <= 4 vectors, all <= 0, by 2^x, to about one unit in the last place.
 
     With m = round(x) and f = x - m, which is exact, 2^x = 2^m 2^f: m is added to the exponent.
-    Where 2^x is not a normal number, and for NaN, the result is 0. Each step waits for the one
-    before it. So several vectors go side by side, and so do the polynomial's even and odd terms.
+    Where m < EXPONENT_LOWEST, and for NaN, the result is 0. Such a number is nothing beside 1, and
+    its products with a row's weight and deviations might be denormal: each takes a hundred cycles.
+    Each step waits for the one before it. So several vectors go side by side, and so do the
+    polynomial's even and odd terms.
     """
     cdef vec shifted[4]
     cdef vec f[4]
