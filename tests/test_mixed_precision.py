@@ -328,6 +328,30 @@ def test_a_run_leaves_float32_where_components_become_too_small_for_it() -> None
     assert mixed_precision.error_of_single(near, -1e9) > 1.0
 
 
+@pytest.mark.usefixtures("compiled_isa")
+def test_rounding_lends_no_variance_to_a_component_without_any(passes: list[bool]) -> None:
+    """Eight rows on a line have next to none across it: second moments nearly cancel there."""
+    rng = np.random.default_rng(0)
+    spread, along = rng.normal(size=(2000, 2)) @ [[300.0, 200.0], [0.0, 100.0]], rng.normal(size=8)
+    own = np.concatenate([spread, [900.0, 700.0] + along[:, None] * [300.0, 200.0]])
+    line = np.cov(own[-8:].T, bias=True) + 1e-6 * np.eye(2)
+    weights, means = (
+        np.array([2000.0, 8.0]) / len(own),
+        np.array([[0.0, 0.0], own[-8:].mean(axis=0)]),
+    )
+    begin = Parameters.from_covariances("full", weights, means, np.array([np.cov(spread.T), line]))
+    assert not mixed_precision.holds_moments(begin, len(own))
+    ridge = objective.MaximumLikelihood(InMemory(own, None), 1e-6)
+    found, _ = ridge.m_step(ridge.e_step(begin, single=True), begin)
+    least = np.linalg.eigvalsh(found.covariances[1])[0]
+    assert least == pytest.approx(1e-6, rel=1e-2)  # 4e-3 in float32
+    assert not any(passes)
+    wide = Parameters.from_covariances("full", weights, means, np.array([np.cov(spread.T)] * 2))
+    assert mixed_precision.holds_moments(wide, len(own))
+    ridge.e_step(wide, single=True)
+    assert any(passes)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [

@@ -9,6 +9,7 @@ from gaussmix.model.reach import is_suspicious, rounding_errors
 from gaussmix.model.statistics import Statistics, n_terms
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+EPS = float(np.finfo(SINGLE).epsneg)
 
 LEAST_TERMS = 32
 """Terms of all components that a row has, at least. With fewer the time goes into reading rows and
@@ -20,6 +21,10 @@ LEAST_FLOPS = 3e7
 NEGLIGIBLE = 0.1
 """An error of float32 beyond this part of tol keeps a change from float32 to float64 from saying
 that EM has converged."""
+
+MOST_LOST = 1e-3
+"""Estimate of the mean log-likelihood of a row that an M-step may lose by the rounding of second
+moments. It lost a tenth of the estimate, or all where components had a handful of rows."""
 
 FARTHEST = 1e15
 """Distances in a mixture must lie between the inverse of this and this: float32 holds squares of
@@ -44,12 +49,29 @@ def error_of_single(parameters: Parameters, lower_bound: float) -> float:
 
     Measured errors were a tenth of it (benchmarks/NOTES.md, 56).
     """
-    deviations = np.sqrt(parameters.structure.diagonals(parameters.covariances))
+    structure = parameters.structure
+    deviations = np.sqrt(structure.diagonals(parameters.covariances))
     longest = float(np.ptp(parameters.means, axis=0).max() + deviations.max())
     if not (longest <= FARTHEST and deviations.min() >= 1 / FARTHEST):
         return np.inf
     errors = rounding_errors(parameters, SINGLE)
-    return float(parameters.weights @ errors + np.finfo(SINGLE).epsneg * abs(lower_bound))
+    return float(parameters.weights @ errors + EPS * abs(lower_bound))
+
+
+def holds_moments(parameters: Parameters, n_samples: int) -> bool:
+    """Whether float32 holds the second moments of rows well enough for an M-step.
+
+    Moments of n rows are known to an eps / sqrt(n) of the variances of the features. In units of a
+    covariance S = (U U')^-1 that is delta = eps / sqrt(n) (|U|' s)^2, with the standard deviations
+    s. A variance that is 1 + delta times too large costs a row log(1 + delta) / 2 at most. This
+    is much where a component has hardly any variance in some direction.
+    """
+    structure, weights = parameters.structure, parameters.weights
+    deviations = np.sqrt(structure.diagonals(parameters.covariances))
+    lengths = structure.in_units(np.abs(parameters.precisions_cholesky), deviations)
+    n_rows = np.maximum(weights * n_samples, 1.0)[:, None]
+    losses = np.log1p(EPS / np.sqrt(n_rows) * lengths**2).sum(axis=-1) / 2
+    return bool(weights @ losses < MOST_LOST)
 
 
 def is_sound(statistics: Statistics) -> bool:

@@ -12,7 +12,7 @@ from gaussmix.data.base import Data
 from gaussmix.data.told import ToldData
 from gaussmix.em.compiled import fast_forward
 from gaussmix.em.loop import EMState
-from gaussmix.em.mixed_precision import is_sound
+from gaussmix.em.mixed_precision import holds_moments, is_sound
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass
@@ -43,9 +43,12 @@ class MaximumLikelihood:
         return self.reg_covar
 
     def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
-        """Go over the rows once; once more where float32 turns out not to hold their squares."""
+        """Go over the rows once; once more where float32 turns out not to hold their squares.
+
+        float32 is not used where it would not hold second moments well enough, either.
+        """
         make = partial(StatisticsPass, parameters, gaps=self.data.gaps)
-        if single:
+        if single and holds_moments(parameters, self.data.n_samples):
             found = self.data.total(partial(make, single=True))
             if is_sound(found):
                 return found
