@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import gaussmix.em.listed as module
-import gaussmix.em.truncated as truncated
 from gaussmix import GaussianMixture, ParameterError, Prior, load, save, scan
 from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES
@@ -211,30 +210,74 @@ def test_few_components_and_lists_that_do_not_pay_are_left_to_em(passes: list[in
     assert not passes
 
 
-def test_an_acceleration_goes_with_lists(passes: list[int]) -> None:
-    """It is for iterations where lists do not pay."""
-    model = fitted(groups(), accelerate="squarem")
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize("params", [{}, {"accelerate": "squarem"}], ids=["", "squarem"])
+def test_a_run_looks_again_whether_lists_pay(
+    params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    """And it can be interrupted before, to the same bits."""
+    X, path = groups(distance=2.5, n_samples=2000), tmp_path / "run.ckpt"
+    answers: list[bool] = []
+    pays = ListedRows.pays
+
+    def not_at_first(self: ListedRows, *args: Any, **options: Any) -> bool:
+        answers.append(len(answers) % 2 == 1 and pays(self, *args, **options))
+        return answers[-1]
+
+    monkeypatch.setattr(ListedRows, "pays", not_at_first)
+    monkeypatch.setattr(module, "LARGEST_COST", 2.0)
+    model = fitted(X, **params)
+    assert answers[:2] == [False, True]
     assert passes
-    assert model.converged_
-    assert model.truncation_gap_ == 0
-    listed, plain = (fitted(apart(), accelerate=name) for name in ("anderson", None))
-    assert same_bits(listed, plain)
+    assert model.n_iter_ > 10
+    assert np.diff(model.lower_bounds_).min() > -1e-8
+    assert model.lower_bound_ <= model.score(X) <= model.lower_bound_ + model.truncation_gap_
+    exact = fitted(X, algorithm="em", max_iter=10, tol=0, **params)
+    assert model.lower_bounds_[:10] == exact.lower_bounds_
+
+    answers.clear()
+    left = 7
+    result = StatisticsPass.result
+
+    def stopped(self: StatisticsPass) -> Statistics:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return result(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StatisticsPass, "result", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(X, checkpoint=path, checkpoint_interval=0, **params)
+    assert same_bits(fitted(X, checkpoint=path, **params), model)
 
 
 @each_structure
 def test_jumps_need_fewer_iterations_and_never_lower_the_bound(
-    structure: Structure, monkeypatch: pytest.MonkeyPatch
+    structure: Structure, monkeypatch: pytest.MonkeyPatch, passes: list[int]
 ) -> None:
     monkeypatch.setattr(module, "LARGEST_COST", np.inf)
     X = groups(distance=2.5, n_samples=2000)
     found = []
-    for first_jump in (0, 10**6):
-        monkeypatch.setattr(truncated, "FIRST_JUMP", first_jump)
-        model = fitted(X, covariance_type=structure)
+    for accelerate in ("squarem", "anderson", None):
+        model = fitted(X, covariance_type=structure, accelerate=accelerate)
+        assert passes
         assert model.converged_
+        assert model.truncation_gap_ == 0
         assert np.diff(model.lower_bounds_).min() > -1e-8
         found.append(model.n_iter_)
-    assert found[0] < 0.8 * found[1]
+    assert max(found[:2]) < 0.8 * found[2]
+
+
+@pytest.mark.parametrize("distance", [2.5, 4.0])
+def test_a_fit_goes_where_em_goes(distance: float, passes: list[int]) -> None:
+    """Its lists follow components that move far in the first iterations."""
+    X = groups(distance)
+    listed, exact = (fitted(X, algorithm=name) for name in ("truncated", "em"))
+    assert passes
+    n = min(listed.n_iter_, exact.n_iter_, 30)
+    np.testing.assert_allclose(listed.lower_bounds_[:n], exact.lower_bounds_[:n], atol=2e-3)
 
 
 def test_a_fit_ends_with_an_iteration_of_em_that_gains_nothing(

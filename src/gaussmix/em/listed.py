@@ -13,7 +13,7 @@ from gaussmix._core.density import Density
 from gaussmix._core.interface import Kernels
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data
-from gaussmix.em.mixed_precision import SINGLE, is_sound
+from gaussmix.em.mixed_precision import SINGLE, holds_moments, is_sound
 from gaussmix.io.blocks import Block
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass, n_terms, pass_flops
@@ -33,7 +33,7 @@ WEIGHED = 1 << 20
 """Masses, of a cell and a component each, that are held at a time."""
 THINNED = 8
 """One row in so many tells at first whether lists pay, and later what matters to its cell."""
-FEWEST_THINNED = 16
+FEWEST_THINNED = 64
 """Rows of a cell that tell this, at least, or all."""
 SHIFTED = 3
 """Which rows tell this moves by so many from look to look."""
@@ -122,6 +122,7 @@ class ListedRows:
 
         New cells will be of the rows' labels, as they were in the last pass that was `labelled`.
         """
+        single = single and holds_moments(parameters, self._data.n_samples)
         running = StatisticsPass(parameters, self._data.n_threads, single=single)
         for cells, labels, (rows, weight) in zip(
             self._cells, self._labels, self._segments(), strict=True

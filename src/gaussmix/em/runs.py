@@ -1,5 +1,6 @@
 """EM runs from several starts, of which the best is kept."""
 
+import sys
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
@@ -53,7 +54,10 @@ class Run(NamedTuple):
 
 Runs: TypeAlias = tuple[Run, ...]
 Note: TypeAlias = Callable[[Runs], None]
-Opening: TypeAlias = Callable[[EMState, Callback], None]
+Opening: TypeAlias = Callable[[EMState, Callback], int]
+"""Advances a run that it finds at a number of iterations that it waits for, and returns the next
+such number, or NEVER."""
+NEVER = sys.maxsize
 
 
 def _silent(_runs: Runs) -> None:
@@ -71,7 +75,8 @@ class Search:
         Of a run, at most.
     printer : Printer
     opening : callable
-        What a run does before EM, if it has not begun. One that is interrupted there begins anew.
+        What a run does before EM, and after some iterations of it. One that is interrupted there
+        goes on from where it was before.
     """
 
     objective: Objective
@@ -107,18 +112,21 @@ class Search:
                 note(_with(runs, Run(run.number, copy(state))))
 
         self.printer.start(run.number)
-        self.opening(state, self.printer.step)
         watched = note is not _silent or self.printer.watches
-        result = proceed(
-            state,
-            self.objective,
-            max_iter=self.max_iter,
-            callback=callback if watched else None,
-        )
+        done = False
+        while not done:
+            pause = self.opening(state, self.printer.step)
+            proceed(
+                state,
+                self.objective,
+                max_iter=min(pause, self.max_iter),
+                callback=callback if watched else None,
+            )
+            done = state.converged or state.n_iter >= self.max_iter
         end = state.end
         if end is None:
-            end = self.objective.score(result.parameters)
-        self.printer.end(end, result.converged)
+            end = self.objective.score(state.result.parameters)
+        self.printer.end(end, state.converged)
         return _with(runs, Run(run.number, state, end))
 
 

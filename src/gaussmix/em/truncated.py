@@ -5,8 +5,9 @@ import numpy as np
 from gaussmix.data.told import ToldData
 from gaussmix.em.incremental import OfRows
 from gaussmix.em.listed import ListedRows
-from gaussmix.em.loop import Callback, EMState, Step, Strategy
+from gaussmix.em.loop import Callback, EMState, Step
 from gaussmix.em.mixed_precision import error_of_single, single_pays
+from gaussmix.em.runs import NEVER
 
 FEWEST_COMPONENTS = 32
 """With fewer, lists save too little."""
@@ -20,22 +21,23 @@ LAST_LOST = 0.1
 """The part of the tolerance that the last lists leave out."""
 LEAST_LOST = 1e-9
 """Where lists that leave out so little still lower the bound, EM goes on."""
-SETTLED = 0.5
-"""The part of the tolerance that an iteration does not gain where the bound has settled."""
 LONGEST_SPAN = 32
-"""Passes over the same lists, about. The first lists serve one, the next two, then four."""
-FIRST_JUMP = 15
-"""Iterations before jumps: a fit that needs few is left alone."""
+"""Passes over the same lists, about. Later lists serve one, the next two, then four."""
+FIRST_LOOKS = 20
+"""Iterations with lists of their own. Components move far there."""
+WHOLE_LOOKS = 3
+"""Iterations whose lists are made by a look at all rows."""
+LOOKS = (0, 10, 20, 40, 80)
+"""After so many iterations a run looks whether lists pay. A look takes a tenth of one or two."""
 
 
 def climb(
     state: EMState,
     objective: OfRows,
     *,
-    jumping: Strategy,
     max_iter: int,
     callback: Callback | None,
-) -> None:
+) -> int:
     r"""Take a run over the components that matter to cells of rows, to where EM settles.
 
     A cell has rows with the same most probable component. With a list K_c of components for every
@@ -49,12 +51,15 @@ def climb(
     the rows of each cell. A list leaves out those to which least of the rows belongs, in all at
     most a share of the rows. Where the bound would fall under new lists, the former ones serve on.
 
-    Lists are made anew after 1, 2, 4 and up to LONGEST_SPAN iterations, or when the bound has
-    settled. The share follows what an iteration gains. The bound is climbed by the jumps of an
-    acceleration, too: a jump that lowers it is taken back, and its pass counts. The last lists, of
-    the least share, are made by a look at all rows. Where the bound settles under them, an
+    Each of the first FIRST_LOOKS iterations has lists of its own, since its components move far.
+    Later lists are made anew after 2, 4 and up to LONGEST_SPAN iterations, or when the bound has
+    settled. The share follows what an iteration gains. The last lists, of the least share, are made
+    by a look at all rows, as are the very first ones. Where the bound settles under the last, an
     iteration of EM and a score tell whether EM has settled too. If not, lists go on from there.
-    Where lists are too long to save time, it is for `proceed` to take the run to the end.
+    Where the run has an acceleration it serves here, too.
+
+    Where lists are too long to save time, it is for `proceed` to take the run on. Components tell
+    rows apart better as EM goes on. So a run looks again after LOOKS of its iterations.
 
     Rows of float64 are looked at, and gone over, in float32 where its error is less than what an
     iteration gains or than the tolerance. Under the last lists, and in the end, they are not.
@@ -62,17 +67,20 @@ def climb(
     Parameters
     ----------
     state : EMState
-        Advanced in place. A run that has begun is left as it is, as is one of few components. If
-        `max_iter` ends it among its lists, `state.listed` is the lower bound at its end.
+        Advanced in place. A run of few components is left as it is. If `max_iter` ends it among
+        its lists, `state.listed` is the lower bound at its end.
     objective : OfRows
         Of rows without gaps, of which nothing is told, and of a mixture without noise.
-    jumping : Strategy
-        What chooses points after FIRST_JUMP iterations, such as an `Accelerator` of its own.
     max_iter : int
         Number of iterations at most. Each is a pass over the listed components, or over all. What
         makes lists goes over all components too, and does not count.
     callback : callable or None
         As in `em`, with the mean lower bound of a row.
+
+    Returns
+    -------
+    int
+        After how many iterations the run is to look again.
 
     References
     ----------
@@ -82,22 +90,33 @@ def climb(
     Forster & Luecke (2018), Can clustering scale sublinearly with its clusters? A variational EM
     acceleration of GMMs and k-means, AISTATS, 124-132.
     """
-    if state.n_iter > 0 or state.point.n_components < FEWEST_COMPONENTS:
-        return
+    if state.point.n_components < FEWEST_COMPONENTS:
+        return NEVER
+    if state.n_iter in LOOKS:
+        _look(state, objective, max_iter, callback)
+    return next((look for look in LOOKS if look > state.n_iter), NEVER)
+
+
+def _look(state: EMState, objective: OfRows, max_iter: int, callback: Callback | None) -> None:
+    """Do what `climb` does where lists pay. Where they do not, let EM begin in float32."""
     assert not isinstance(objective.data, ToldData), "nothing is told of the rows"
     listed = ListedRows(objective.data)
     single = single_pays(objective.data, state.point)
     if not listed.pays(state.point, FIRST_LOST, single=single):
+        state.single |= single and state.n_iter == 0
         return
-    state.monitor.restart()  # a bound of lists is not to be compared with a likelihood
-    own = state.strategy
-    _Climb(state, objective, listed, max_iter, callback, single).go(jumping)
-    state.strategy = own
+    if state.n_iter == 0:
+        state.monitor.restart()  # a bound of lists may be less than what a warm start comes with
+    state.single = False
+    state.point = state.last.image  # also if it was to jump
+    climber = _Climb(state, objective, listed, max_iter, callback, single)
+    climber.go()
     state.point = state.last.image
     if state.converged:
         return
     if state.n_iter >= max_iter > 0 and state.end is None:
         state.listed = listed.bound(state.point)
+    state.single = climber.single
     state.monitor.restart()
 
 
@@ -119,22 +138,22 @@ class _Climb:
         self._max_iter = max_iter
         self._callback = callback
         self._single_pays = single
-        self._single = False
         self._settled = False
+        self.single = False
+        """Whether float32 is precise enough where the run is."""
 
-    def go(self, jumping: Strategy) -> None:
+    def go(self) -> None:
         """Go over lists until EM has settled, or lists are too long to save time."""
         state, listed = self._state, self._listed
         least, span = max(LAST_LOST * state.monitor.tol, LEAST_LOST), 1
         lost = used = FIRST_LOST
-        gain = np.inf
+        begun, gain = state.n_iter, np.inf
         while state.n_iter < self._max_iter and lost >= LEAST_LOST:
             last = lost <= least
-            self._single = not last and self._gains_more_than_rounding(gain)
-            if not listed.renew(state.point, lost, thinned=not last, single=self._single):
+            self.single = not last and self._gains_more_than_rounding(gain)
+            thinned = not last and state.n_iter >= begun + WHOLE_LOOKS
+            if not listed.renew(state.point, lost, thinned=thinned, single=self.single):
                 return
-            if state.n_iter >= FIRST_JUMP:
-                state.strategy = jumping
             before, n_before = state.monitor.last, state.n_iter
             if self._iterate(span):
                 used = lost
@@ -149,7 +168,7 @@ class _Climb:
                     return
                 listed.forget()
                 continue
-            span = min(2 * span, LONGEST_SPAN)
+            span = 1 if state.n_iter < FIRST_LOOKS else min(2 * span, LONGEST_SPAN)
             gain = (state.monitor.last - before) / (state.n_iter - n_before)
             less = lost / LESS if self._settled else GAINS * gain
             lost = min(lost, max(less, least))
@@ -168,7 +187,7 @@ class _Climb:
                 break
             point, by_em = state.point, state.by_em
             last = state.n_iter + 1 >= end
-            statistics = self._listed.e_step(point, single=self._single, labelled=last)
+            statistics = self._listed.e_step(point, single=self.single, labelled=last)
             bound = statistics.mean_log_likelihood
             if first and bound < monitor.last:
                 return False
@@ -178,7 +197,7 @@ class _Climb:
             state.converged = False  # under lists
             monitor.lower_bounds[-1] = monitor.last  # not that of a refused jump
             self._tell()
-            self._settled = by_em and abs(monitor.change) < SETTLED * monitor.tol
+            self._settled = by_em and monitor.settled
         return True
 
     def _gains_more_than_rounding(self, gain: float) -> bool:

@@ -19,7 +19,7 @@ from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, OfRows, sweep
 from gaussmix.em.loop import Callback, EMState, Objective, Strategy
 from gaussmix.em.mixed_precision import single_pays
 from gaussmix.em.penalised import objective_for
-from gaussmix.em.runs import Opening, Run, Runs, Search
+from gaussmix.em.runs import NEVER, Opening, Run, Runs, Search
 from gaussmix.em.stored import Restore
 from gaussmix.em.truncated import climb
 from gaussmix.em.verbose import Extent, Printer
@@ -104,15 +104,14 @@ def likelihood(data: Data | ToldData, settings: Settings) -> Problem:
 def opening_of(objective: OfRows, settings: Settings) -> Opening:
     """Return what opens a run: sweeps over blocks, or passes over lists, if the settings say so."""
 
-    def opening(state: EMState, callback: Callback) -> None:
+    def opening(state: EMState, callback: Callback) -> int:
         if settings.algorithm == "incremental":
             most = settings.max_iter
             most = most if settings.accelerate is None else min(most, SWEEPS_BEFORE_JUMPS)
             sweep(state, objective, max_iter=most, callback=callback)
         elif settings.algorithm == "truncated":
-            jumping = strategy_of("squarem", settings.reg_covar, settings.tol)
-            most = settings.max_iter
-            climb(state, objective, jumping=jumping, max_iter=most, callback=callback)
+            return climb(state, objective, max_iter=settings.max_iter, callback=callback)
+        return NEVER
 
     return opening
 
