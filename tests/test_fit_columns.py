@@ -11,6 +11,7 @@ import gaussmix
 from gaussmix import (
     BayesianGaussianMixture,
     ConvergenceWarning,
+    FitFailedWarning,
     GaussianMixture,
     ParameterError,
     fit_columns,
@@ -84,6 +85,9 @@ def test_a_generator_is_drawn_from_for_each_column(table: Array) -> None:
         ({"estimator": GaussianMixture()}, "estimator must be BayesianGaussianMixture or"),
         ({"estimator": np.zeros(2)}, "estimator must be BayesianGaussianMixture or"),
         ({"checkpoint": "run.ckpt"}, "checkpoint is not for fit_columns"),
+        ({"on_error": "ignore"}, "on_error must be one of 'raise', 'skip', got 'ignore'"),
+        ({"on_error": None}, "on_error must be one of 'raise', 'skip', got None"),
+        ({"n_components": 0, "on_error": "skip"}, "column 0: n_components must be"),
         ({"n_threads": 0}, "n_threads must be"),
         ({"n_components": 0}, "column 0: n_components must be"),
     ],
@@ -114,6 +118,48 @@ def test_a_bad_column_is_named(table: Array) -> None:
         fit_columns(table[:, 0])
     with pytest.raises(ParameterError, match="X must have at least one column, got none"):
         fit_columns(table[:, :0])
+
+
+@pytest.mark.parametrize("kind", [BayesianGaussianMixture, GaussianMixture])
+def test_columns_that_cannot_be_fitted_are_skipped(table: Array, kind: Any) -> None:
+    pd = pytest.importorskip("pandas")
+    expected = fit_columns(table, estimator=kind, random_state=0, **SETTINGS)
+    frame = pd.DataFrame(table, columns=["a", "b", "c"])
+    frame.insert(1, "empty", np.nan)
+    frame.insert(2, "text", "red")
+    frame["few"] = np.where(np.arange(400) < 2, 1.0, np.nan)
+    with pytest.warns(FitFailedWarning) as found:
+        mixtures = fit_columns(
+            frame, estimator=kind, on_error="skip", random_state=0, n_threads=2, **SETTINGS
+        )
+    assert [mixture is None for mixture in mixtures] == [False, True, True, False, False, True]
+    fitted = [mixture for mixture in mixtures if mixture is not None]
+    for mixture, alike in zip(fitted, expected, strict=True):
+        assert np.array_equal(mixture.means_, alike.means_)
+    (warning,) = found
+    assert warning.filename == __file__
+    message = str(warning.message)
+    assert message.startswith("3 of 6 columns could not be fitted, and have None for a mixture: ")
+    assert "column 'empty': X has no values in the column: all 400 are missing; " in message
+    assert "column 'text': X must hold numbers" in message or "column 'text': " in message
+    assert message.endswith(
+        "column 'few': Expected n_samples >= n_components but got n_components = 3, n_samples = 2"
+    )
+
+
+def test_many_skipped_columns_are_counted(table: Array) -> None:
+    X = np.where(np.arange(12) < 1, table[:, :1], np.nan)
+    with pytest.warns(FitFailedWarning, match="^11 of 12 .*column 8: [^;]* and 3 more$"):
+        assert len(fit_columns(X, on_error="skip", random_state=0)) == 12
+    with pytest.raises(ParameterError, match="column 0: X has no values"):  # none is left
+        fit_columns(X[:, 1:], on_error="skip")
+
+
+def test_scikit_learn_s_warning_is_one_too(table: Array) -> None:
+    exceptions = pytest.importorskip("sklearn.exceptions")
+    table[:, 1] = np.nan
+    with pytest.warns(exceptions.FitFailedWarning):
+        fit_columns(table, on_error="skip", random_state=0, **SETTINGS)
 
 
 def test_fits_warn_once_and_name_their_columns(table: Array) -> None:

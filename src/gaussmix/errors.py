@@ -26,6 +26,10 @@ class ConvergenceWarning(UserWarning):
     """A fit stopped before it converged, or found fewer groups than asked for."""
 
 
+class FitFailedWarning(RuntimeWarning):
+    """Some of many fits failed and were left out."""
+
+
 class CollapseWarning(UserWarning):
     """A component shrank onto too few rows and had to be regularised or started again."""
 
@@ -80,6 +84,11 @@ def noting_warnings() -> Iterator[Noted]:
 def warn_convergence(message: str) -> None:
     """Warn that a fit did not converge."""
     warn(message, _as_scikit_learn(ConvergenceWarning))
+
+
+def warn_fit_failed(message: str) -> None:
+    """Warn that some of many fits failed."""
+    warn(message, _as_scikit_learn(FitFailedWarning))
 
 
 def not_fitted(estimator: object) -> NotFittedError:

@@ -3,20 +3,26 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
 from gaussmix._core import threads
 from gaussmix._core.types import Rows, SupportsArray
 from gaussmix.data.partitions import is_dask
-from gaussmix.errors import Noted, ParameterError, noting_warnings, warn
+from gaussmix.errors import Noted, ParameterError, noting_warnings, one_line, warn, warn_fit_failed
 from gaussmix.estimators.base import feature_names
 from gaussmix.estimators.bayesian import BayesianGaussianMixture
 from gaussmix.estimators.mixture import GaussianMixture
 from gaussmix.io.conversion import place
 from gaussmix.io.sources import streams
-from gaussmix.validation import check_n_threads, check_numbers, check_random_state, check_rows
+from gaussmix.validation import (
+    check_choice,
+    check_n_threads,
+    check_numbers,
+    check_random_state,
+    check_rows,
+)
 
 M = TypeVar("M", GaussianMixture, BayesianGaussianMixture)
 
@@ -30,17 +36,40 @@ def fit_columns(
     X: SupportsArray | list[Any],
     *,
     estimator: type[M],
+    on_error: Literal["raise"] = "raise",
     n_threads: int | None = None,
     **parameters: Any,
 ) -> list[M]: ...
 @overload
 def fit_columns(
-    X: SupportsArray | list[Any], *, n_threads: int | None = None, **parameters: Any
+    X: SupportsArray | list[Any],
+    *,
+    on_error: Literal["raise"] = "raise",
+    n_threads: int | None = None,
+    **parameters: Any,
 ) -> list[BayesianGaussianMixture]: ...
+@overload
+def fit_columns(
+    X: SupportsArray | list[Any],
+    *,
+    estimator: type[M],
+    on_error: Literal["skip"],
+    n_threads: int | None = None,
+    **parameters: Any,
+) -> list[M | None]: ...
+@overload
+def fit_columns(
+    X: SupportsArray | list[Any],
+    *,
+    on_error: Literal["skip"],
+    n_threads: int | None = None,
+    **parameters: Any,
+) -> list[BayesianGaussianMixture | None]: ...
 def fit_columns(
     X: SupportsArray | list[Any],
     *,
     estimator: Any = BayesianGaussianMixture,
+    on_error: Literal["raise", "skip"] = "raise",
     n_threads: int | None = None,
     **parameters: Any,
 ) -> Any:
@@ -56,6 +85,9 @@ def fit_columns(
         An array, or a frame of pandas or polars. Each thread holds one column at a time in memory.
     estimator : {BayesianGaussianMixture, GaussianMixture}, default=BayesianGaussianMixture
         The class of the mixtures.
+    on_error : {'raise', 'skip'}, default='raise'
+        What becomes of a column that cannot be fitted, such as one without values. 'raise' ends all
+        fits. 'skip' fits the other columns, and warns once of those that it left out.
     n_threads : int, optional
         Number of columns that are fitted at a time; by default as many threads as
         `gaussmix.show_config` shows.
@@ -66,13 +98,14 @@ def fit_columns(
     Returns
     -------
     list of estimators
-        A fitted one for each column, in order: that of a separate fit with ``n_threads=1``.
+        A fitted one for each column, in order: that of a separate fit with ``n_threads=1``. None
+        for a column that was left out.
 
     Raises
     ------
     ValueError
         If a parameter is not acceptable, or a column cannot be fitted, whose name or number the
-        error begins with.
+        error begins with. With ``on_error='skip'`` if no column can be fitted.
     TypeError
         If X is no table in memory.
 
@@ -81,6 +114,8 @@ def fit_columns(
     ConvergenceWarning
         If fits did not converge. Every warning of a fit is given once for all columns that it is
         about, and names them.
+    FitFailedWarning
+        If columns were left out, with the reasons.
 
     Examples
     --------
@@ -93,12 +128,22 @@ def fit_columns(
     >>> mixtures = gaussmix.fit_columns(X, n_components=4, random_state=0, **settings)
     >>> [mixture.n_effective_ for mixture in mixtures]
     [1, 2]
+
+    A column without values has no mixture:
+
+    >>> import warnings
+    >>> X[:, 0] = np.nan
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     mixtures = gaussmix.fit_columns(X, n_components=4, on_error="skip", **settings)
+    >>> [mixture is None for mixture in mixtures]
+    [True, False]
     """
     if not any(estimator is known for known in (BayesianGaussianMixture, GaussianMixture)):
         raise ParameterError(
             "estimator must be BayesianGaussianMixture or GaussianMixture (the class), got "
             f"{estimator!r}"
         )
+    skips = check_choice("on_error", on_error, ("raise", "skip")) == "skip"
     for name in OWN:
         if name in parameters:
             raise ParameterError(f"{name} is not for fit_columns, which makes many fits")
@@ -109,33 +154,67 @@ def fit_columns(
     models = [estimator(**parameters, random_state=seed, n_threads=1) for seed in seeds]
     count = min(threads.resolve(check_n_threads(n_threads)).number, len(names))
 
-    def fit(number: int) -> Noted:
+    def fit(number: int) -> Noted | Exception:
         try:
             with noting_warnings() as noted:
                 models[number].fit(columns(number))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"column {names[number]}: {error}") from error
+            if skips:
+                return error
+            raise _of_column(names[number], error) from error
         return noted
 
     pool = ThreadPoolExecutor(count)
     try:
-        noted = list(pool.map(fit, range(len(names))))
+        outcomes = list(pool.map(fit, range(len(names))))
     finally:  # an error, or Ctrl-C, does not wait for the columns that are being fitted
         pool.shutdown(wait=False, cancel_futures=True)
-    _warn(noted, names)
-    return models
+    failed = [
+        (name, found)
+        for name, found in zip(names, outcomes, strict=True)
+        if isinstance(found, Exception)
+    ]
+    if len(failed) == len(names):
+        raise _of_column(*failed[0]) from failed[0][1]
+    _warn_of_failures(failed, len(names))
+    _warn(outcomes, names)
+    return [
+        None if isinstance(found, Exception) else model
+        for model, found in zip(models, outcomes, strict=True)
+    ]
 
 
-def _warn(noted: list[Noted], names: list[str]) -> None:
+def _of_column(name: str, error: Exception) -> Exception:
+    """Return the error of a column's fit, with the column's name."""
+    return type(error)(f"column {name}: {error}")
+
+
+def _warn_of_failures(failed: list[tuple[str, Exception]], number: int) -> None:
+    """Warn once of the columns that could not be fitted, and say why."""
+    if not failed:
+        return
+    reasons = "; ".join(one_line(_of_column(*one)) for one in failed[:MOST_NAMES])
+    warn_fit_failed(
+        f"{len(failed)} of {number} columns could not be fitted, and have None for a mixture: "
+        f"{reasons}{_and_more(len(failed))}"
+    )
+
+
+def _warn(outcomes: list[Noted | Exception], names: list[str]) -> None:
     """Warn of what the fits have noted: once of the same for all columns."""
     columns = defaultdict(list)
-    for name, own in zip(names, noted, strict=True):
-        for found in own:
+    for name, noted in zip(names, outcomes, strict=True):
+        for found in [] if isinstance(noted, Exception) else noted:
             columns[found].append(name)
     for (message, category), own_names in columns.items():
-        more = f" and {len(own_names) - MOST_NAMES} more" if len(own_names) > MOST_NAMES else ""
         those = "columns" if len(own_names) > 1 else "column"
-        warn(f"{those} {', '.join(own_names[:MOST_NAMES])}{more}: {message}", category)
+        named = ", ".join(own_names[:MOST_NAMES])
+        warn(f"{those} {named}{_and_more(len(own_names))}: {message}", category)
+
+
+def _and_more(number: int) -> str:
+    """Return what stands for the columns that a warning does not name."""
+    return f" and {number - MOST_NAMES} more" if number > MOST_NAMES else ""
 
 
 def _columns_of(X: Any) -> tuple[Any, list[str]]:
@@ -145,7 +224,7 @@ def _columns_of(X: Any) -> tuple[Any, list[str]]:
             f"X must be a table in memory, such as an array or a frame, got {type(X).__name__}"
         )
     found = feature_names(X)
-    if hasattr(X, "iloc"):
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
         names = [repr(name) for name in X.columns]
         return lambda number: _present(X.iloc[:, [number]]), names
     if found is not None:
