@@ -701,6 +701,16 @@ def test_a_checkpoint_goes_on_to_the_same_bits(
         ({"degrees_of_freedom_prior": 2.0}, "should be greater than 2, but got 2.000"),
         ({"covariance_prior": np.eye(2)}, r"should have the shape of \(3, 3\), but got \(2, 2\)"),
         ({"covariance_prior": -np.eye(3)}, "should be symmetric, positive-definite"),
+        ({"covariance_prior": 5e-324 * np.eye(3)}, "covariance_prior' should have an inverse"),
+        (
+            {"covariance_type": "spherical", "covariance_prior": 1e-320},
+            "'spherical covariance_prior' should have an inverse within float64",
+        ),
+        (
+            {"weight_concentration_prior": 1e-310},
+            "weight_concentration_prior must be at least 1e-300, got 1e-310",
+        ),
+        ({"mean_precision_prior": 5e-324}, "mean_precision_prior must be at least 1e-300, got"),
         ({"covariance_type": "VEV"}, "covariance_type must be one of 'full', 'tied', 'diag', 'sph"),
         ({"covariance_type": "diag", "covariance_prior": [1, 2, -3]}, "should be positive"),
         ({"sort_components": 1}, "sort_components must be"),

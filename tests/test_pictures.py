@@ -18,7 +18,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse, Polygon
+from matplotlib.patches import Ellipse, Polygon, StepPatch
 
 import gaussmix
 from gaussmix import GaussianMixture, KMeans, NotFittedError
@@ -333,6 +333,21 @@ def test_a_narrow_peak_hides_nothing() -> None:
     axes = model.plot(ax=axes_of_own())
     assert axes.get_ylim()[1] < 5
     assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "^"] == [4.0]
+
+
+@pytest.mark.parametrize("place", [0.0, -3.0, 1.7e15, -1e18, 1e140])
+@pytest.mark.parametrize("rows", [1, 2, 30])
+def test_equal_rows_have_bars(place: float, rows: int) -> None:
+    """Nanoseconds since 1970, for example: bars of width 0.5 would fall together."""
+    scale = max(1.0, abs(place))
+    model = GaussianMixture.from_parameters([1.0], [[place]], [scale**2], "spherical")
+    X = np.full((rows, 1), place)
+    X[-1] = np.nextafter(place, np.inf)
+    axes = model.plot(X, ax=axes_of_own())
+    (bars,) = [patch for patch in axes.patches if isinstance(patch, StepPatch)]
+    values, edges, _ = bars.get_data()
+    assert (np.diff(edges) > 0).all()
+    assert np.sum(values * np.diff(edges)) == pytest.approx(1)
 
 
 def test_a_collapsed_component_is_drawn() -> None:

@@ -72,6 +72,21 @@ def test_published_fits_of_mclust(
     assert_allclose(model.score(rows) * len(rows), log_likelihood, atol=2e-4)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("concentration", [1.0, 2.0])
+@pytest.mark.parametrize("weights", [[1, 0], [0, 1]])
+def test_a_start_may_have_a_component_without_weight(
+    weights: list[int], concentration: float
+) -> None:
+    means = FAITHFUL.mean(axis=0) + np.array([[-1.0, -10.0], [1.0, 10.0]])
+    options: dict[str, Any] = {"weights_init": weights, "means_init": means, "max_iter": 1000}
+    prior = Prior(weight_concentration=concentration)
+    model = GaussianMixture(2, prior=prior, random_state=0, **options).fit(FAITHFUL)
+    assert model.converged_
+    assert not np.isnan(model.lower_bounds_).any()
+    assert (model.weights_[weights.index(0)] > 0.1) == (concentration > 1)  # the prior revives it
+
+
 def log_posterior(model: GaussianMixture, rows: FloatArray, prior: Prior) -> float:
     """Log-likelihood plus the log-density of the prior, with every constant, by SciPy."""
     k, (n_features, name) = model.n_components, (rows.shape[1], model.covariance_type)

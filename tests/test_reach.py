@@ -124,6 +124,16 @@ def test_rows_without_weight_may_lie_anywhere() -> None:
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("weight", [1e-140, 1e30, 1e140])
+def test_weights_hide_no_row_out_of_reach(weight: float) -> None:
+    X, scale = rows(np.float64, 1e152), np.full(40, weight)
+    for call in (mixture().score, mixture().bic):
+        with pytest.raises(ValueError, match=r"squared distances overflow .* row 5 of X"):
+            call(X, sample_weight=scale)
+        assert np.isfinite(call(rows(np.float64, 1.0), sample_weight=scale))
+
+
 def test_a_row_of_any_chunk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "CHUNK_ROWS", 2)
     for call in ("predict", "predict_proba", "score"):

@@ -83,6 +83,14 @@ def test_the_ends() -> None:
     assert np.isfinite(quantile(mixture, np.array([5e-324, 1 - 2.0**-53]))).all()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sigma", [1e-140, 1e-8, 1.0])
+def test_the_ends_of_floating_point(sigma: float) -> None:
+    mixture = Line(np.array([0.5, 0.5]), np.array([0.0, sigma]), np.array([sigma, sigma]))
+    ends = np.array([-np.inf, -1.7e308, 1.7e308, np.inf])
+    assert cdf(mixture, ends).tolist() == [0, 0, 1, 1]
+
+
 def test_between_groups_the_median_is_any_point_of_the_gap() -> None:
     median = float(quantile(MIXTURES["separated"], np.array(0.5)))
     assert -1e3 + 8 < median < 1e3 - 8

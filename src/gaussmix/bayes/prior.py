@@ -9,7 +9,7 @@ from gaussmix.bayes.posterior import Posterior
 from gaussmix.data.base import Data
 from gaussmix.data.gaussian import gaussian_moments
 from gaussmix.errors import ParameterError
-from gaussmix.model.checks import check_floats
+from gaussmix.model.checks import check_floats, check_matrices
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.m_step import m_step
 
@@ -110,8 +110,7 @@ def _check_scale(
     shape = structure.shape(1, n_features)
     own = shape if structure.shared else shape[1:]
     scale = check_floats("covariance_prior", given, own).reshape(shape)
-    structure.checked_pivots(f"{structure.name} covariance_prior", scale)
-    return scale
+    return check_matrices("covariance_prior", scale, structure, 1, n_features)
 
 
 def _unbiased(covariances: FloatArray, data: Data) -> FloatArray:

@@ -31,6 +31,7 @@ class _BoxPass:
         self.low, self.high = np.full(d, np.inf), np.full(d, -np.inf)
         self.n_rows, self.first, self.second = 0, np.zeros(d), np.zeros((d, d))
 
+    @np.errstate(over="ignore", invalid="ignore")  # the first M-step says that moments overflow
     def add(self, rows: Rows, weight: FloatArray | None) -> None:
         """Look at the next rows; those of weight 0 do not count."""
         for start in range(0, len(rows), PART_ROWS):
@@ -78,7 +79,8 @@ def box_around(data: Data) -> Box:
             "constant: leave it out, or pass noise=volume"
         )
     mean = found.first / found.n_rows
-    covariance = found.second / found.n_rows - np.outer(mean, mean)
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = found.second / found.n_rows - np.outer(mean, mean)
     directions = np.linalg.eigh(covariance)[1]
     turned = data.total(partial(_BoxPass, center, directions))
     boxes = [_box(center, axes, found)]

@@ -1,5 +1,6 @@
 """Online EM: parameters that follow a stream of batches, and remember the rows that are gone."""
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -110,7 +111,7 @@ def step_size(weight: float, before: float, pace: Pace) -> float:
     if slowness > 0:
         log_kept = (before + weight) ** slowness * np.expm1(slowness * log_kept) / slowness
     if pace.half_life is not None:
-        log_kept = min(log_kept, -np.log(2) * weight / pace.half_life)
+        log_kept = min(log_kept, -math.log(2) * float(weight) / pace.half_life)
     return max(part, float(-np.expm1(log_kept)))
 
 

@@ -17,6 +17,8 @@ from gaussmix.validation import check_boolean, check_choice, check_real
 
 ALGORITHMS = ("em", "incremental")
 
+LEAST = 1e-300  # the bound has the reciprocals of what the prior is given, and sums of them
+
 
 def bayesian_settings_of(model: Any) -> Settings:
     """Return the parameters of a Bayesian mixture's constructor; raises ParameterError."""
@@ -70,4 +72,9 @@ def evidence(data: Data, settings: Settings, prior: Posterior, sort: bool) -> Pr
 
 def _positive(model: Any, name: str) -> float | None:
     value = getattr(model, name)
-    return None if value is None else check_real(name, value, 0, strict=True)
+    if value is None:
+        return None
+    number = check_real(name, value, 0, strict=True)
+    if number < LEAST:
+        raise ParameterError(f"{name} must be at least {LEAST:g}, got {value!r}")
+    return number

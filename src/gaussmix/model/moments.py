@@ -65,11 +65,13 @@ def mean_of(moments: Statistics) -> FloatArray:
     return np.asarray((moments.shift + moments.first / moments.n_k[:, None])[0])
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the first M-step says that moments overflow
 def scatter_of(moments: Statistics) -> FloatArray:
     """Return the scatter of all rows about their mean: (D, D), or its diagonal (D,)."""
     return np.asarray(moments.about(mean_of(moments)[None]).second[0])
 
 
+@np.errstate(over="ignore")
 def variances_of(moments: Statistics) -> FloatArray:
     """Return the variances of all rows, (D,), 1 for features that are constant."""
     structure = moments.structure

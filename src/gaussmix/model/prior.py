@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import xlogy
 
 from gaussmix._core.density import EPS
 from gaussmix._core.types import FloatArray
@@ -177,6 +178,7 @@ class PriorRows:
             second=moved.second + self._second_about(moved.structure, moved.shift),
         )
 
+    @np.errstate(over="ignore", invalid="ignore")  # the next M-step says that moments overflow
     def log_density(self, parameters: Parameters) -> float:
         r"""Return the logarithm of the prior's density, less what no parameter changes.
 
@@ -192,7 +194,7 @@ class PriorRows:
         components = parameters.n_components / len(diagonals)
         log_determinants = -2 * components * copies * float(np.log(diagonals).sum())
         traces = float((second * parameters.precisions).sum())
-        of_weights = self.pseudo_rows * float(np.log(parameters.weights).sum())
+        of_weights = float(xlogy(self.pseudo_rows, parameters.weights).sum())  # 0 log 0 is 0
         return float(of_weights - 0.5 * (self.counts * log_determinants + traces))
 
     def _rows(self, statistics: Statistics) -> FloatArray:

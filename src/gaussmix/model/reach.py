@@ -141,7 +141,7 @@ def may_be_rounded(parameters: Parameters, dtype: np.dtype[np.floating]) -> bool
     """Whether `rounding_errors` may exceed what is tolerated: a bound that takes little time."""
     distance = _range_of_means(parameters) + float(parameters.covariances.max()) ** 0.5
     factor = max(float(parameters.precisions_cholesky.max()), -parameters.precisions_cholesky.min())
-    most = np.finfo(dtype).epsneg * parameters.n_features * factor * distance
+    most = float(np.finfo(dtype).epsneg) * parameters.n_features * factor * distance
     return not most <= TOLERATED_ERROR  # NaN, too
 
 
@@ -156,12 +156,13 @@ def rounding_errors(parameters: Parameters, dtype: np.dtype[np.floating]) -> Flo
     deviations = np.sqrt(structure.diagonals(parameters.covariances))
     distances = np.abs(parameters.means - center) + deviations
     terms = structure.in_units(np.abs(parameters.precisions_cholesky), distances)
-    errors: FloatArray = np.finfo(dtype).epsneg * terms.max(axis=1)
+    errors: FloatArray = float(np.finfo(dtype).epsneg) * terms.max(axis=1)
     return errors
 
 
 def _is_suspicious(total: float, weight: float, dtype: np.dtype[np.floating]) -> bool:
-    return bool(total < SUSPICIOUS * LOG_LOWEST[dtype] * weight)
+    """Whether the mean is too low; it is divided, since a bound for the total may overflow."""
+    return weight > 0 and float(total) / float(weight) < SUSPICIOUS * LOG_LOWEST[dtype]
 
 
 def _range_of_means(parameters: Parameters) -> float:

@@ -136,7 +136,12 @@ def _bins(values: FloatArray) -> FloatArray:
     quarter, three_quarters = np.quantile(values, [0.25, 0.75])
     width = 2 * (three_quarters - quarter) / len(values) ** (1 / 3)
     wanted = (high - low) / width if width > 0 else MOST_BINS
-    return np.histogram_bin_edges(values, int(np.clip(wanted, FEWEST_BINS, MOST_BINS)))
+    step = 4 * float(np.spacing(max(-low, high)))  # edges that are nearer fall together
+    if high - low < FEWEST_BINS * step:
+        around = max(0.5, FEWEST_BINS * step)
+        low, high = low - around, high + around
+    count = min(np.clip(wanted, FEWEST_BINS, MOST_BINS), (high - low) / step)
+    return np.linspace(low, high, int(count) + 1)
 
 
 def _draw_bars(axes: Any, subject: Subject, view: View, *, soft: bool) -> float:

@@ -24,7 +24,8 @@ class Line(NamedTuple):
 
     def standard(self, x: FloatArray) -> FloatArray:
         """Points (n,) in units of every component: (n, K)."""
-        return (x[:, None] - self.means) / self.sigmas
+        with np.errstate(over="ignore"):  # infinitely many
+            return (x[:, None] - self.means) / self.sigmas
 
     def mirrored(self) -> "Line":
         """The mixture of -x."""
