@@ -293,6 +293,27 @@ def test_rows_too_far_apart_are_refused(dtype: Any, far: float) -> None:
     assert not np.isnan(model.transform(rows)).any()
 
 
+@pytest.mark.parametrize("kind", ["csr", "csc", "bsr", "coo"])
+@pytest.mark.parametrize("place", [-1, 900])
+def test_indices_beyond_the_shape_are_refused(kind: str, place: int) -> None:
+    """SciPy looks at them in products, outside of its arrays."""
+    X: Any = sparse.csr_array(table()).asformat(kind).copy()
+    kmeans = KMeans(3, random_state=0).fit(X)
+    (X.col if kind == "coo" else X.indices)[7] = place
+    for method in (kmeans.fit, kmeans.predict, kmeans.transform, kmeans.score):
+        with pytest.raises(ValueError, match=f"X is a damaged {kind} matrix: indices must be from"):
+            method(X)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "bsr"])
+@pytest.mark.parametrize(("place", "end"), [(0, 1), (5, -1), (5, 10**6), (-1, 10**6)])
+def test_ends_of_rows_beyond_the_values_are_refused(kind: str, place: int, end: int) -> None:
+    X: Any = sparse.csr_array(table()).asformat(kind).copy()
+    X.indptr[place] = end
+    with pytest.raises(ValueError, match=f"X is a damaged {kind} matrix: indptr must have"):
+        KMeans(3).fit(X)
+
+
 def test_only_kmeans_takes_sparse_rows() -> None:
     X = table(60, 4)
     rows = sparse.csr_array(X)

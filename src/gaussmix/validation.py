@@ -75,9 +75,11 @@ def check_csr(X: Any, *, n_features: int | None = None, estimator: str = "") -> 
     Raises
     ------
     ValueError
-        If X is not a table, is too small, or holds complex numbers, NaN or infinity.
+        If X is not a table, is too small, or holds complex numbers, NaN or infinity, or values at
+        places where it has none.
     """
     _check_shape(X, X, "X", n_features, estimator)
+    _check_places(X)
     rows = X.tocsr()
     values = _contiguous(check_numbers(rows.data, "X"))
     if values is not rows.data:
@@ -216,10 +218,12 @@ def check_n_threads(n_threads: object) -> int | None:
     return None if n_threads is None else check_integer("n_threads", n_threads, 1)
 
 
-def check_integer(name: str, value: object, low: int) -> int:
-    """Return an integer that is at least `low`."""
+def check_integer(name: str, value: object, low: int, high: int | None = None) -> int:
+    """Return an integer that is at least `low`, and at most `high` if that is given."""
     if isinstance(value, int | numbers.Integral) and not isinstance(value, bool):
         number = int(value)
+        if high is not None and number > high:
+            raise ParameterError(f"{name} must be at most {high}, got {value!r}")
         if number >= low:
             return number
     raise ParameterError(f"{name} must be an integer of at least {low}, got {value!r}")
@@ -344,6 +348,31 @@ def _place_in(X: object) -> Place:
     frame = frame_of(X)
     names = None if frame is None else frame.names
     return lambda row, column: place(row, column, names)
+
+
+def _check_places(X: Any) -> None:
+    """Raise if a sparse matrix has indices beyond its shape, which SciPy follows into nowhere."""
+    if X.format == "coo":
+        places = [(X.row, X.shape[0]), (X.col, X.shape[1])]
+    elif X.format in ("csr", "csc", "bsr"):
+        block = X.blocksize if X.format == "bsr" else (1, 1)
+        lengths = [size // part for size, part in zip(X.shape, block, strict=True)]
+        n_lines, n_places = lengths[::-1] if X.format == "csc" else lengths
+        ends, stored = X.indptr, min(len(X.indices), len(X.data))
+        if len(ends) != n_lines + 1 or ends[0] != 0 or ends[-1] > stored or np.diff(ends).min() < 0:
+            raise ValueError(
+                f"X is a damaged {X.format} matrix: indptr must have {n_lines + 1} numbers that "
+                f"rise from 0 to at most {stored}, the number of stored values"
+            )
+        places = [(X.indices[: ends[-1]], n_places)]
+    else:  # none that could be wrong
+        return
+    for indices, size in places:
+        if len(indices) and not (indices.min() >= 0 and indices.max() < size):
+            raise ValueError(
+                f"X is a damaged {X.format} matrix: indices must be from 0 to {size - 1}, got "
+                f"{indices.min()} to {indices.max()}"
+            )
 
 
 def _check_finite_entries(rows: Any) -> None:
