@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gaussmix.estimators.base
-from gaussmix.errors import NotFittedError
+from gaussmix.errors import NotFittedError, ParameterError
 from gaussmix.estimators.base import Estimator, Transformer, remember_features
 
 
@@ -66,6 +66,14 @@ def test_parameters_of_an_estimator_inside() -> None:
     inner = Model()
     outer.set_params(start__size=9, start=inner)
     assert inner.size == 9
+
+
+@pytest.mark.parametrize("start", [None, "here", 3])
+def test_parameters_of_what_has_none_are_refused(start: Any) -> None:
+    model = Model(start=start)
+    with pytest.raises(ParameterError, match=f"start__size cannot be set, since start={start!r}"):
+        model.set_params(start__size=8)
+    assert model.start == start
 
 
 def test_a_class_as_parameter_is_not_asked_for_its_own() -> None:

@@ -158,6 +158,9 @@ def test_a_row_out_of_reach_is_told() -> None:
         (-GROUPS, "negative"),
         (np.zeros((len(X), 1), int), "shape"),
         (["a"] * len(X), "groups"),
+        (np.full(len(X), 2**63 - 1), "groups must be numbers from 0 on .*got 9223372036854775807"),
+        (np.full(len(X), 2**64 - 1, np.uint64), "groups must be numbers from 0 on without large"),
+        (np.full(len(X), 2**62), r"groups must be .*got 4611686018427387904: np.unique\(groups"),
     ],
 )
 def test_groups_are_checked(groups: Any, message: str) -> None:

@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 
 import gaussmix
 from gaussmix import GaussianMixture, ParameterError, Prior, scan
-from gaussmix._core.types import Algorithm
+from gaussmix._core.types import Algorithm, FloatArray
 
 Array = NDArray[np.float64]
 
@@ -287,6 +287,17 @@ def test_models_keep_their_classes(tmp_path: Path) -> None:
         ({"row_priors": np.zeros((400, 4))}, "row 0 has none above 0"),
         ({"labels": np.zeros(400, int), "component_labels": [0, 0, 1]}, "each of 4 components"),
         ({"labels": np.full(400, 3), "component_labels": [0, 0, 1, 1]}, "among the classes"),
+        ({"labels": [[0, 1]] + [[0]] * 399}, "labels must be whole numbers or strings"),
+        ({"labels": [0, "a"] + [None] * 398}, "labels must be all strings or all whole"),
+        ({"labels": [0, 0.5] + [None] * 398}, "labels must be whole numbers, .*fractions"),
+        ({"labels": [object()] * 400}, "labels must be whole numbers or strings"),
+        ({"labels": np.full(400, 2**64 - 1, np.uint64)}, "labels must be numbers of components"),
+        ({"component_labels": [0, None, 1, 1]}, "component_labels must name .*got None"),
+        ({"component_labels": [0, -1, 1, 1]}, "component_labels must name .*got -1"),
+        ({"component_labels": [0, np.nan, 1, 1]}, "component_labels must name .*got nan"),
+        ({"component_labels": [[0], [0], 1, 1]}, "component_labels must be whole numbers or"),
+        ({"component_labels": [0.5, 1, 1, 1]}, "component_labels must be whole .*fractions"),
+        ({"component_labels": [{}] * 4}, "component_labels must be whole numbers or strings"),
     ],
     ids=str,
 )
@@ -294,6 +305,27 @@ def test_what_cannot_be_is_refused(told: dict[str, object], message: str) -> Non
     X, _ = two_moons_of_blobs()
     with pytest.raises(ParameterError, match=message):
         GaussianMixture(4).fit(X, **told)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_what_is_not_known_can_be_written_in_many_ways(noise: bool) -> None:
+    X, group = two_moons_of_blobs()
+    known = np.arange(400) % 10 == 0
+    labels = np.where(known, group, -1)
+
+    def fit(told: object) -> FloatArray:
+        return GaussianMixture(4, noise=noise, random_state=0).fit(X, labels=told).means_
+
+    expected = fit(labels)
+    ways: list[Any] = [
+        np.ma.array(group, mask=~known),
+        np.where(known, group, np.nan),
+        [int(label) if there else None for label, there in zip(group, known, strict=True)],
+        [float(label) if there else None for label, there in zip(group, known, strict=True)],
+        np.where(known, group, -2).astype(object),
+    ]
+    for way in ways:
+        assert np.array_equal(fit(way), expected)
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:

@@ -17,10 +17,12 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gaussmix import (
+    BayesianGaussianMixture,
     CollapseWarning,
     ConvergenceWarning,
     GaussianMixture,
     NotFittedError,
+    ParameterError,
     load,
     save,
 )
@@ -884,6 +886,21 @@ def test_bad_number_of_samples() -> None:
     bad: Any = 2.5
     with pytest.raises(ValueError, match=r"n_samples must be an integer of at least 1, got 2.5"):
         fitted().sample(bad)
+
+
+@pytest.mark.parametrize("n_samples", [10**30, 2**63, np.uint64(2**64 - 1), 2**60])
+def test_more_samples_than_an_array_can_hold(n_samples: Any) -> None:
+    model = fitted()
+    most = (2**63 - 1) // (8 * model.n_features_in_)
+    bayesian = BayesianGaussianMixture(n_components=2).fit(np.eye(3))
+    message = rf"n_samples must be at most {most}, got .*{n_samples}"
+    with pytest.raises(ParameterError, match=message):
+        model.sample(n_samples)
+    with pytest.raises(ParameterError, match=message):
+        model.hdr_level(0.5, n_samples=n_samples)
+    for predictive in (False, True):
+        with pytest.raises(ParameterError, match=r"n_samples must be at most \d+, got"):
+            bayesian.sample(n_samples, predictive=predictive)
 
 
 def test_predictions_do_not_write_to_read_only_rows(blobs: NDArray[np.float64]) -> None:

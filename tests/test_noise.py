@@ -353,6 +353,21 @@ def test_a_prior_stands_beside_noise_that_takes_all_rows(weights: Any, n_rows: i
     assert np.isclose(mixture.weights_.sum() + mixture.noise_weight_, 1)
 
 
+def test_a_batch_after_noise_goes_on_with_the_components_alone(faithful: Array) -> None:
+    mixture = fitted(faithful).set_params(noise=False)
+    expected = GaussianMixture.from_parameters(
+        mixture.weights_ / mixture.weights_.sum(), mixture.means_, mixture.covariances_
+    )
+    expected.set_params(reg_covar=mixture.reg_covar)
+    expected.n_samples_seen_, expected.weight_seen_ = len(faithful), float(len(faithful))
+    mixture.partial_fit(faithful)
+    assert not hasattr(mixture, "noise_weight_")
+    assert not hasattr(mixture, "noise_box_")
+    assert np.isclose(mixture.weights_.sum(), 1)
+    expected.partial_fit(faithful)
+    assert np.allclose(mixture.means_, expected.means_, rtol=1e-12)
+
+
 def test_what_knows_no_noise_says_so(faithful: Array) -> None:
     mixture = fitted(faithful)
     for call in (

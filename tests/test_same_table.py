@@ -169,7 +169,8 @@ def test_masked_arrays(expected: GaussianMixture) -> None:
     rows = np.where(GAPS, np.nan, ROWS)
     masked = np.ma.masked_array(ROWS, mask=GAPS)
     filled = expected.predict_missing(plain(rows))
-    for X in (masked, [masked[:9], masked[9:]], list(masked), scan(masked)):
+    objects = np.ma.masked_array(ROWS.astype(object), mask=GAPS)
+    for X in (masked, [masked[:9], masked[9:]], list(masked), scan(masked), objects):
         with pytest.warns(UserWarning, match="does not have valid feature names"):
             found = expected.predict_missing(X)
         np.testing.assert_array_equal(found, filled)

@@ -592,6 +592,9 @@ def test_all_families_may_stand_among_others(groups: FloatArray) -> None:
     [
         ({"n_components": 0}, "n_components must be an integer of at least 1, got 0"),
         ({"n_components": [2, 1.5]}, "n_components must be an integer of at least 1, got 1.5"),
+        ({"n_components": 10**30}, "n_components must be at most 2147483647, got 1000"),
+        ({"n_components": [2, 2**63]}, "n_components must be at most 2147483647, got 9223"),
+        ({"n_components": np.array(2.5)}, "n_components must be an integer or several of them"),
         ({"n_components": "12"}, "n_components must be an integer or several of them, got '12'"),
         ({"n_components": b"12"}, "n_components must be an integer or several of them, got b'12'"),
         ({"n_components": None}, "n_components must be an integer or several of them, got None"),
@@ -601,6 +604,7 @@ def test_all_families_may_stand_among_others(groups: FloatArray) -> None:
             "covariance_types must be one of 'all', 'full', .*, 'VVV', .*, got 'round'",
         ),
         ({"covariance_types": 3}, "covariance_types must be a string or several of them, got 3"),
+        ({"covariance_types": np.array(3)}, "covariance_types must be a string or several"),
         ({"covariance_types": ()}, r"covariance_types must not be empty, got \(\)"),
         ({"criterion": "BIC"}, "criterion must be one of .*, got 'BIC'"),
         ({"n_splits": "5"}, "n_splits must be an integer of at least 2, got '5'"),
@@ -623,6 +627,26 @@ def test_all_families_may_stand_among_others(groups: FloatArray) -> None:
 def test_bad_arguments(groups: FloatArray, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gaussmix.select(groups, **arguments)
+
+
+def test_choices_may_be_arrays_and_iterators(groups: FloatArray) -> None:
+    expected = [(1, "diag"), (1, "full"), (2, "diag"), (2, "full")]
+    counts: list[Any] = [np.array([1, 2]), iter([1, 2]), {1, 2}]
+    names: list[Any] = [np.array(["diag", "full"]), iter(["diag", "full"]), ("diag", "full")]
+    for count, name in zip(counts, names, strict=True):
+        found = gaussmix.select(groups, count, name, n_init=1, random_state=0)
+        assert [row[:2] for row in found.table] == expected
+    one: Any = np.array(2)
+    name = np.array("diag")
+    found = gaussmix.select(groups, one, name, n_init=1, random_state=0)
+    assert [row[:2] for row in found.table] == [(2, "diag")]
+
+
+def test_features_that_vary_too_little_are_refused(groups: FloatArray) -> None:
+    with pytest.raises(ValueError, match=r"feature 0 of X varies by no more than .* too small"):
+        gaussmix.select(groups * 1e-160, 1, "full")
+    found = gaussmix.select(groups * 1e-160, 1, "full", reg_covar=1e-6)
+    assert found.best.n_components == 1
 
 
 def test_unknown_arguments_and_bad_data(groups: FloatArray) -> None:

@@ -427,6 +427,7 @@ def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(
         ({"missing_values": "marginalize"}, "missing_values='marginalize'"),
         ({"eigenvalue_ratio": 5.0}, "eigenvalue_ratio"),
         ({"covariance_type": "VVE"}, "covariance_type='VVE'"),
+        ({"covariance_type": "tied-diag"}, "covariance_type='tied-diag'"),  # not 'EEI'
     ],
 )
 def test_what_lists_do_not_know_is_refused_by_name(params: dict[str, Any], name: str) -> None:

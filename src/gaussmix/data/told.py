@@ -237,13 +237,19 @@ def checked_told(
 def classes_of(labels: object, component_labels: object, n_components: int) -> Classes | None:
     """Return the classes of a fit; None if labels are numbers of components."""
     if component_labels is not None:
-        given = np.asarray(component_labels)
+        given = _array("component_labels", component_labels)
         if given.shape != (n_components,):
             raise ParameterError(
                 f"component_labels must name the class of each of {n_components} components, got "
                 f"shape {given.shape}"
             )
-        names, owners = np.unique(given, return_inverse=True)
+        found, known = _known_values(given, "component_labels")
+        if not known.all():
+            raise ParameterError(
+                "component_labels must name the class of every component, got "
+                f"{given[~known].tolist()[0]!r}, which stands for none"
+            )
+        names, owners = np.unique(found, return_inverse=True)
         return Classes(names, owners.astype(np.int32))
     if labels is None or is_dask(labels):  # nobody looks at those before the passes do
         return None
@@ -259,32 +265,51 @@ def classes_of(labels: object, component_labels: object, n_components: int) -> C
     return Classes(names, np.arange(n_components, dtype=np.int32))
 
 
-def _known_values(labels: object) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _array(name: str, labels: object) -> NDArray[Any]:
+    if isinstance(labels, np.ma.MaskedArray):  # what is masked is not known
+        labels = np.where(np.ma.getmaskarray(labels), np.array(None), labels.data)
+    try:
+        return np.asarray(labels)
+    except ValueError as error:  # sequences of several lengths
+        raise ParameterError(f"{name} must be whole numbers or strings: {error}") from None
+
+
+def _known_values(labels: object, name: str = "labels") -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the labels that are known, integers or strings, and which rows they are of."""
-    values = np.asarray(labels)
+    values = _array(name, labels)
     if values.ndim != 1:
-        raise ParameterError(f"labels must have one label per row, got shape {values.shape}")
+        raise ParameterError(f"{name} must have one label per row, got shape {values.shape}")
     if values.dtype.kind in "biu":
+        if values.dtype == np.uint64:  # larger ones are no labels either
+            values = np.minimum(values, np.iinfo(np.int64).max)
         values = values.astype(np.int64)
         return values[values >= 0], values >= 0
     if values.dtype.kind == "f":
         known = np.isfinite(values) & (values >= 0)
         whole = values[known].astype(np.int64)
         if np.isinf(values).any() or (whole != values[known]).any():
-            raise ParameterError("labels must be whole numbers, strings, or NaN, got fractions")
+            raise ParameterError(f"{name} must be whole numbers, strings, or NaN, got fractions")
         return whole, known
     if values.dtype.kind == "O":
-        known = np.array([not _is_unknown(value) for value in values], dtype=bool)
-        found = np.array(values[known].tolist())
-        if found.dtype.kind in "iu" or len(found) == 0:
-            return found.astype(np.int64), known
-        kinds = {isinstance(value, str) for value in values[known]}
-        if kinds != {True}:
-            raise ParameterError("labels must be all strings or all whole numbers, got both")
-        return found, known
+        return _known_objects(values, name)
     if values.dtype.kind != "U":
-        raise ParameterError(f"labels must be whole numbers or strings, got {values.dtype}")
+        raise ParameterError(f"{name} must be whole numbers or strings, got {values.dtype}")
     return values, np.ones(len(values), dtype=bool)
+
+
+def _known_objects(values: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the labels that are known of an array of objects, and which rows they are of."""
+    known = np.array([not _is_unknown(value) for value in values], dtype=bool)
+    if not known.any():
+        return np.empty(0, np.int64), known
+    found = _array(name, values[known].tolist())
+    if len({isinstance(value, str) for value in values[known]}) > 1:
+        raise ParameterError(f"{name} must be all strings or all whole numbers, got both")
+    if found.dtype.kind == "O":
+        raise ParameterError(f"{name} must be whole numbers or strings, got {found.flat[0]!r}")
+    labels, numbers = _known_values(found, name)
+    known[known] = numbers
+    return labels, known
 
 
 def _is_unknown(value: Any) -> bool:

@@ -109,7 +109,13 @@ class Estimator(MetadataRequester, StandIn):
             else:
                 setattr(self, name, value)
         for name, inner_params in nested.items():
-            getattr(self, name).set_params(**inner_params)
+            inner_object = getattr(self, name)
+            if not hasattr(inner_object, "set_params"):
+                raise ParameterError(
+                    f"{name}__{next(iter(inner_params))} cannot be set, since "
+                    f"{name}={inner_object!r} is no estimator: set {name} as a whole"
+                )
+            inner_object.set_params(**inner_params)
         return self
 
     def __repr__(self) -> str:

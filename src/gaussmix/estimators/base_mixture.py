@@ -44,8 +44,8 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_means_within_reach
 from gaussmix.model.scoring import assign, log_likelihoods, responsibilities
 from gaussmix.queries.hierarchy import CRITERIA, Hierarchy, nest
-from gaussmix.queries.sampling import draw
-from gaussmix.validation import check_choice, check_integer, check_n_threads, check_random_state
+from gaussmix.queries.sampling import check_n_samples, draw
+from gaussmix.validation import check_choice, check_n_threads, check_random_state
 
 
 class BaseMixture(Queries[M], Estimator):
@@ -405,7 +405,7 @@ class BaseMixture(Queries[M], Estimator):
                 f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
                 "sample."
             )
-        n_samples = check_integer("n_samples", n_samples, 1)
+        n_samples = check_n_samples(n_samples, self.n_features_in_)
         source = self._sampling_state() if random_state is None else random_state
         count = threads.resolve(check_n_threads(self.n_threads)).number
         present = self._present()

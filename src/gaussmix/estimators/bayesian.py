@@ -49,6 +49,7 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_means_within_reach
 from gaussmix.queries.features import Indices
 from gaussmix.queries.predictive import Predictive
+from gaussmix.queries.sampling import check_n_samples
 from gaussmix.validation import (
     check_boolean,
     check_integer,
@@ -441,7 +442,7 @@ class BayesianGaussianMixture(BaseMixture[GaussianMixture]):
         if not check_boolean("predictive", predictive):
             return super().sample(n_samples, random_state)
         self._check_fitted()
-        n_samples = check_integer("n_samples", n_samples, 1)
+        n_samples = check_n_samples(n_samples, self.n_features_in_)
         source = self._sampling_state() if random_state is None else random_state
         count = threads.resolve(check_n_threads(self.n_threads)).number
         drawn = Predictive.of(posterior_of(self))

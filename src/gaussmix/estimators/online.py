@@ -100,7 +100,8 @@ class OnlineMixture(BaseMixture[M]):
         if hasattr(self, "means_"):
             data = self._data(X, sample_weight, self.n_threads)
             present = parameters_to_continue(self, data.n_features, "partial_fit")
-            self._step(data, adopted(present, settings.structure), settings)
+            present = adopted(present.without_noise(), settings.structure)
+            self._step(data, present, settings)
         else:
             data, names = self._training_data(X, sample_weight)
             first = start(data, settings, check_random_state(self.random_state))

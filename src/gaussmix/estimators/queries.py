@@ -19,9 +19,9 @@ from gaussmix.queries.divergences import DISTANCES
 from gaussmix.queries.features import Indices, check_features, check_some_features
 from gaussmix.queries.hdr import LEVEL_SAMPLES
 from gaussmix.queries.outliers import OutlierTest
+from gaussmix.queries.sampling import check_n_samples
 from gaussmix.validation import (
     check_choice,
-    check_integer,
     check_n_threads,
     check_numbers,
     check_random_state,
@@ -216,7 +216,7 @@ class Queries(Regression, Pictures, Generic[M]):
         """
         parameters = gaussians_of(self)
         inside = _check_probabilities(p, open_interval=True)
-        n_samples = check_integer("n_samples", n_samples, 1)
+        n_samples = check_n_samples(n_samples, parameters.n_features)
         count = threads.resolve(check_n_threads(self.n_threads)).number
         source = check_random_state(random_state)
         found = hdr.hdr_levels(parameters, inside.reshape(-1), n_samples, source, count)

@@ -100,7 +100,7 @@ def settings_of(model: Any) -> Settings:
         noise=_check_noise(model.noise),
         mixed_precision=check_boolean("mixed_precision", model.mixed_precision),
     )
-    _check_together(settings)
+    _check_together(settings, model.covariance_type)
     return settings
 
 
@@ -133,14 +133,14 @@ def _check_noise(noise: object) -> float | None:
     return check_real("noise", noise, 0, strict=True)
 
 
-def _check_together(settings: Settings) -> None:
+def _check_together(settings: Settings, covariance_type: str) -> None:
     """Raise ParameterError for options that do not go together."""
     _check_gaps(settings)
     if settings.mixed_precision and settings.algorithm != "em":
         raise ParameterError(
             f"mixed_precision=True needs algorithm='em', got algorithm={settings.algorithm!r}"
         )
-    _check_truncated(settings)
+    _check_truncated(settings, covariance_type)
     rules = settings.rules
     if rules is None:
         return
@@ -170,7 +170,7 @@ def _check_gaps(settings: Settings) -> None:
     )
 
 
-def _check_truncated(settings: Settings) -> None:
+def _check_truncated(settings: Settings, covariance_type: str) -> None:
     """Raise ParameterError for options that passes over lists of components do not know."""
     if settings.algorithm != "truncated":
         return
@@ -183,7 +183,7 @@ def _check_truncated(settings: Settings) -> None:
         ("fixed or weights='equal'", settings.rules is not None),
         ("missing_values='marginalize'", settings.missing_values != "error"),
         ("eigenvalue_ratio", isinstance(structure, Bounded)),
-        (f"covariance_type={structure.name!r}", not structure.is_general),
+        (f"covariance_type={covariance_type!r}", not structure.is_general),
     )
 
 

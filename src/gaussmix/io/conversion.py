@@ -271,7 +271,7 @@ def _unmasked(values: Any) -> Any:
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return values
     if values.dtype.kind == "O":
-        return values.filled(None)
+        return np.where(np.ma.getmaskarray(values), np.array(None), values.data)
     floats: Any = values if values.dtype.kind in "fc" else values.astype(np.float64)
     return floats.filled(np.nan)
 

@@ -155,7 +155,16 @@ def check_groups(groups: object, n_samples: int) -> Codes:
         )
     if found.min() < 0:
         raise ParameterError(f"groups must not be negative, got {found.min()}")
+    if found.max() >= np.iinfo(np.intp).max:
+        raise _too_many(found.max())
     return found.astype(np.intp, copy=False)
+
+
+def _too_many(largest: int) -> ParameterError:
+    return ParameterError(
+        "groups must be numbers from 0 on without large gaps, since memory is taken for each, got "
+        f"{largest}: np.unique(groups, return_inverse=True)[1] are such numbers"
+    )
 
 
 class _Run(NamedTuple):
@@ -174,10 +183,12 @@ class Sums:
         self._parameters = parameters
         self._n_threads = n_threads
         self._density: Density | None = None
-        self._n = np.zeros((n_groups, shape[0]))
-        self._first = np.zeros((n_groups, *shape))
-        self._second = np.zeros((n_groups, *parameters.structure.shape(*shape)))
-        self._totals = np.zeros((n_groups, 2))
+        sizes = shape[:1], shape, parameters.structure.shape(*shape), (2,)
+        try:
+            sums = [np.zeros((n_groups, *size)) for size in sizes]
+        except (MemoryError, ValueError):  # the latter if no array can be so large
+            raise _too_many(n_groups - 1) from None
+        self._n, self._first, self._second, self._totals = sums
 
     def add(self, block: Block, codes: Codes) -> None:
         """Add rows with the numbers of their groups."""

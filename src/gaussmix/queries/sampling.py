@@ -9,9 +9,16 @@ from scipy.special import ndtr
 from gaussmix._core.types import FloatArray
 from gaussmix.data.parallel import for_blocks
 from gaussmix.model.parameters import Parameters
+from gaussmix.validation import check_integer
 
 BLOCK_VALUES = 1 << 17  # normal deviates of one stream: a millisecond's work
 PARALLEL_VALUES = 1 << 20  # below this a second thread gains little
+
+
+def check_n_samples(n_samples: object, n_features: int) -> int:
+    """Return a number of rows to draw: as many as an array can hold, or fewer."""
+    most = np.iinfo(np.intp).max // (np.dtype(np.float64).itemsize * n_features)
+    return check_integer("n_samples", n_samples, 1, most)
 
 
 def draw(

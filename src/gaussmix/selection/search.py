@@ -24,6 +24,7 @@ from gaussmix._core.types import (
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.inputs import opened, route
 from gaussmix.data.observed import require_observed
+from gaussmix.data.scale import require_features_to_scale
 from gaussmix.data.streamed import Streamed
 from gaussmix.data.subsample import most_rows
 from gaussmix.display import progress as progress_bar
@@ -61,6 +62,8 @@ halves their passes. With a reg_covar components on a few equal rows would have 
 without one they collapse and say so."""
 
 ALL = "all"  # of mclust's families
+
+MOST_COMPONENTS = np.iinfo(np.int32).max  # whose numbers are labels
 
 GIVEN_STARTS = ("weights_init", "means_init", "precisions_init", "warm_start")
 
@@ -184,7 +187,7 @@ def select(
     >>> selection.best.n_components, selection.best.covariance_type
     (2, 'spherical')
     """
-    keys = [(k, s) for k in _counts(n_components) for s in _structures(covariance_types)]
+    keys = list(itertools.product(_counts(n_components), _structures(covariance_types)))
     check_choice("criterion", criterion, CRITERIA)
     n_splits = check_integer("n_splits", n_splits, 2)
     settings = {**DEFAULTS, **params, "random_state": _seed(random_state)}
@@ -196,6 +199,7 @@ def select(
     if isinstance(data, Streamed):
         data = data.in_memory() or data  # small fits run side by side there
     require_observed(data, None if names is None else list(names))
+    require_features_to_scale(data, settings_of(candidates[0]).reg_covar)
     folds = _folds(data, settings["random_state"], n_splits) if criterion == "cv" else None
     models = _distinct(candidates, data.n_features)
     if "init_params" not in params:
@@ -212,19 +216,23 @@ def select(
 
 
 def _counts(n_components: object) -> list[int]:
-    counts = [n_components] if isinstance(n_components, Integral) else n_components
+    given = n_components.tolist() if isinstance(n_components, np.ndarray) else n_components
+    counts = [given] if isinstance(given, Integral) else given
     if isinstance(counts, str | bytes) or not isinstance(counts, Iterable):
         raise ParameterError(
             f"n_components must be an integer or several of them, got {n_components!r}"
         )
-    checked = sorted({check_integer("n_components", count, 1) for count in counts})
+    checked = sorted({check_integer("n_components", count, 1, MOST_COMPONENTS) for count in counts})
     if not checked:
         raise ParameterError(f"n_components must not be empty, got {n_components!r}")
     return checked
 
 
 def _structures(covariance_types: object) -> list[CovarianceType]:
-    names = [covariance_types] if isinstance(covariance_types, str) else covariance_types
+    given = (
+        covariance_types.tolist() if isinstance(covariance_types, np.ndarray) else covariance_types
+    )
+    names = [given] if isinstance(given, str) else given
     if not isinstance(names, Iterable):
         raise ParameterError(
             f"covariance_types must be a string or several of them, got {covariance_types!r}"
