@@ -89,6 +89,8 @@ def test_a_generator_is_drawn_from_for_each_column(table: Array) -> None:
         ({"on_error": None}, "on_error must be one of 'raise', 'skip', got None"),
         ({"n_components": 0, "on_error": "skip"}, "column 0: n_components must be"),
         ({"n_threads": 0}, "n_threads must be"),
+        ({"random_state": -1}, "^random_state must be None, an integer from 0 to"),
+        ({"random_state": 2.5}, "^random_state must be None, an integer from 0 to"),
         ({"n_components": 0}, "column 0: n_components must be"),
     ],
 )

@@ -252,6 +252,7 @@ def _present(column: Any) -> Rows:
 
 def _seeds(random_state: Any, number: int) -> Iterator[Any]:
     """Return a seed for each column."""
+    source = check_random_state(random_state)
     if isinstance(random_state, int | np.integer):
         return iter([random_state] * number)
-    return iter(check_random_state(random_state).randint(2**31, size=number).tolist())
+    return iter(source.randint(2**31, size=number).tolist())
