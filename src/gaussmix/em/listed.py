@@ -18,8 +18,9 @@ from gaussmix.io.blocks import Block
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass, n_terms, pass_flops
 
-LARGEST_COST = 0.6
-"""Of a pass over lists, as a part of one over all components. Lists that cost more do not pay."""
+LARGEST_COST = 0.7
+"""Of a pass over lists and what it takes to make them, as a part of a pass over all components.
+Lists that cost more do not pay."""
 CELL_COST = 128
 """Rows that take as long as what a cell takes beside its rows."""
 ROW_COST, PAIR_COST = 840, 28
@@ -79,13 +80,16 @@ class ListedRows:
         look.label(thinned, labels)
         cells = look.listed(Block(thinned, own), labels)
         # What is there of a cell stands for THINNED times as many rows.
-        return _cost(cells, parameters, CELL_COST / THINNED) < _limit(len(thinned), parameters)
+        cost = _cost(cells, parameters, CELL_COST / THINNED) + _look_cost(len(thinned), parameters)
+        return cost < _limit(len(thinned), parameters)
 
-    def renew(self, parameters: Parameters, lost: float, *, thinned: bool, single: bool) -> bool:
+    def renew(
+        self, parameters: Parameters, lost: float, *, n_passes: int, thinned: bool, single: bool
+    ) -> bool:
         """Cut the rows into cells and list what matters to them; whether that is worth while.
 
-        Lists leave out `lost` of the rows' weight at most; if `thinned`, by what one row in THINNED
-        says. The cells before are kept for `restore`.
+        Lists are for so many passes. They leave out `lost` of the rows' weight at most; if
+        `thinned`, by what one row in THINNED says. The cells before are kept for `restore`.
         """
         precision = self._precision(single)
         density = parameters.density(precision)
@@ -104,6 +108,7 @@ class ListedRows:
             self._cells.append(cells)
             cost += _cost(cells, parameters, CELL_COST)
             n_samples += len(rows)
+        cost += _look_cost(n_samples, parameters) / n_passes
         return cost < _limit(n_samples, parameters)
 
     def restore(self) -> bool:
@@ -267,10 +272,20 @@ def _cut(labels: Labels, n_components: int) -> tuple[NDArray[np.intp], NDArray[n
 
 def _cost(cells: Cells, parameters: Parameters, cell_cost: float) -> float:
     """Return the time of a pass over cells, in rows and components of one over all."""
-    terms = n_terms(parameters.structure, parameters.n_features)
     n_rows = np.diff(cells.rows)
-    beside_pairs = n_rows.sum() * ROW_COST / (PAIR_COST + terms)
-    return float((n_rows + cell_cost) @ np.diff(cells.lists) + beside_pairs)
+    beside_pairs = float(n_rows.sum()) * _row_cost(parameters)
+    return float((n_rows + cell_cost) @ np.diff(cells.lists)) + beside_pairs
+
+
+def _look_cost(n_samples: int, parameters: Parameters) -> float:
+    """Return the time of a look by some of so many rows, in the same unit."""
+    densities = parameters.n_components / (2 * THINNED)  # half of what an iteration takes
+    return n_samples * (densities + _row_cost(parameters))
+
+
+def _row_cost(parameters: Parameters) -> float:
+    """Return the time that a row takes beside its components, in these."""
+    return ROW_COST / (PAIR_COST + n_terms(parameters.structure, parameters.n_features))
 
 
 def _limit(n_samples: int, parameters: Parameters) -> float:

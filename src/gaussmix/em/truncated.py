@@ -152,7 +152,9 @@ class _Climb:
             last = lost <= least
             self.single = not last and self._gains_more_than_rounding(gain)
             thinned = not last and state.n_iter >= begun + WHOLE_LOOKS
-            if not listed.renew(state.point, lost, thinned=thinned, single=self.single):
+            if not listed.renew(
+                state.point, lost, n_passes=span, thinned=thinned, single=self.single
+            ):
                 return
             before, n_before = state.monitor.last, state.n_iter
             if self._iterate(span):
