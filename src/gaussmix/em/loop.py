@@ -1,5 +1,6 @@
 """Expectation maximisation: the loop, the points it looks at, and the monitor that ends it."""
 
+import sys
 from collections.abc import Callable
 from copy import copy
 from typing import NamedTuple, Protocol, Self, TypeAlias
@@ -13,6 +14,9 @@ from gaussmix.model.statistics import Statistics
 Callback: TypeAlias = Callable[[int, float, float], None]
 """Called after an iteration with its number from 1, the lower bound before its M-step, and by how
 much that has changed."""
+
+NEVER = sys.maxsize
+"""An iteration that no run comes to."""
 
 
 class Step(NamedTuple):

@@ -1,6 +1,5 @@
 """EM runs from several starts, of which the best is kept."""
 
-import sys
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
@@ -57,7 +56,6 @@ Note: TypeAlias = Callable[[Runs], None]
 Opening: TypeAlias = Callable[[EMState, Callback], int]
 """Advances a run that it finds at a number of iterations that it waits for, and returns the next
 such number, or NEVER."""
-NEVER = sys.maxsize
 
 
 def _silent(_runs: Runs) -> None:

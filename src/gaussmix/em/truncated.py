@@ -5,9 +5,8 @@ import numpy as np
 from gaussmix.data.told import ToldData
 from gaussmix.em.incremental import OfRows
 from gaussmix.em.listed import ListedRows
-from gaussmix.em.loop import Callback, EMState, Step
+from gaussmix.em.loop import NEVER, Callback, EMState, Step
 from gaussmix.em.mixed_precision import error_of_single, single_pays
-from gaussmix.em.runs import NEVER
 
 FEWEST_COMPONENTS = 32
 """With fewer, lists save too little."""

@@ -16,10 +16,10 @@ from gaussmix.em.constrained import Constrained, RuledChart, with_equal_weights
 from gaussmix.em.coordinates import Chart
 from gaussmix.em.fingerprint import DigestPass, options_of
 from gaussmix.em.incremental import SWEEPS_BEFORE_JUMPS, OfRows, sweep
-from gaussmix.em.loop import Callback, EMState, Objective, Strategy
+from gaussmix.em.loop import NEVER, Callback, EMState, Objective, Strategy
 from gaussmix.em.mixed_precision import single_pays
 from gaussmix.em.penalised import objective_for
-from gaussmix.em.runs import NEVER, Opening, Run, Runs, Search
+from gaussmix.em.runs import Opening, Run, Runs, Search
 from gaussmix.em.stored import Restore
 from gaussmix.em.truncated import climb
 from gaussmix.em.verbose import Extent, Printer
