@@ -299,7 +299,6 @@ def test_models_keep_their_classes(tmp_path: Path) -> None:
         ({"component_labels": [0.5, 1, 1, 1]}, "component_labels must be whole .*fractions"),
         ({"component_labels": [{}] * 4}, "component_labels must be whole numbers or strings"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_is_refused(told: dict[str, object], message: str) -> None:
     X, _ = two_moons_of_blobs()
