@@ -457,7 +457,7 @@ def test_a_name_that_cannot_be_printed_is_escaped(data: Path, tmp_path: Path) ->
 def test_numbers_that_are_too_large_are_an_error(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "too large" in error_of(
+    assert "n_samples must be at most" in error_of(
         capsys, "sample", model, "-n", 10**30, "-o", tmp_path / "rows.npy"
     )
 
