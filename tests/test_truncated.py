@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gaussmix.em.listed as module
+import gaussmix.em.truncated as truncated
 from gaussmix import GaussianMixture, ParameterError, Prior, load, save, scan
 from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES
@@ -251,6 +252,37 @@ def test_a_run_looks_again_whether_lists_pay(
         with pytest.raises(KeyboardInterrupt):
             fitted(X, checkpoint=path, checkpoint_interval=0, **params)
     assert same_bits(fitted(X, checkpoint=path, **params), model)
+
+
+@pytest.mark.parametrize("max_iter", [10, 35])
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_a_run_that_is_over_looks_no_more(
+    max_iter: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was stopped in its last pass, after as many iterations as those of a look."""
+    X, path = groups(distance=2.5, n_samples=2000), tmp_path / "run.ckpt"
+    monkeypatch.setattr(module, "LARGEST_COST", 2.0)
+    monkeypatch.setattr(truncated, "LOOKS", (0, 10, 35))
+    pays = ListedRows.pays
+    looks: list[int] = []
+
+    def not_at_first(self: ListedRows, *args: Any, **options: Any) -> bool:
+        looks.append(1)
+        return len(looks) > 1 + (max_iter == 35) and pays(self, *args, **options)
+
+    def stopped(self: MaximumLikelihood, parameters: Parameters) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ListedRows, "pays", not_at_first)
+    wanted = fitted(X, max_iter=max_iter, tol=0)
+    looks.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(MaximumLikelihood, "score", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(X, max_iter=max_iter, tol=0, checkpoint=path, checkpoint_interval=0)
+    again = fitted(X, max_iter=max_iter, tol=0, checkpoint=path)
+    assert again.n_iter_ == max_iter
+    assert same_bits(again, wanted)
 
 
 @each_structure

@@ -114,6 +114,7 @@ class ListedRows:
     def restore(self) -> bool:
         """Go back to the cells and lists before the last ones; whether there are any."""
         if not self._former:
+            self._cells = []
             return False
         self._cells, self._former = self._former, []
         return True

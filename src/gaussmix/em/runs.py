@@ -111,8 +111,7 @@ class Search:
 
         self.printer.start(run.number)
         watched = note is not _silent or self.printer.watches
-        done = False
-        while not done:
+        while not (state.converged or state.n_iter >= self.max_iter):
             pause = self.opening(state, self.printer.step)
             proceed(
                 state,
@@ -120,7 +119,6 @@ class Search:
                 max_iter=min(pause, self.max_iter),
                 callback=callback if watched else None,
             )
-            done = state.converged or state.n_iter >= self.max_iter
         end = state.end
         if end is None:
             end = self.objective.score(state.result.parameters)

@@ -106,6 +106,8 @@ def _look(state: EMState, objective: OfRows, max_iter: int, callback: Callback |
         return
     if state.n_iter == 0:
         state.monitor.restart()  # a bound of lists may be less than what a warm start comes with
+    elif not np.isfinite(state.monitor.last):
+        state.monitor.last = state.last.lower_bound  # the bound is not to fall
     state.single = False
     state.point = state.last.image  # also if it was to jump
     climber = _Climb(state, objective, listed, max_iter, callback, single)
