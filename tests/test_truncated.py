@@ -79,6 +79,26 @@ def same_bits(one: GaussianMixture, other: GaussianMixture) -> bool:
     )
 
 
+def stop_after(
+    n_passes: int, monkeypatch: pytest.MonkeyPatch, X: FloatArray, path: Path, **params: Any
+) -> None:
+    """Interrupt a fit with a checkpoint after so many passes."""
+    left = n_passes
+    result = StatisticsPass.result
+
+    def stopped(self: StatisticsPass) -> Statistics:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return result(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StatisticsPass, "result", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(X, checkpoint=path, checkpoint_interval=0, **params)
+
+
 @each_structure
 @pytest.mark.usefixtures("compiled_isa")
 def test_a_fit_ends_where_em_ends(structure: Structure, passes: list[int]) -> None:
@@ -237,20 +257,7 @@ def test_a_run_looks_again_whether_lists_pay(
     assert model.lower_bounds_[:10] == exact.lower_bounds_
 
     answers.clear()
-    left = 7
-    result = StatisticsPass.result
-
-    def stopped(self: StatisticsPass) -> Statistics:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        return result(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StatisticsPass, "result", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(X, checkpoint=path, checkpoint_interval=0, **params)
+    stop_after(7, monkeypatch, X, path, **params)
     assert same_bits(fitted(X, checkpoint=path, **params), model)
 
 
@@ -428,24 +435,11 @@ def test_a_look_at_some_rows_sees_other_ones_each_time() -> None:
 def test_a_fit_goes_on_from_its_checkpoint_to_the_same_bits(
     before_the_end: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
 ) -> None:
-    """One that is stopped among its lists begins anew."""
+    """One that is stopped among its lists goes on from where these began."""
     X, path = apart(1000), tmp_path / "run.ckpt"
     wanted = fitted(X)
     assert passes
-    left = wanted.n_iter_ - 1 if before_the_end else 2
-    result = StatisticsPass.result
-
-    def stopped(self: StatisticsPass) -> Statistics:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        return result(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StatisticsPass, "result", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(X, checkpoint=path, checkpoint_interval=0)
+    stop_after(wanted.n_iter_ - 1 if before_the_end else 2, monkeypatch, X, path)
     assert same_bits(fitted(X, checkpoint=path), wanted)
 
 

@@ -13,7 +13,8 @@ from gaussmix._core.density import Density
 from gaussmix._core.interface import Kernels
 from gaussmix._core.types import FloatArray, Labels, Rows
 from gaussmix.data.base import Data
-from gaussmix.em.mixed_precision import SINGLE, holds_moments, is_sound
+from gaussmix.em import mixed_precision
+from gaussmix.em.mixed_precision import SINGLE
 from gaussmix.io.blocks import Block
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass, n_terms, pass_flops
@@ -128,16 +129,16 @@ class ListedRows:
 
         New cells will be of the rows' labels, as they were in the last pass that was `labelled`.
         """
-        single = single and holds_moments(parameters, self._data.n_samples)
-        running = StatisticsPass(parameters, self._data.n_threads, single=single)
-        for cells, labels, (rows, weight) in zip(
-            self._cells, self._labels, self._segments(), strict=True
-        ):
-            running.add_cells(rows, weight, cells, labels if labelled else None)
-        found = running.result()
-        if not single or is_sound(found):
-            return found
-        return self.e_step(parameters, single=False, labelled=labelled)
+
+        def collect(single: bool) -> Statistics:
+            running = StatisticsPass(parameters, self._data.n_threads, single=single)
+            for cells, labels, (rows, weight) in zip(
+                self._cells, self._labels, self._segments(), strict=True
+            ):
+                running.add_cells(rows, weight, cells, labels if labelled else None)
+            return running.result()
+
+        return mixed_precision.e_step(collect, parameters, self._data.n_samples, single=single)
 
     def bound(self, parameters: Parameters) -> float:
         """Return the mean lower bound of a row, the cells and lists being as they are."""

@@ -1,5 +1,7 @@
 """Passes in float32 over rows of float64: where they pay, and how far they can be believed."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gaussmix.data.base import Data
@@ -49,8 +51,7 @@ def error_of_single(parameters: Parameters, lower_bound: float) -> float:
 
     Measured errors were a tenth of it (benchmarks/NOTES.md, 56).
     """
-    structure = parameters.structure
-    deviations = np.sqrt(structure.diagonals(parameters.covariances))
+    deviations = np.sqrt(parameters.structure.diagonals(parameters.covariances))
     longest = float(np.ptp(parameters.means, axis=0).max() + deviations.max())
     if not (longest <= FARTHEST and deviations.min() >= 1 / FARTHEST):
         return np.inf
@@ -72,6 +73,21 @@ def holds_moments(parameters: Parameters, n_samples: int) -> bool:
     n_rows = np.maximum(weights * n_samples, 1.0)[:, None]
     losses = np.log1p(EPS / np.sqrt(n_rows) * lengths**2).sum(axis=-1) / 2
     return bool(weights @ losses < MOST_LOST)
+
+
+def e_step(
+    collect: Callable[[bool], Statistics], parameters: Parameters, n_samples: int, *, single: bool
+) -> Statistics:
+    """Return what `collect` finds, told whether to do so in float32.
+
+    Where float32 would not hold second moments well enough, it is not used. Where it turns out not
+    to hold the squares of rows, the rows are gone over once more.
+    """
+    if single and holds_moments(parameters, n_samples):
+        found = collect(True)
+        if is_sound(found):
+            return found
+    return collect(False)
 
 
 def is_sound(statistics: Statistics) -> bool:

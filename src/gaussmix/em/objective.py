@@ -10,9 +10,9 @@ from gaussmix._core import dispatch
 from gaussmix._core.types import FloatArray
 from gaussmix.data.base import Data
 from gaussmix.data.told import ToldData
+from gaussmix.em import mixed_precision
 from gaussmix.em.compiled import fast_forward
 from gaussmix.em.loop import EMState
-from gaussmix.em.mixed_precision import holds_moments, is_sound
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.scoring import LikelihoodPass
@@ -43,16 +43,13 @@ class MaximumLikelihood:
         return self.reg_covar
 
     def e_step(self, parameters: Parameters, *, single: bool = False) -> Statistics:
-        """Go over the rows once; once more where float32 turns out not to hold their squares.
+        """Go over the rows once; once more where float32 turns out not to hold their squares."""
 
-        float32 is not used where it would not hold second moments well enough, either.
-        """
-        make = partial(StatisticsPass, parameters, gaps=self.data.gaps)
-        if single and holds_moments(parameters, self.data.n_samples):
-            found = self.data.total(partial(make, single=True))
-            if is_sound(found):
-                return found
-        return self.data.total(make)
+        def collect(single: bool) -> Statistics:
+            make = partial(StatisticsPass, parameters, gaps=self.data.gaps, single=single)
+            return self.data.total(make)
+
+        return mixed_precision.e_step(collect, parameters, self.data.n_samples, single=single)
 
     def m_step(
         self, statistics: Statistics, previous: Parameters
