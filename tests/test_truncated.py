@@ -12,6 +12,7 @@ from gaussmix import GaussianMixture, ParameterError, Prior, load, save, scan
 from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
+from gaussmix.data.base import InMemory
 from gaussmix.em.listed import ListedRows, _mattering, _thinned
 from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.parameters import Parameters
@@ -259,6 +260,72 @@ def test_a_run_looks_again_whether_lists_pay(
     answers.clear()
     stop_after(7, monkeypatch, X, path, **params)
     assert same_bits(fitted(X, checkpoint=path, **params), model)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize("accelerate", [None, "squarem", "anderson"])
+@pytest.mark.parametrize("look", [0, 10])
+def test_lists_that_do_not_pay_after_all_change_nothing(
+    look: int, accelerate: str | None, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    """One row in eight said that they would pay."""
+    X = groups(distance=2.5, n_samples=2000)
+    asked: list[bool] = []
+
+    def by_some(self: ListedRows, *_args: Any, **_options: Any) -> bool:
+        asked.append(True)
+        return truncated.LOOKS[len(asked) - 1] >= look
+
+    monkeypatch.setattr(ListedRows, "pays", by_some)
+    monkeypatch.setattr(ListedRows, "renew", lambda *_args, **_options: False)
+    listed, exact = (
+        fitted(X, algorithm=algorithm, accelerate=accelerate, max_iter=60)
+        for algorithm in ("truncated", "em")
+    )
+    assert len(asked) > 1
+    assert not passes
+    assert same_bits(listed, exact)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_each_of_the_first_iterations_has_lists_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_COST", np.inf)
+    made: list[int] = []
+    renew, e_step = ListedRows.renew, ListedRows.e_step
+
+    def renewed(self: ListedRows, *args: Any, **options: Any) -> bool:
+        made.append(0)
+        return renew(self, *args, **options)
+
+    def counted(self: ListedRows, *args: Any, **options: Any) -> Any:
+        made[-1] += 1
+        return e_step(self, *args, **options)
+
+    monkeypatch.setattr(ListedRows, "renew", renewed)
+    monkeypatch.setattr(ListedRows, "e_step", counted)
+    model = fitted(groups(distance=2.5), accelerate="anderson", max_iter=60)
+    n_first = int(np.flatnonzero(np.cumsum(made) <= 20)[-1])
+    assert model.n_iter_ > 30
+    assert max(made[:n_first]) <= 2  # new lists may be refused, and the former ones serve
+    assert max(made[n_first + 1 :]) > 2
+
+
+def test_refused_lists_are_not_gone_back_to() -> None:
+    data = InMemory(apart(), None)
+    start = fitted(data.rows, algorithm="em", max_iter=50)
+    point = Parameters.from_covariances(
+        "full", start.weights_, start.means_, np.asarray(start.covariances_)
+    )
+    listed = ListedRows(data)
+    options: dict[str, Any] = {"n_passes": 1, "thinned": False, "single": False}
+    for _ in range(2):  # nothing is there to go back to, the second time, too
+        assert listed.renew(point, 1e-4, **options)
+        assert not listed.restore()
+    for _ in range(2):
+        assert listed.renew(point, 1e-4, **options)
+    assert listed.restore()
 
 
 @pytest.mark.parametrize("max_iter", [10, 35])

@@ -1,5 +1,7 @@
 """Truncated EM: passes over the components that matter to cells of rows, and the end of EM."""
 
+from copy import copy
+
 import numpy as np
 
 from gaussmix.data.told import ToldData
@@ -100,18 +102,22 @@ def _look(state: EMState, objective: OfRows, max_iter: int, callback: Callback |
     """Do what `climb` does where lists pay. Where they do not, let EM begin in float32."""
     assert not isinstance(objective.data, ToldData), "nothing is told of the rows"
     listed = ListedRows(objective.data)
-    single = single_pays(objective.data, state.point)
-    if not listed.pays(state.point, FIRST_LOST, single=single):
+    before, point = copy(state), state.last.image  # and not where it was to jump
+    single = single_pays(objective.data, point)
+    if not listed.pays(point, FIRST_LOST, single=single):
         state.single |= single and state.n_iter == 0
         return
     if state.n_iter == 0:
         state.monitor.restart()  # a bound of lists may be less than what a warm start comes with
     elif not np.isfinite(state.monitor.last):
         state.monitor.last = state.last.lower_bound  # the bound is not to fall
-    state.single = False
-    state.point = state.last.image  # also if it was to jump
+    state.single, state.point = False, point
     climber = _Climb(state, objective, listed, max_iter, callback, single)
     climber.go()
+    if state.n_iter == before.n_iter:  # no lists have paid, after all
+        vars(state).update(vars(before))
+        state.single |= single and state.n_iter == 0
+        return
     state.point = state.last.image
     if state.converged:
         return
@@ -147,8 +153,8 @@ class _Climb:
         """Go over lists until EM has settled, or lists are too long to save time."""
         state, listed = self._state, self._listed
         least, span = max(LAST_LOST * state.monitor.tol, LEAST_LOST), 1
-        lost = used = FIRST_LOST
-        begun, gain = state.n_iter, np.inf
+        begun, gain = state.n_iter, max(state.monitor.change, 0.0)
+        lost = used = min(FIRST_LOST, max(GAINS * gain, least))
         while state.n_iter < self._max_iter and lost >= LEAST_LOST:
             last = lost <= least
             self.single = not last and self._gains_more_than_rounding(gain)
@@ -186,7 +192,8 @@ class _Climb:
         self._settled = False
         first = not surely
         while not self._settled and state.n_iter < self._max_iter:
-            if state.n_iter >= end and state.by_em:
+            if state.n_iter >= end and (state.by_em or end <= FIRST_LOOKS):
+                state.point = state.last.image  # a jump would be made under other lists
                 break
             point, by_em = state.point, state.by_em
             last = state.n_iter + 1 >= end
