@@ -1,20 +1,23 @@
 """The start 'auto': a race of short EM runs that no rotation or scaling defeats."""
 
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gaussmix import GaussianMixture
+from gaussmix._core import dispatch
 from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.subsample import START_ROWS, Sample
 from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.auto import Found, auto
-from gaussmix.starts.budget import allowed, iterations_promised, pass_cost
+from gaussmix.starts.budget import Work, allowed, iterations_promised, pass_cost
 from gaussmix.starts.candidates import KINDS, WIDE_KINDS, described
-from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, has_needle
+from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, MOST_OF, Clusters, Race, has_needle
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 2000, "accelerate": "squarem"}
@@ -76,6 +79,56 @@ def test_the_best_known_optima_of_small_tables_are_found(name: str, seed: int) -
         assert model.lower_bound_ == pytest.approx(best, abs=1e-4)
     else:
         assert model.lower_bound_ > -17.88  # K-means ends below -17.9
+
+
+def race_of(X: FloatArray, k: int, most: float, structure: Structure = "full") -> Race:
+    state = np.random.RandomState(0)
+    return Race(Sample(X, None), structure_of(structure), k, 1e-6, state, 1, Work(most))
+
+
+def test_a_candidate_that_does_not_fit_is_left_out() -> None:
+    """Of work that pays for so many passes little is done beyond, but for the first candidate's."""
+    X = three_groups(2000)
+    race = race_of(X, 3, 100.0)
+    race.entries.extend([50.0, 70.0])
+    race.work.add(100 - MOST_OF * 60)
+    assert race.affords_another
+    race.work.add(1)
+    assert not race.affords_another
+    runs = [raced(X, 3, n_passes=n) for n in (1, 100, 200)]
+    assert runs[0] is not None
+    assert runs[0].n_runs == 1
+    assert all(a is not None and b is not None and a.n_runs < b.n_runs for a, b in pairwise(runs))
+
+
+@each_structure
+def test_a_run_begins_with_the_clusters_of_kmeans(structure: Structure) -> None:
+    """Compiled code, and the loop that does what it leaves, take it to the same mixture."""
+    X: FloatArray = three_groups()
+    found = []
+
+    def without_iterations(*args: Any) -> Any:
+        *before, _, tol, n_threads = args
+        kernels: Any = dispatch.kernels(X)
+        return kernels.em_from_kmeans(*before, np.empty(0), tol, n_threads)
+
+    for compiled in (True, False):
+        race = race_of(X, 3, np.inf, structure)
+        if not compiled:
+            race._kernels = SimpleNamespace(em_from_kmeans=without_iterations)
+        found.append(race.add("raw", Clusters(X, 3)))
+        assert race.best is found[-1]
+        assert found[-1].state.n_iter > 1
+    one, other = (run.parameters for run in found)
+    np.testing.assert_allclose(one.means, other.means, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(one.covariances, other.covariances, rtol=1e-9, atol=1e-12)
+
+
+def test_groups_that_are_no_clusters_are_left_to_the_loop() -> None:
+    race = race_of(np.ones((50, 2)), 3, np.inf)
+    run = race.add("raw", Clusters(np.ones((50, 2)), 1))
+    assert run.spoiled
+    assert race.best is None
 
 
 @pytest.mark.slow

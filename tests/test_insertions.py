@@ -11,6 +11,7 @@ from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.subsample import Sample
 from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
+from gaussmix.starts.budget import Work
 from gaussmix.starts.insertions import inserted
 from gaussmix.starts.race import Race, Run
 
@@ -40,9 +41,9 @@ def after_insertion(
     X: Any, parameters: Parameters, weight: FloatArray | None = None
 ) -> Parameters | None:
     structure, k = parameters.structure, parameters.n_components
-    race = Race(Sample(X, weight), structure, k, 1e-6, np.random.RandomState(0), 1)
+    race = Race(Sample(X, weight), structure, k, 1e-6, np.random.RandomState(0), 1, Work(np.inf))
     before = race.work.done
-    start = inserted(race, Run("given", parameters))
+    start = inserted(race, Run("given", parameters, 1e-6))
     assert race.work.done > before
     return start
 

@@ -30,13 +30,13 @@ def require_array(name: str, array: object, shape: tuple[int, ...], dtype: np.dt
     _require_memory(name, array)
 
 
-def require_rows(X: object) -> tuple[int, int]:
+def require_rows(X: object, name: str = "X") -> tuple[int, int]:
     """Raise unless X is a block of rows a kernel can read; return (n_samples, n_features)."""
     if not isinstance(X, np.ndarray) or X.ndim != 2:
-        raise TypeError(f"X must be a 2-dimensional numpy array, got {type(X).__name__}")
+        raise TypeError(f"{name} must be a 2-dimensional numpy array, got {type(X).__name__}")
     if X.dtype not in (np.float64, np.float32):
-        raise TypeError(f"X must have dtype float32 or float64, got {X.dtype}")
-    _require_memory("X", X)
+        raise TypeError(f"{name} must have dtype float32 or float64, got {X.dtype}")
+    _require_memory(name, X)
     n_samples, n_features = X.shape
     return n_samples, n_features
 
@@ -199,9 +199,10 @@ def require_seeding(
     chosen: NDArray[np.int64],
     n_trials: int,
     n_threads: int,
+    name: str = "X",
 ) -> tuple[int, int]:
     """Raise unless the arguments of `plus_plus` fit together; return (K, D)."""
-    n_samples, n_features = require_rows(X)
+    n_samples, n_features = require_rows(X, name)
     n_clusters = len(chosen)
     if n_samples < 1 or n_clusters < 1 or index(n_trials) < 1:
         raise ValueError(
@@ -212,6 +213,24 @@ def require_seeding(
     require_array("uniforms", uniforms, (1 + (n_clusters - 1) * n_trials,), FLOAT64)
     _require_weight_and_threads(sample_weight, n_samples, n_threads)
     return n_clusters, n_features
+
+
+def require_clusters(
+    X: NDArray[np.floating],
+    view: NDArray[np.floating],
+    sample_weight: object,
+    uniforms: object,
+    chosen: NDArray[np.int64],
+    n_trials: int,
+    labels: object,
+    n_threads: int,
+) -> None:
+    """Raise unless `em_from_kmeans` can cluster rows X, checked before, as a view shows them."""
+    _, n_features = require_seeding(
+        view, sample_weight, uniforms, chosen, n_trials, n_threads, "view"
+    )
+    require_array("view", view, (len(X), n_features), X.dtype)
+    require_array("labels", labels, X.shape[:1], INT32)
 
 
 def aligned(array: AnyArray) -> AnyArray:

@@ -151,7 +151,24 @@ class Kernels(Protocol):
         tol: float,
         previous: float,
         n_threads: int = 1,
+        labels: NDArray[np.int32] | None = None,
     ) -> tuple[int, bool]: ...
+
+    def em_from_kmeans(
+        self,
+        view: Rows,
+        X: Rows,
+        sample_weight: FloatArray | None,
+        uniforms: FloatArray,
+        n_trials: int,
+        max_passes: int,
+        threshold: float,
+        labels: NDArray[np.int32],
+        ascent: Any,
+        bounds: FloatArray,
+        tol: float,
+        n_threads: int = 1,
+    ) -> tuple[int, int, bool]: ...
 
     def plus_plus(
         self,

@@ -26,9 +26,8 @@ from gaussmix._core.lanes cimport real
 from gaussmix._core.told cimport Told
 
 from gaussmix._core.checks import (
-    FLOAT64, INT32, require_array, require_cells, require_em, require_lloyd, require_no_gaps,
-    require_pass,
-    require_seeding, require_sums, require_told,
+    FLOAT64, INT32, require_array, require_cells, require_clusters, require_em, require_lloyd,
+    require_no_gaps, require_pass, require_seeding, require_sums, require_told,
 )
 
 include "blocks.pxi"
@@ -184,33 +183,19 @@ def lloyd(
     tally=None,
 ):
     """Move centres to the means of their rows, until labels or centres stay (Bishop, PRML, 9.1)."""
-    n_samples, n_clusters, _ = require_lloyd(
+    _, n_clusters, _ = require_lloyd(
         X, sample_weight, centers, labels, n_k, totals, n_threads, tally)
     require_array("X", X, X.shape, DTYPE)
     cdef Job job = new_job(ACCUMULATE_HARD)
     job.labels = <int*>writable(labels)
     set_rows(&job, X, sample_weight)
     cdef Centers moving = Centers(centers)
-    moving.keep_bounds(n_samples)
     cdef double* n_k_out = <double*>writable(n_k)
     cdef double* totals_out = <double*>writable(totals)
-    cdef size_t n_bytes = n_samples * sizeof(int)
-    cdef Buffer kept = Buffer(n_bytes)
-    cdef double movement = INFINITY
-    cdef int n_iter = 0
-    cdef bint same = False
-    while not same and n_iter < max_iter and not movement <= threshold:
-        memcpy(kept.address, job.labels, n_bytes)
-        moving.find_nearest(&job, n_threads)
-        if moving.any_empty():
-            memcpy(job.labels, kept.address, n_bytes)
-            return n_iter, False
-        same = memcmp(job.labels, kept.address, n_bytes) == 0
-        if not same:
-            movement = moving.move()
-        n_iter += 1
-    if not same:
-        moving.find_nearest(&job, n_threads)
+    cdef bint ended = False
+    cdef int n_iter = improve(&job, moving, max_iter, threshold, &ended, n_threads)
+    if not ended:
+        return n_iter, False
     if tally is not None:
         memcpy(writable(tally), moving.tally, sizeof(moving.tally))
     moving.find_totals(&job, n_threads)
@@ -219,17 +204,54 @@ def lloyd(
     return n_iter, True
 
 
+cdef int improve(
+    Job* job, Centers moving, int max_iter, double threshold, bint* ended, Py_ssize_t n_threads
+) except -1:
+    """Do what `lloyd` does, but for the sums; return the number of passes."""
+    cdef size_t n_bytes = job.n_samples * sizeof(int)
+    cdef Buffer kept = Buffer(n_bytes)
+    cdef double movement = INFINITY
+    cdef int n_iter = 0
+    cdef bint same = False
+    moving.keep_bounds(job.n_samples)
+    while not same and n_iter < max_iter and not movement <= threshold:
+        memcpy(kept.address, job.labels, n_bytes)
+        moving.find_nearest(job, n_threads)
+        if moving.any_empty():
+            memcpy(job.labels, kept.address, n_bytes)
+            ended[0] = False
+            return n_iter
+        same = memcmp(job.labels, kept.address, n_bytes) == 0
+        if not same:
+            movement = moving.move()
+        n_iter += 1
+    if not same:
+        moving.find_nearest(job, n_threads)
+    ended[0] = True
+    return n_iter
+
+
 def em(
-    X, sample_weight, Ascent ascent not None, bounds, double tol, double previous, int n_threads=1
+    X, sample_weight, Ascent ascent not None, bounds, double tol, double previous, int n_threads=1,
+    labels=None,
 ):
     """Repeat E-step and M-step until what they climb settles (Bishop, PRML, 9.2.2 and 10.2.1)."""
-    cdef Py_ssize_t d = ascent.size.n_features
-    cdef Py_ssize_t n_bounds = len(bounds)
-    cdef Py_ssize_t n_iter, i
-    require_em(X, sample_weight, d, bounds, n_threads)
+    require_em(X, sample_weight, ascent.size.n_features, bounds, n_threads)
     require_array("X", X, X.shape, DTYPE)
     cdef Job job = new_job(ACCUMULATE)
     set_rows(&job, X, sample_weight)
+    if labels is not None:
+        require_array("labels", labels, X.shape[:1], INT32)
+        job.labels = <int*>address(labels)
+    return climb(&job, ascent, bounds, tol, previous, n_threads)
+
+
+cdef climb(Job* job, Ascent ascent, bounds, double tol, double previous, Py_ssize_t n_threads):
+    """Do what `em` does with the rows of a job; labels are those of a first M-step."""
+    cdef Py_ssize_t d = ascent.size.n_features
+    cdef Py_ssize_t n_bounds = len(bounds)
+    cdef Py_ssize_t n_iter = 0
+    cdef Py_ssize_t i
     cdef PackedMixture packed = PackedMixture(ascent.density, True)
     table = ascent.density.means.shape
     shift, n_k, first = np.empty(table), np.zeros(table[0]), np.zeros(table)
@@ -241,11 +263,11 @@ def em(
     cdef double* bound = <double*>writable(bounds)
     cdef double found
     cdef bint sound
-    for n_iter in range(n_bounds):
+    while n_iter < n_bounds:
         ascent.update_density(sizeof(real) == sizeof(float))
         packed.repack()
         total.clear()
-        run_waves(&job, &packed.mixture, total.sums, total.n, n_threads)
+        run_waves(job, &packed.mixture, total.sums, total.n, n_threads)
         total.write_back()
         mirror_triangles(
             ascent.size.structure, ascent.size.n_components, d, <double*>moments.second)
@@ -257,9 +279,13 @@ def em(
             sound = ascent.move(&moments)
         if not sound:
             return n_iter, False
+        if job.labels != NULL:
+            job.labels = NULL
+            continue
         bound[n_iter] = found
+        n_iter += 1
         if fabs(found - previous) < tol:
-            return n_iter + 1, True
+            return n_iter, True
         previous = found
     return n_bounds, False
 
@@ -269,11 +295,20 @@ def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1)
     n_clusters, n_features = require_seeding(
         X, sample_weight, uniforms, chosen, n_trials, n_threads)
     require_array("X", X, X.shape, DTYPE)
-    trials = np.empty((n_trials, n_features))
-    cdef Centers candidates = Centers(trials)
-    cdef Choice choice
     cdef Job job = new_job(LOG_DENSITY)
     set_rows(&job, X, sample_weight)
+    seed(&job, n_features, <const double*>address(uniforms), <int64_t*>writable(chosen), n_clusters,
+         n_trials, n_threads)
+
+
+cdef seed(
+    Job* job, Py_ssize_t d, const double* uniform, int64_t* rows, Py_ssize_t n_clusters,
+    Py_ssize_t n_trials, Py_ssize_t n_threads,
+):
+    """Do what `plus_plus` does with the rows (N, D) of a job."""
+    trials = np.empty((n_trials, d))
+    cdef Centers candidates = Centers(trials)
+    cdef Choice choice
     cdef Buffer row_buffer = Buffer(
         job.n_samples * (sizeof(double) + (1 + n_trials) * sizeof(real)))
     choice.n_samples, choice.n_trials = job.n_samples, n_trials
@@ -284,9 +319,6 @@ def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1)
     cdef Buffer trial_buffer = Buffer(n_trials * (sizeof(int64_t) + sizeof(double)))
     cdef int64_t* drawn = <int64_t*>trial_buffer.address
     choice.gains = <double*>(drawn + n_trials)
-    cdef const double* uniform = <const double*>address(uniforms)
-    cdef int64_t* rows = <int64_t*>writable(chosen)
-    cdef Py_ssize_t d = n_features
     cdef Py_ssize_t c, t, i
     for i in range(job.n_samples):
         choice.closest[i] = <real>-INFINITY
@@ -299,9 +331,35 @@ def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1)
                 candidates.centers[t * d + i] = job.X[drawn[t] * d + i]
         uniform += n_trials if c else 1
         candidates.repack()
-        run_waves(&job, &candidates.mixture, candidates.n_k, 0, n_threads)
+        run_waves(job, &candidates.mixture, candidates.n_k, 0, n_threads)
         with nogil:
             rows[c] = drawn[take_best(&choice)]
+
+
+def em_from_kmeans(
+    view, X, sample_weight, uniforms, int n_trials, int max_passes, double threshold, labels,
+    Ascent ascent not None, bounds, double tol, int n_threads=1,
+):
+    """Do `em` from the clusters that K-means finds in other coordinates of the rows."""
+    chosen = np.empty(ascent.size.n_components, dtype=np.int64)
+    require_em(X, sample_weight, ascent.size.n_features, bounds, n_threads)
+    require_array("X", X, X.shape, DTYPE)
+    require_clusters(X, view, sample_weight, uniforms, chosen, n_trials, labels, n_threads)
+    cdef Job job = new_job(LOG_DENSITY)
+    set_rows(&job, view, sample_weight)
+    seed(&job, view.shape[1], <const double*>address(uniforms), <int64_t*>writable(chosen),
+         len(chosen), n_trials, n_threads)
+    centers = view[chosen].astype(np.float64)
+    cdef Centers moving = Centers(centers)
+    cdef bint ended = False
+    job.task, job.labels = ACCUMULATE_HARD, <int*>writable(labels)
+    labels.fill(-1)
+    cdef int n_passes = improve(&job, moving, max_passes, threshold, &ended, n_threads)
+    if not ended:
+        moving.find_nearest(&job, n_threads)
+    job.task, job.X = ACCUMULATE, <const real*>address(X)
+    n_iter, settled = climb(&job, ascent, bounds, tol, -INFINITY, n_threads)
+    return n_passes, n_iter, settled
 
 
 def require_call(X, density, n_threads, sample_weight=None):

@@ -28,6 +28,7 @@ from gaussmix._core.checks import (
     INT32,
     require_array,
     require_cells,
+    require_clusters,
     require_em,
     require_lloyd,
     require_no_gaps,
@@ -297,29 +298,39 @@ def em(
     tol: float,
     previous: float,
     n_threads: int = 1,
+    labels: NDArray[np.int32] | None = None,
 ) -> tuple[int, bool]:
     """Repeat E-step and M-step until what they climb settles (Bishop, PRML, 9.2.2 and 10.2.1).
 
     IN: X (N, D), sample_weight (N,) or None. INOUT: ascent, such as `LikelihoodAscent` of
-    `reference_estimates`. OUT: bounds (max_iter,), the value before each M-step.
+    `reference_estimates`. OUT: bounds (max_iter,), the value before each M-step. With labels (N,)
+    rows belong to one component each in a first M-step, which does not count as an iteration: of
+    the point it needs the means alone, about which moments are taken.
 
     Iterations end when the value changes by less than tol, the first one compared with `previous`;
     after max_iter iterations; or when the M-step finds something wrong, whose iteration then does
     not count. Returns the number of iterations, and whether the value settled.
     """
     require_em(X, sample_weight, ascent.n_features, bounds, n_threads)
-    for n_iter in range(len(bounds)):
+    if labels is not None:
+        require_array("labels", labels, X.shape[:1], INT32)
+    n_iter = 0
+    while n_iter < len(bounds):
         density = ascent.density(X.dtype)
         n_k, first = np.zeros(len(density.means)), np.zeros_like(density.means)
         second, totals = np.zeros_like(density.factors), np.zeros(2)
-        accumulate(X, sample_weight, density, n_k, first, second, totals)
+        accumulate(X, sample_weight, density, n_k, first, second, totals, labels=labels)
         found = ascent.bound(*totals)
         shift = density.center + density.means
         if not ascent.move(shift, n_k, first, second, totals[1] / len(X)):
             return n_iter, False
+        if labels is not None:
+            labels = None
+            continue
         bounds[n_iter] = found
+        n_iter += 1
         if abs(found - previous) < tol:
-            return n_iter + 1, True
+            return n_iter, True
         previous = found
     return len(bounds), False
 
@@ -349,6 +360,43 @@ def plus_plus(
 
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
     greedy_plus_plus(weight, uniforms, chosen, n_trials, closeness)
+
+
+def em_from_kmeans(
+    view: Rows,
+    X: Rows,
+    sample_weight: FloatArray | None,
+    uniforms: FloatArray,
+    n_trials: int,
+    max_passes: int,
+    threshold: float,
+    labels: NDArray[np.int32],
+    ascent: Any,
+    bounds: FloatArray,
+    tol: float,
+    n_threads: int = 1,
+) -> tuple[int, int, bool]:
+    """Do `em` from the clusters that K-means finds in other coordinates of the rows.
+
+    IN: view (N, E), the rows in those coordinates; X (N, D), sample_weight (N,) or None; uniforms
+    and n_trials as in `plus_plus`, max_passes and threshold as in `lloyd`. OUT: labels (N,), the
+    nearest centre of each row. INOUT: ascent and bounds as in `em`, of whose point the means alone
+    are needed.
+
+    Returns the number of passes of `lloyd`, and what `em` returns: no iteration if the first M-step
+    finds something wrong, such as a cluster that has lost its rows.
+    """
+    chosen = np.empty(ascent.n_components, dtype=np.int64)
+    require_em(X, sample_weight, ascent.n_features, bounds, n_threads)
+    shapes = sample_weight, uniforms, chosen, n_trials, labels, n_threads
+    require_clusters(X, view, *shapes)
+    plus_plus(view, sample_weight, uniforms, chosen, n_trials)
+    labels.fill(-1)
+    centers, sums = view[chosen].astype(np.float64), (np.zeros(len(chosen)), np.zeros(2))
+    n_passes, ended = lloyd(view, sample_weight, centers, labels, *sums, max_passes, threshold)
+    if not ended:
+        assign(view, nearest_density(centers, view.dtype), labels, None)
+    return n_passes, *em(X, sample_weight, ascent, bounds, tol, -np.inf, n_threads, labels)
 
 
 def greedy_plus_plus(

@@ -45,11 +45,11 @@ class Ascent(ABC):
         """
         self._structure, self._point, self._reg_covar = structure, point, reg_covar
         _, means, _, self._factors, *_ = point
-        self._n_components, self.n_features = len(point[0]), means.shape[1]
+        self.n_components, self.n_features = means.shape
 
     def density(self, dtype: DTypeLike) -> Density:
         """The density of the point, for rows of a precision."""
-        size = self._n_components, self.n_features
+        size = self.n_components, self.n_features
         center, deviations, log_scales = np.empty(size[1]), np.empty(size), np.empty(size[0])
         self._find_constants(dtype, center, deviations, log_scales)
         return Density(self._structure, center, deviations, self._factors, log_scales)

@@ -129,6 +129,13 @@ class Monitor:
         self.lower_bounds.append(lower_bound)
         return self.change
 
+    def extend(self, lower_bounds: list[float]) -> None:
+        """Note several next values, at least one."""
+        self.before = lower_bounds[-2] if len(lower_bounds) > 1 else self.last
+        self.last = lower_bounds[-1]
+        self.change = self.last - self.before
+        self.lower_bounds.extend(lower_bounds)
+
     def refuse(self) -> None:
         """Compare the next value with that before the present one, whose point was not kept."""
         self.last = self.before
@@ -214,8 +221,7 @@ class EMState:
 
     def fast_forward(self, point: Parameters, lower_bounds: list[float], converged: bool) -> None:
         """Go on from the point that iterations of EM in compiled code have led to."""
-        for lower_bound in lower_bounds:
-            self.monitor.update(lower_bound)
+        self.monitor.extend(lower_bounds)
         self.last = Step(point, point, (), lower_bounds[-1])
         self.point = point
         self.converged = converged

@@ -76,6 +76,10 @@ class MaximumLikelihood:
 
     def _ascent(self, start: Parameters) -> tuple[Parameters, Any]:
         point = start.copied()
-        arrays = point.weights, point.means, point.covariances, point.precisions_cholesky
-        make = dispatch.estimates().LikelihoodAscent
-        return point, make(point.structure.form, *arrays, self.reg_covar)
+        return point, ascent_from(point, self.reg_covar)
+
+
+def ascent_from(point: Parameters, reg_covar: float) -> Any:
+    """Return what `Kernels.em` takes to move a point, in place."""
+    arrays = point.weights, point.means, point.covariances, point.precisions_cholesky
+    return dispatch.estimates().LikelihoodAscent(point.structure.form, *arrays, reg_covar)

@@ -1,6 +1,7 @@
 """A start that no rotation or scaling of the features defeats: a race of short EM runs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -9,11 +10,11 @@ import numpy as np
 from gaussmix.data.subsample import Sample
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.starts.budget import MANY, allowed, iterations_promised
-from gaussmix.starts.candidates import candidates, is_wide
+from gaussmix.starts.budget import MANY, Work, allowed, iterations_promised
+from gaussmix.starts.candidates import Candidate, candidates, is_wide
 from gaussmix.starts.insertions import inserted, look_cost
 from gaussmix.starts.race import Race, Run
-from gaussmix.starts.splits import repairs
+from gaussmix.starts.splits import repairs, repairs_cost
 from gaussmix.starts.views import Views
 
 OPENING, OPENING_MANY = 0.6, 0.45
@@ -22,9 +23,9 @@ many components: repairs find more than other candidates there."""
 
 LOOK_AT, LOOK_PART = 0.4, 1 / 4
 """Part of the work after which the best mixture is looked at for rows that no component covers, and
-the part of it that this may cost, about, on top. With many components there are repairs instead."""
+the part of it that this may cost. With many components there are repairs instead."""
 
-Candidate = tuple[str, Parameters | None]
+CALLS = 260  # microseconds of the calls here
 
 
 class Found(NamedTuple):
@@ -68,16 +69,22 @@ def auto(
         The budget, in EM iterations on the sample.
     """
     sample = sample.counted(n_components)
-    race = Race(sample, structure, n_components, reg_covar, random_state, n_threads)
-    wide = is_wide(*race.size[1:])
-    views = Views(sample, random_state, race.work, wide=wide)
+    sizes = sample.rows.shape[1], n_components, structure
+    work = Work(allowed(len(sample.rows), *sizes))
+    work.add(CALLS)
+    views = Views(sample, random_state, work, wide=is_wide(*sizes))
     if not (np.isfinite(views.variances).all() and np.isfinite(views.covariance).all()):
         return None
+    centred = Sample(views.rows, sample.weight)
+    race = Race(centred, structure, n_components, reg_covar, random_state, n_threads, work)
     source = candidates(views, race)
     _open(race, source, None if n_passes is None else n_passes * race.cost)
     _go_on(race, source)
     best = race.best
-    return None if best is None else Found(best.parameters, best.kind, len(race.runs))
+    if best is None:
+        return None
+    means = best.parameters.means + views.mean
+    return Found(replace(best.parameters, means=means), best.kind, len(race.runs))
 
 
 def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None:
@@ -92,27 +99,23 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         if race.work.left <= 0:
             return
     if not many:
-        _look(race, source, on_top=budget is None)
+        _look(race, source)
     _enter(race, source, OPENING_MANY if many else OPENING)
 
 
-def _look(race: Race, source: Iterator[Candidate], *, on_top: bool) -> None:
+def _look(race: Race, source: Iterator[Candidate]) -> None:
     """Let an insertion into the best of the first candidates take part, if it promises to gain."""
-    work = race.work
-    if is_wide(*race.size[1:]) or look_cost(race) > LOOK_PART * work.most:
+    if is_wide(*race.size[1:]) or look_cost(race) > LOOK_PART * race.work.most:
         return
     _enter(race, source, LOOK_AT)
-    if race.best is not None:
-        before = work.done
-        start = inserted(race, race.best)
-        work.most += work.done - before if on_top else 0.0
-        if start is not None:
-            race.add("insertion", start)
+    start = None if race.best is None else inserted(race, race.best)
+    if start is not None:
+        race.add("insertion", start)
 
 
 def _enter(race: Race, source: Iterator[Candidate], part: float) -> None:
     """Let candidates in until a part of the work is done."""
-    while race.work.done < part * race.work.most:
+    while race.work.done < part * race.work.most and race.affords_another:
         _next(race, source)
 
 
@@ -120,19 +123,27 @@ def _go_on(race: Race, source: Iterator[Candidate]) -> None:
     """Follow runs that may win, or else let new candidates in, until the work is done."""
     following = source
     repairable = race.n_components >= MANY and not is_wide(*race.size[1:])
-    while race.work.left > 0:
+    while True:
         run, best = race.hopeful(), race.best
         if run is not None:
-            race.advance(run, race.next)
+            n_iter = race.affordable(race.next)
+            if n_iter < 1:
+                return
+            race.advance(run, n_iter)
             continue
-        if race.work.left < race.cost * (race.first + 2) + 100:
+        if not race.affords_another:
             return
         if repairable and best is not None and not best.repaired:
             best.repaired = True
-            following = chain(repairs(race, best), source)
+            if repairs_cost(race) < race.work.left:
+                following = chain(repairs(race, best), source)
         _next(race, following)
 
 
 def _next(race: Race, source: Iterator[Candidate]) -> Run | None:
+    before = race.work.done
     kind, start = next(source)
-    return None if start is None else race.add(kind, start)
+    run = None if start is None else race.add(kind, start)
+    if kind != "repair":
+        race.entries.append(race.work.done - before)
+    return run

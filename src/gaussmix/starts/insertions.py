@@ -12,7 +12,7 @@ from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteEr
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.structures import TIED
 from gaussmix.starts.race import Race, Run
-from gaussmix.starts.splits import TINY, merge_losses, merged
+from gaussmix.starts.splits import TINY, least_merge_loss, merged
 from gaussmix.starts.views import squared_lengths
 
 LOW_PART, LEAST_LOW = 1 / 16, 64
@@ -20,7 +20,7 @@ LOW_PART, LEAST_LOW = 1 / 16, 64
 are at least."""
 
 ANCHORS = 24  # rows whose neighbourhoods are looked at, and a few more
-SIZES = 2, 5  # rows of a neighbourhood, times the fewest that a component needs
+NEIGHBOURS = 4  # rows of a neighbourhood, times the fewest that a component needs
 FLOOR = 0.01  # part of the average component's variance that is added to a neighbourhood's
 LOSS = 0.1  # log-likelihood per row that an insertion may be estimated to lose
 LOG_2_PI = float(np.log(2 * np.pi))
@@ -55,9 +55,8 @@ def inserted(race: Race, best: Run) -> Parameters | None:
         spot = _spot(race, parameters, logs)
         if not spot.gain > least:
             return None
-        losses = merge_losses(race, parameters, shares)
-        pair = min(losses, key=losses.__getitem__)
-        if not spot.gain - losses[pair] > least:
+        pair, loss = least_merge_loss(race, parameters, shares)
+        if not spot.gain - loss > least:
             return None
         return _moved(parameters, pair, spot)
     except NotPositiveDefiniteError:
@@ -68,9 +67,9 @@ def look_cost(race: Race) -> float:
     """Microseconds of a look for rows that a mixture does not cover."""
     n, d, low = race.n_rows, race.n_features, _n_low(race)
     near = ANCHORS * low * (0.015 + 1e-3 * d)
-    sets = (ANCHORS * sum(SIZES) * race.fewest + low) * d * (3e-3 + 1e-3 * d)
+    sets = (ANCHORS * NEIGHBOURS * race.fewest + low) * d * (3e-3 + 1e-3 * d)
     passes = race.cost + n * (0.02 + 0.012 * race.n_components)
-    return float(400 + passes + near + sets + low * d * d * 2e-3 + ANCHORS * d**3 * 5e-3)
+    return float(600 + passes + near + sets + low * d * d * 2e-3 + ANCHORS * d**3 * 5e-3)
 
 
 def _n_low(race: Race) -> int:
@@ -122,14 +121,12 @@ def _spot(race: Race, parameters: Parameters, logs: FloatArray) -> Spot:
 
 
 def _neighbourhoods(race: Race, coordinates: FloatArray) -> Iterator[NDArray[np.intp]]:
-    """Yield the rows nearest to each of ANCHORS or more: of each size, for every anchor (A, m)."""
-    sizes = [size * race.fewest for size in SIZES if size * race.fewest < len(coordinates)]
-    anchors = coordinates[:: max(len(coordinates) // ANCHORS, 1)]
-    if sizes:
-        squares = squared_lengths(coordinates)
-        order = np.argpartition(squares - anchors @ (2 * coordinates.T), sizes, axis=1)
-        for size in sizes:
-            yield order[:, :size]
+    """Yield the rows nearest to each of ANCHORS or more (A, m), if there are more rows than m."""
+    size = NEIGHBOURS * race.fewest
+    if size < len(coordinates):
+        anchors = coordinates[:: max(len(coordinates) // ANCHORS, 1)]
+        distances = squared_lengths(coordinates) - anchors @ (2 * coordinates.T)
+        yield np.argpartition(distances, size, axis=1)[:, :size]
 
 
 def _bits(structure: CovarianceStructure, covariances: FloatArray) -> FloatArray:

@@ -1,16 +1,21 @@
 """EM runs that race: those that may still overtake the best go on."""
 
+from typing import Any, NamedTuple, TypeAlias
+
 import numpy as np
 
-from gaussmix._core.types import FloatArray
+from gaussmix._core import dispatch, threads
+from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, proceed
-from gaussmix.em.objective import MaximumLikelihood
+from gaussmix.em.objective import MaximumLikelihood, ascent_from
 from gaussmix.em.trials import EQUAL
 from gaussmix.model.covariance import CovarianceStructure
+from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
-from gaussmix.starts.budget import Work, allowed, pass_cost
+from gaussmix.model.statistics import collect_labelled, flops_of
+from gaussmix.starts.budget import Work, kmeans_cost, pass_cost, seeding_cost
 
 THIN = 1 / 300
 """A component of few rows is a needle if its variance in some direction is below this part of the
@@ -20,31 +25,59 @@ FEW_ROWS_PER_FEATURE = 10
 """A component that holds more rows than this for every feature, and one feature more, is believed
 however thin it is."""
 
-FIRST_ITERATIONS, FIRST_MICROSECONDS, MOST_FIRST = 6, 120, 20
-NEXT_ITERATIONS, NEXT_MICROSECONDS, MOST_NEXT = 6, 120, 40
+FIRST_ITERATIONS, FIRST_MICROSECONDS, MOST_FIRST = 6, 60, 20
+NEXT_ITERATIONS, NEXT_MICROSECONDS, MOST_NEXT = 10, 200, 40
 """Iterations at a time: more where one costs next to nothing, since each call does."""
 
 FEWEST = 4  # rows that a component needs, also if its covariance is that of all
-SETTLED = 5e-5  # a run that gains less in an iteration has nothing more to show
+SETTLED = 2e-4  # a run that gains less in an iteration has nothing more to show
 HORIZON = 40
-"""A run may come to gain this many times its last gain. 20, 40 and 100 found the best as often, 10
-lost runs on plateaus."""
+"""A run may come to gain this many times its last gain. 40, 80 and 100 found the best as often, 20
+less so."""
 
-CALL = 35  # microseconds of a call that takes a run further, and of a look for needles
+LLOYD_ITERATIONS, LLOYD_TOL = 30, 1e-4
+
+MOST_OF = 0.6  # a candidate is let in if so much of its work fits into what is left
+
+CALL, ENTRY, CLUSTERS = 45, 50, 105
+"""Microseconds of a call that takes a run further, or looks for needles; of one that begins with a
+run; and of one that finds clusters."""
+
+
+class Clusters(NamedTuple):
+    """Clusters that K-means finds in a view (N, E) of the rows, each to become a component.
+
+    The next centre is the best of `n_trials` candidates.
+    """
+
+    view: FloatArray
+    n_trials: int
+
+
+Start: TypeAlias = Parameters | Clusters
 
 
 class Run:
-    """A mixture on its way, and what kind of start it came from."""
+    """A mixture on its way, and what kind of start it came from. Iterations move it in place."""
 
-    def __init__(self, kind: str, start: Parameters) -> None:
+    def __init__(self, kind: str, start: Parameters, reg_covar: float) -> None:
         self.kind = kind
         self.state = EMState(start, SETTLED)
         self.spoiled = self.repaired = False
+        self._reg_covar = reg_covar
+        self._ascent: tuple[Parameters, Any] | None = None
 
     @property
     def parameters(self) -> Parameters:
         """Where it stands."""
         return self.state.point
+
+    @property
+    def ascent(self) -> Any:
+        """What compiled code takes to move it: made once, since that takes microseconds."""
+        if self._ascent is None or self._ascent[0] is not self.parameters:
+            self._ascent = self.parameters, ascent_from(self.parameters, self._reg_covar)
+        return self._ascent[1]
 
     @property
     def bound(self) -> float:
@@ -68,11 +101,14 @@ class Race:
     Parameters
     ----------
     sample : Sample
+        Rows of float64.
     structure : CovarianceStructure
     n_components : int
     reg_covar : float
     random_state : RandomState
     n_threads : int or None
+    work : Work
+        What the race costs is added to it.
     """
 
     def __init__(
@@ -83,6 +119,7 @@ class Race:
         reg_covar: float,
         random_state: np.random.RandomState,
         n_threads: int | None,
+        work: Work,
     ) -> None:
         self.sample, self.structure, self.n_components = sample, structure, n_components
         self.reg_covar, self.random_state, self.n_threads = reg_covar, random_state, n_threads
@@ -92,38 +129,111 @@ class Race:
         self.cost = cost = pass_cost(*self.size)
         self.first = min(max(int(FIRST_MICROSECONDS / cost), FIRST_ITERATIONS), MOST_FIRST)
         self.next = min(max(int(NEXT_MICROSECONDS / cost), NEXT_ITERATIONS), MOST_NEXT)
-        self.work = Work(allowed(*self.size))
+        self.work = work
+        self.entries: list[float] = []
+        """The work of each candidate, its first iterations included."""
         self.runs: list[Run] = []
         self.best: Run | None = None
+        self._kernels = dispatch.kernels(sample.rows)
+        flops = flops_of(sample.rows, structure, n_components)
+        self._n_threads = threads.for_work(n_threads, flops)
+
+    @property
+    def affords_another(self) -> bool:
+        """Whether what is left pays for most of another candidate like those before."""
+        return self.work.left >= MOST_OF * sum(self.entries) / len(self.entries)
+
+    def affordable(self, n_iter: int) -> int:
+        """Return how many iterations what is left pays for, of so many."""
+        return min(n_iter, int((self.work.left - CALL) / self.cost))
 
     @property
     def fewest(self) -> int:
         """Rows that a component needs to be believed."""
         return max(self.structure.fewest_rows(self.n_features), FEWEST)
 
-    def add(self, kind: str, start: Parameters) -> Run:
+    def add(self, kind: str, start: Start) -> Run:
         """Let a start take part, and take it its first iterations."""
-        run = Run(kind, start)
+        self.work.add(ENTRY)
+        if isinstance(start, Parameters):
+            run = Run(kind, start, self.reg_covar)
+            self.runs.append(run)
+            self.advance(run, self.first)
+            return run
+        run = Run(
+            kind, all_alike(self.structure, self.n_components, self.n_features), self.reg_covar
+        )
         self.runs.append(run)
-        self.advance(run, self.first)
+        labels = self._begin_with_clusters(run, start)
+        self._go_on(run, self.first, labels if run.state.n_iter == 0 else None)
         return run
 
     def advance(self, run: Run, n_iter: int) -> None:
-        """Take a run further. It is spoiled if a component collapses or owes all to few rows."""
-        state, before = run.state, run.state.n_iter
+        """Take a run further."""
+        state = run.state
+        self.work.add(CALL)
+        if self.structure.is_general:
+            bounds = np.empty(n_iter)
+            n_done, settled = self._kernels.em(
+                *self.sample, run.ascent, bounds, SETTLED, run.bound, self._n_threads
+            )
+            self._note(run, bounds[:n_done], settled)
+            n_iter -= n_done
+        self._go_on(run, state.n_iter + n_iter)
+
+    def _begin_with_clusters(self, run: Run, start: Clusters) -> Labels:
+        """Do K-means, the M-step of its clusters, and first iterations; return the clusters.
+
+        There is no iteration if the M-step is left to the loop.
+        """
+        (rows, weight), (view, n_trials), k = self.sample, start, self.n_components
+        labels = np.empty(self.n_rows, dtype=np.int32)
+        bounds = np.empty(self.first if self.structure.is_general else 0)
+        n_passes, n_iter, settled = self._kernels.em_from_kmeans(
+            view,
+            rows,
+            weight,
+            self.random_state.random_sample(1 + (k - 1) * n_trials),
+            n_trials,
+            LLOYD_ITERATIONS,
+            LLOYD_TOL * float(np.vdot(view, view)) / view.size,
+            labels,
+            run.ascent,
+            bounds,
+            SETTLED,
+            self._n_threads,
+        )
+        size = self.n_rows, view.shape[1], k
+        kmeans = seeding_cost(*size, n_trials) + kmeans_cost(*size, n_passes)
+        self.work.add(CLUSTERS + kmeans + self.cost)
+        self._note(run, bounds[:n_iter], settled)
+        return labels
+
+    def _note(self, run: Run, bounds: FloatArray, settled: bool) -> None:
+        """Note what compiled iterations have led to."""
+        if len(bounds):
+            self.work.add(self.cost * len(bounds))
+            run.state.fast_forward(run.parameters, bounds.tolist(), settled)
+
+    def _go_on(self, run: Run, most: int, labels: Labels | None = None) -> None:
+        """Do what compiled code has left. A run is spoiled if a component owes all to few rows."""
         try:
-            collapsed = self._iterate(state, before + n_iter)
+            collapsed = self._iterate(run.state, most, labels)
         except ValueError:  # rows out of its reach: the fit will say so, if no run is better
             collapsed = True
-        self.work.add(CALL + self.cost * (state.n_iter - before))
         few = run.parameters.weights.min() * self.n_rows < self.fewest
         run.spoiled = bool(collapsed or few or not np.isfinite(run.bound))
         self._judge(run)
 
-    def _iterate(self, state: EMState, most: int) -> bool:
+    def _iterate(self, state: EMState, most: int, labels: Labels | None) -> bool:
         """Go on until there are `most` iterations; return whether a component has collapsed."""
-        self.objective.fast_forward(state, most)
-        while state.n_iter < most and not state.converged:  # compiled code leaves hard M-steps
+        if labels is not None:
+            middle = np.zeros((self.n_components, self.n_features))
+            rows, weight = self.sample.rows.astype(np.float64, copy=False), self.sample.weight
+            sums = collect_labelled(rows, weight, labels, self.structure, middle, self.n_threads)
+            state.point = m_step(sums, self.reg_covar)[0]
+        while state.n_iter < most and not state.converged:
+            self.work.add(self.cost)
             if proceed(state, self.objective, max_iter=state.n_iter + 1).collapsed:
                 return True
         return False
@@ -148,6 +258,42 @@ class Race:
         if run is None or self.best is None or run is self.best:
             return run
         return run if run.promise > self.best.bound else None
+
+
+def all_alike(structure: CovarianceStructure, n_components: int, n_features: int) -> Parameters:
+    """Return components that are all alike, at 0."""
+    found = Parameters.unset(structure, n_components, n_features)
+    found.weights.fill(1 / n_components)
+    found.means.fill(0)
+    found.covariances.fill(1)
+    found.precisions_cholesky.fill(1)
+    return found
+
+
+def from_groups(
+    sample: Sample,
+    labels: Labels,
+    structure: CovarianceStructure,
+    n_components: int,
+    reg_covar: float,
+    n_iter: int,
+    n_threads: int | None,
+    tol: float = 0.0,
+) -> Run:
+    """Return a run that begins with the M-step of groups of rows of float64, after iterations.
+
+    There are none if compiled code finds something wrong.
+    """
+    rows, weight = sample
+    run = Run("groups", all_alike(structure, n_components, rows.shape[1]), reg_covar)
+    bounds = np.empty(n_iter)
+    count = threads.for_work(n_threads, flops_of(rows, structure, n_components))
+    n_done, settled = dispatch.kernels(rows).em(
+        rows, weight, run.ascent, bounds, tol, -np.inf, count, labels
+    )
+    if n_done:
+        run.state.fast_forward(run.parameters, bounds[:n_done].tolist(), settled)
+    return run
 
 
 def has_needle(parameters: Parameters, n_rows: int) -> bool:

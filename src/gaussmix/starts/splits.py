@@ -1,6 +1,7 @@
 """Repairs of a mixture: two components become one, and a third becomes two (Ueda et al., 2000)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -8,16 +9,11 @@ from numpy.typing import NDArray
 
 from gaussmix._core import dispatch
 from gaussmix._core.types import FloatArray
-from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
-from gaussmix.em.loop import EMState
-from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.covariance import NotPositiveDefiniteError
-from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import collect, collect_labelled
 from gaussmix.model.structures import FULL
-from gaussmix.starts.race import Race, Run
+from gaussmix.starts.race import Race, Run, from_groups
 from gaussmix.starts.views import squared_lengths
 
 SPLIT_COMPONENTS, REPAIRS = 3, 4  # components tried to split, and starts that are made of all
@@ -28,7 +24,10 @@ the splits into a core and flanks last."""
 
 OWN_SHARE = 0.05  # rows that belong to a component less, beside the surest one, are left out
 SHARED = 1e-4  # a row belongs to two components if it does to both by more
-SPLIT_ITERATIONS = 20
+SPLIT_ITERATIONS, SPLIT_TOL = 20, 1e-3
+CUT, SPLIT = 150, 450
+"""Microseconds of a look at how a component's rows lie, and of one as two by EM."""
+
 TINY = 1e-300
 
 
@@ -61,7 +60,7 @@ def repairs(race: Race, best: Run) -> Iterator[tuple[str, Parameters | None]]:
     Ueda, Nakano, Ghahramani & Hinton (2000), SMEM algorithm for mixture models, Neural Computation
     12, 2109-2128.
     """
-    parameters = best.parameters
+    parameters = best.parameters.copied()  # the run may move on
     shares = _shares(race, parameters)
     try:
         losses, splits = merge_losses(race, parameters, shares), _splits(race, parameters, shares)
@@ -84,6 +83,15 @@ def repairs(race: Race, best: Run) -> Iterator[tuple[str, Parameters | None]]:
             yield "repair", None
 
 
+def repairs_cost(race: Race) -> float:
+    """Return about how many microseconds the first repair of a mixture takes."""
+    n, k, d = race.n_rows, race.n_components, race.n_features
+    rows = n * (k * 1e-3 + 2 * d * (0.01 + 7e-4 * d))
+    merges = 190 + k * k / 2 * (1 + d**3 / 300) + max(6, k) * _entropy_cost(race)
+    splits = k * (CUT + d**3 / 30) + SPLIT_COMPONENTS * (SPLIT + 20 * race.cost / k)
+    return float(race.cost + rows + merges + splits)
+
+
 def _shares(race: Race, parameters: Parameters) -> FloatArray:
     """Return weighted responsibilities, a row for each component: (K, N)."""
     rows, weight = race.sample
@@ -94,6 +102,14 @@ def _shares(race: Race, parameters: Parameters) -> FloatArray:
     return columns if weight is None else columns * weight
 
 
+class _Pairs(NamedTuple):
+    """Pairs of components, those first whose merge is estimated to lose least; no entropy yet."""
+
+    one: Indices
+    other: Indices
+    loss: FloatArray
+
+
 def merge_losses(
     race: Race, parameters: Parameters, shares: FloatArray
 ) -> dict[tuple[int, int], float]:
@@ -102,19 +118,43 @@ def merge_losses(
     It is what their rows lose under one Gaussian of the same moments, less the entropy of who
     belongs to which.
     """
+    one, other, loss = _pairs(race, parameters, shares)
+    race.work.add(len(one) * _entropy_cost(race))
+    return {
+        (int(i), int(j)): float(least) + _entropy(shares[i], shares[j])
+        for i, j, least in zip(one, other, loss, strict=True)
+    }
+
+
+def least_merge_loss(
+    race: Race, parameters: Parameters, shares: FloatArray
+) -> tuple[tuple[int, int], float]:
+    """Return the pair whose merge loses least, and its loss: see `merge_losses`."""
+    best, least = (0, 1), np.inf
+    for i, j, bound in zip(*_pairs(race, parameters, shares), strict=True):
+        if bound >= least:
+            break
+        race.work.add(_entropy_cost(race))
+        loss = float(bound) + _entropy(shares[i], shares[j])
+        if loss < least:
+            best, least = (int(i), int(j)), loss
+    return best, least
+
+
+def _pairs(race: Race, parameters: Parameters, shares: FloatArray) -> _Pairs:
     k, n_k = race.n_components, np.maximum(shares.sum(axis=1), TINY)
     one, other = np.triu_indices(k, 1)
     part = n_k[one] / (n_k[one] + n_k[other])
     loss = _gaussian_losses(parameters, n_k, one, other, part)
     entropy = -(part * np.log(part) + (1 - part) * np.log1p(-part))
     loss -= (n_k[one] + n_k[other]) * np.where(np.isfinite(entropy), entropy, 0.0)
+    race.work.add(190 + len(one) * (1 + race.n_features**3 / 300) + race.n_rows * k * 0.003)
     chosen = np.argsort(loss)[: max(6, k)]
-    for pair in chosen:
-        loss[pair] += _entropy(shares[one[pair]], shares[other[pair]])
-    n = race.n_rows
-    each_pair = 1 + race.n_features**3 / 300
-    race.work.add(190 + len(one) * each_pair + len(chosen) * (25 + n * 0.008) + n * k * 0.003)
-    return {(int(one[pair]), int(other[pair])): float(loss[pair]) for pair in chosen}
+    return _Pairs(one[chosen], other[chosen], loss[chosen])
+
+
+def _entropy_cost(race: Race) -> float:
+    return float(25 + race.n_rows * 0.008)
 
 
 def _entropy(one: FloatArray, other: FloatArray) -> float:
@@ -167,7 +207,7 @@ def _splits(race: Race, parameters: Parameters, shares: FloatArray) -> list[Spli
         own = _Own(k, chosen, weight)
         found.append((total * low**2, own, rows @ directions[:, 0], False))
         found.append((FLANKS_PART * total * high**2, own, rows @ directions[:, -1], True))
-        race.work.add(75 + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
+        race.work.add(CUT + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
     found.sort(key=lambda entry: -entry[0])
     splits = (
         _split(race, own, along, flanks=flanks)
@@ -182,31 +222,30 @@ def _split(race: Race, own: _Own, along: FloatArray, *, flanks: bool) -> Split |
     labels = (np.abs(along) > 1.5 if flanks else along > _cut(along, weight)).astype(np.int32)
     if np.bincount(labels, minlength=2).min() < race.fewest:
         return None
-    rows = np.ascontiguousarray(race.sample.rows[chosen])
-    part, count, general = Sample(rows, weight), race.n_threads, race.structure.general
-    wide = rows.astype(np.float64, copy=False)
-    middle = np.average(wide, axis=0, weights=weight)
-    whole = collect_labelled(wide, weight, np.zeros_like(labels), general, middle[None], count)
-    halves = collect_labelled(wide, weight, labels, general, np.array([middle, middle]), count)
-    one, state = m_step(whole, race.reg_covar)[0], EMState(m_step(halves, race.reg_covar)[0], 1e-3)
-    MaximumLikelihood(InMemory(*part, count), race.reg_covar).fast_forward(state, SPLIT_ITERATIONS)
+    rows, total = race.sample.rows[chosen], float(weight.sum())
+    mean = weight @ rows / total
+    part, general, ridge = Sample(rows - mean, weight), race.structure.general, race.reg_covar
+    one = from_groups(part, np.zeros_like(labels), general, 1, ridge, 1, race.n_threads)
+    two = from_groups(part, labels, general, 2, ridge, SPLIT_ITERATIONS, race.n_threads, SPLIT_TOL)
     size = 2 * len(chosen) / (race.n_rows * race.n_components)
-    race.work.add(700 + (state.n_iter + 2) * (4 + race.cost * size))
-    if state.n_iter == 0:
+    race.work.add(SPLIT + (two.state.n_iter + 2) * (4 + race.cost * size))
+    if one.state.n_iter == 0 or two.state.n_iter == 0:
         return None
-    gain = state.monitor.last - collect(*part, one, count).mean_log_likelihood
-    return Split(component, gain * float(weight.sum()), state.point)
+    halves = replace(two.parameters, means=two.parameters.means + mean)
+    return Split(component, (two.bound - one.bound) * total, halves)
 
 
 def _cut(values: FloatArray, weight: FloatArray) -> float:
     """Return where two means divide numbers: K-means with two clusters, a few iterations."""
-    cut = float(np.average(values, weights=weight))
+    total, whole = float(weight @ values), float(weight.sum())
+    cut = total / whole
     for _ in range(5):
-        above = values > cut
-        if not (weight[above].sum() > 0 and weight[~above].sum() > 0):
+        above = np.where(values > cut, weight, 0.0)
+        upper = float(above.sum())
+        if not 0 < upper < whole:
             break
-        upper = np.average(values[above], weights=weight[above])
-        cut = float(upper + np.average(values[~above], weights=weight[~above])) / 2
+        sum_above = float(above @ values)
+        cut = (sum_above / upper + (total - sum_above) / (whole - upper)) / 2
     return cut
 
 

@@ -14,7 +14,7 @@ from gaussmix.starts.emem import matrix_within, n_nearest
 RIDGE = 1e-9  # part of a feature's variance that is added to it: a matrix of all is then definite
 SMALLEST = 1e-8  # singular values of the standardised rows are taken as no smaller than this
 
-NEIGHBOUR_ROWS, NEIGHBOUR_ROUNDS = 128, 3
+NEIGHBOUR_ROWS, NEIGHBOUR_ROUNDS = 64, 3
 """Fewer than in `gaussmix.starts.emem`: it may not cost half of all there is to spend."""
 
 
@@ -60,7 +60,8 @@ class Views:
             self.covariance = (weighted.T @ self.rows) * factor
             self.covariance.flat[:: len(self.mean) + 1] += RIDGE * self.spread
         self._made: dict[str, FloatArray] = {}
-        work.add(85 + rows.size * (0.004 + (0 if wide else 2e-4 * len(self.mean))))
+        each = 0.003 + (0 if wide else 2e-4 * len(self.mean))
+        work.add(90 + 0.025 * len(rows) + rows.size * each)
 
     def __getitem__(self, name: str) -> FloatArray:
         if name in ("white", "near"):
