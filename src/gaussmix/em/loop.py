@@ -124,9 +124,7 @@ class Monitor:
 
     def update(self, lower_bound: float) -> float:
         """Note the next value and return its change."""
-        self.change = lower_bound - self.last
-        self.before, self.last = self.last, lower_bound
-        self.lower_bounds.append(lower_bound)
+        self.extend([lower_bound])
         return self.change
 
     def extend(self, lower_bounds: list[float]) -> None:

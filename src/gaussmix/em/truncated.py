@@ -102,10 +102,11 @@ def _look(state: EMState, objective: OfRows, max_iter: int, callback: Callback |
     """Do what `climb` does where lists pay. Where they do not, let EM begin in float32."""
     assert not isinstance(objective.data, ToldData), "nothing is told of the rows"
     listed = ListedRows(objective.data)
-    before, point = copy(state), state.last.image  # and not where it was to jump
+    without, point = copy(state), state.last.image  # and not where it was to jump
     single = single_pays(objective.data, point)
+    without.single |= single and state.n_iter == 0
     if not listed.pays(point, FIRST_LOST, single=single):
-        state.single |= single and state.n_iter == 0
+        state.single = without.single
         return
     if state.n_iter == 0:
         state.monitor.restart()  # a bound of lists may be less than what a warm start comes with
@@ -114,9 +115,8 @@ def _look(state: EMState, objective: OfRows, max_iter: int, callback: Callback |
     state.single, state.point = False, point
     climber = _Climb(state, objective, listed, max_iter, callback, single)
     climber.go()
-    if state.n_iter == before.n_iter:  # no lists have paid, after all
-        vars(state).update(vars(before))
-        state.single |= single and state.n_iter == 0
+    if state.n_iter == without.n_iter:  # no lists have paid, after all
+        vars(state).update(vars(without))
         return
     state.point = state.last.image
     if state.converged:

@@ -70,7 +70,7 @@ def auto(
     """
     sample = sample.counted(n_components)
     sizes = sample.rows.shape[1], n_components, structure
-    work = Work(allowed(len(sample.rows), *sizes))
+    work = Work(np.inf)  # until the first run tells how much
     work.add(CALLS)
     views = Views(sample, random_state, work, wide=is_wide(*sizes))
     if not (np.isfinite(views.variances).all() and np.isfinite(views.covariance).all()):

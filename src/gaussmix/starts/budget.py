@@ -88,7 +88,7 @@ def allowed(
     n_features: int,
     n_components: int,
     structure: CovarianceStructure,
-    promised: float = 0.0,
+    promised: float,
 ) -> float:
     """Microseconds that a search may take, where first runs promise so many iterations."""
     size = n_rows, n_features, n_components, structure

@@ -1,6 +1,5 @@
 """A component for rows that a mixture does not cover; two others become one for it."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +103,7 @@ def _spot(race: Race, parameters: Parameters, logs: FloatArray) -> Spot:
     table = np.column_stack((np.ones(n_low), coordinates, logs[low]))
     if weight is not None:
         table *= np.sqrt(weight[low])[:, None]
-    sets = [table[None], *(table[chosen] for chosen in _neighbourhoods(race, coordinates))]
+    sets = table[None], table[_neighbourhoods(race, coordinates)]
     sums = np.concatenate([each.transpose(0, 2, 1) @ each for each in sets])
     total = np.maximum(sums[:, 0, 0], TINY)
     sums /= total[:, None, None]
@@ -120,13 +119,14 @@ def _spot(race: Race, parameters: Parameters, logs: FloatArray) -> Spot:
     return Spot(float(gains[best]), float(parts[best]), mean, covariance)
 
 
-def _neighbourhoods(race: Race, coordinates: FloatArray) -> Iterator[NDArray[np.intp]]:
-    """Yield the rows nearest to each of ANCHORS or more (A, m), if there are more rows than m."""
+def _neighbourhoods(race: Race, coordinates: FloatArray) -> NDArray[np.intp]:
+    """Return the rows nearest to each of A anchors, (A, m); of m rows or fewer none, (0, m)."""
     size = NEIGHBOURS * race.fewest
-    if size < len(coordinates):
-        anchors = coordinates[:: max(len(coordinates) // ANCHORS, 1)]
-        distances = squared_lengths(coordinates) - anchors @ (2 * coordinates.T)
-        yield np.argpartition(distances, size, axis=1)[:, :size]
+    if size >= len(coordinates):
+        return np.empty((0, size), dtype=np.intp)
+    anchors = coordinates[:: max(len(coordinates) // ANCHORS, 1)]
+    distances = squared_lengths(coordinates) - anchors @ (2 * coordinates.T)
+    return np.argpartition(distances, size, axis=1)[:, :size]
 
 
 def _bits(structure: CovarianceStructure, covariances: FloatArray) -> FloatArray:

@@ -79,6 +79,11 @@ class Run:
             self._ascent = self.parameters, ascent_from(self.parameters, self._reg_covar)
         return self._ascent[1]
 
+    def note(self, lower_bounds: FloatArray, settled: bool) -> None:
+        """Note the iterations in which compiled code moved it, if there were any."""
+        if len(lower_bounds):
+            self.state.fast_forward(self.parameters, lower_bounds.tolist(), settled)
+
     @property
     def bound(self) -> float:
         """Mean log-likelihood of a row before the last M-step."""
@@ -155,17 +160,14 @@ class Race:
     def add(self, kind: str, start: Start) -> Run:
         """Let a start take part, and take it its first iterations."""
         self.work.add(ENTRY)
-        if isinstance(start, Parameters):
-            run = Run(kind, start, self.reg_covar)
-            self.runs.append(run)
-            self.advance(run, self.first)
-            return run
-        run = Run(
-            kind, all_alike(self.structure, self.n_components, self.n_features), self.reg_covar
-        )
+        size = self.structure, self.n_components, self.n_features
+        point = all_alike(*size) if isinstance(start, Clusters) else start
+        run = Run(kind, point, self.reg_covar)
         self.runs.append(run)
-        labels = self._begin_with_clusters(run, start)
-        self._go_on(run, self.first, labels if run.state.n_iter == 0 else None)
+        if isinstance(start, Clusters):
+            self._begin_with_clusters(run, start)
+        else:
+            self.advance(run, self.first)
         return run
 
     def advance(self, run: Run, n_iter: int) -> None:
@@ -177,15 +179,13 @@ class Race:
             n_done, settled = self._kernels.em(
                 *self.sample, run.ascent, bounds, SETTLED, run.bound, self._n_threads
             )
-            self._note(run, bounds[:n_done], settled)
+            run.note(bounds[:n_done], settled)
+            self.work.add(self.cost * n_done)
             n_iter -= n_done
         self._go_on(run, state.n_iter + n_iter)
 
-    def _begin_with_clusters(self, run: Run, start: Clusters) -> Labels:
-        """Do K-means, the M-step of its clusters, and first iterations; return the clusters.
-
-        There is no iteration if the M-step is left to the loop.
-        """
+    def _begin_with_clusters(self, run: Run, start: Clusters) -> None:
+        """Do K-means, the M-step of its clusters, and first iterations."""
         (rows, weight), (view, n_trials), k = self.sample, start, self.n_components
         labels = np.empty(self.n_rows, dtype=np.int32)
         bounds = np.empty(self.first if self.structure.is_general else 0)
@@ -206,14 +206,10 @@ class Race:
         size = self.n_rows, view.shape[1], k
         kmeans = seeding_cost(*size, n_trials) + kmeans_cost(*size, n_passes)
         self.work.add(CLUSTERS + kmeans + self.cost)
-        self._note(run, bounds[:n_iter], settled)
-        return labels
-
-    def _note(self, run: Run, bounds: FloatArray, settled: bool) -> None:
-        """Note what compiled iterations have led to."""
-        if len(bounds):
-            self.work.add(self.cost * len(bounds))
-            run.state.fast_forward(run.parameters, bounds.tolist(), settled)
+        run.note(bounds[:n_iter], settled)
+        self.work.add(self.cost * n_iter)
+        # without an iteration the M-step of the clusters is left to the loop, too
+        self._go_on(run, self.first, labels if n_iter == 0 else None)
 
     def _go_on(self, run: Run, most: int, labels: Labels | None = None) -> None:
         """Do what compiled code has left. A run is spoiled if a component owes all to few rows."""
@@ -291,8 +287,7 @@ def from_groups(
     n_done, settled = dispatch.kernels(rows).em(
         rows, weight, run.ascent, bounds, tol, -np.inf, count, labels
     )
-    if n_done:
-        run.state.fast_forward(run.parameters, bounds[:n_done].tolist(), settled)
+    run.note(bounds[:n_done], settled)
     return run
 
 
