@@ -255,8 +255,8 @@ def test_arrow_types_of_frames() -> None:
         np.testing.assert_array_equal(rows_of(source), [[1, 1], [np.nan, 0]])
     single = pandas.DataFrame({"a": pandas.array([1.5, 2.5], "Float32")})
     assert scan(single).dtype == np.float32
-    for library in (pandas, polars):
-        words = library.DataFrame({"a": ["x", "y"]})
+    words_of_pandas = pandas.DataFrame({"a": pandas.array(["x", "y"], "string")})
+    for words in (words_of_pandas, polars.DataFrame({"a": ["x", "y"]})):
         with pytest.raises(DataError, match="frame, column 'a': real numbers are wanted, got"):
             scan(words)
 

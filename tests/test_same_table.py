@@ -34,7 +34,7 @@ GAPS = rng.uniform(size=ROWS.shape) < 0.1
 
 def plain(rows: FloatArray) -> Any:
     """A frame of pandas, with NaN for what is missing."""
-    return pd.DataFrame(rows, columns=NAMES)
+    return pd.DataFrame(rows.copy(), columns=NAMES)  # pandas 2 would share the memory
 
 
 def nullable(rows: FloatArray) -> Any:

@@ -217,7 +217,8 @@ def test_names(X: FloatArray, tmp_path: Path) -> None:
 @pytest.mark.parametrize("package", ["pandas", "polars"])
 def test_names_of_frames(X: FloatArray, package: str) -> None:
     library = pytest.importorskip(package)
-    frame = library.DataFrame({"a": X[:, 0], "word": ["w"] * 700, "b": X[:, 1]})
+    words = library.Series(["w"] * 700, dtype="string" if package == "pandas" else None)
+    frame = library.DataFrame({"a": X[:, 0], "word": words, "b": X[:, 1]})
     assert scan(frame, columns=["b", "a"]).columns == ("b", "a")
     with pytest.raises(DataError, match=f"{package} frame, column 'word': real numbers are wanted"):
         scan(frame)

@@ -20,6 +20,7 @@ from gaussmix.model.structures import DIAG, FULL, Matrices
 
 SHOWN_FEATURES = 5  # that a sentence lists
 SAMPLE_ROWS = 1024  # in which a combination is looked at
+MOMENTS = 8  # eps of the rows, by which their moments may be rounded
 ROUNDING = 1000
 """A combination differs from its feature by less than this many times the values' rounding error.
 Groups that lie very far apart, in a line, leave larger differences."""
@@ -84,9 +85,10 @@ def find_degenerate(data: Data, matrices: bool, names: Sequence[str] | None) -> 
         _, collapsed = m_step(statistics, 0.0)
     except ValueError:  # distances or moments overflow, which the fits will say
         return Degenerate()
-    if not collapsed:
+    single = data.dtype != np.float64  # the fits then see the moments' rounding, or not, by luck
+    if not (collapsed or single):
         return Degenerate()
-    spread = _spread(statistics)
+    spread = _spread(statistics, float(np.finfo(data.dtype).eps))
     varies = spread.variances > spread.noise
     constant = np.flatnonzero(~varies).tolist()
     combined: list[str] = []
@@ -112,15 +114,16 @@ def _moments(data: Data, structure: CovarianceStructure, center: FloatArray) -> 
     return data.total(partial(StatisticsPass, one))
 
 
-def _spread(statistics: Statistics) -> _Spread:
-    """Return how the rows spread about their mean."""
+def _spread(statistics: Statistics, eps: float) -> _Spread:
+    """Return how the rows spread about their mean. Moments of rows are known to some eps."""
     total = statistics.n_k[0]
     move = statistics.first[0] / total
     mean = statistics.shift[0] + move
     second = statistics.about(mean[None]).second
     covariance = second[0] / total
     variances = np.maximum(statistics.structure.diagonals(second)[0] / total, 0.0)
-    noise = PIVOT_NOISE * (variances + move**2) + RESOLUTION**2 * (mean**2 + variances)
+    noise = max(PIVOT_NOISE, MOMENTS * eps) * (variances + move**2)
+    noise += RESOLUTION**2 * (mean**2 + variances)
     return _Spread(covariance, variances, noise)
 
 
