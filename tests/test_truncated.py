@@ -14,6 +14,7 @@ from gaussmix._core.density import STRUCTURES
 from gaussmix._core.types import FloatArray, Structure
 from gaussmix.data.base import InMemory
 from gaussmix.em.listed import ListedRows, _mattering, _thinned
+from gaussmix.em.loop import Monitor
 from gaussmix.em.objective import MaximumLikelihood
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.statistics import Statistics, StatisticsPass
@@ -449,6 +450,17 @@ def test_the_fixed_point_is_that_of_em_after_float32(
     assert not precisions[-1]  # under the last lists
     for name in ("weights_", "means_", "covariances_"):
         np.testing.assert_allclose(getattr(listed, name), getattr(exact, name), rtol=0, atol=1e-10)
+
+
+def test_a_monitor_that_restarted_does_not_hide_the_last_gain() -> None:
+    monitor = Monitor(1e-3)
+    assert truncated._last_gain(monitor) == np.inf
+    monitor.update(-2.0)
+    assert truncated._last_gain(monitor) == np.inf
+    monitor.restart()
+    monitor.update(-1.75)
+    assert monitor.change == np.inf
+    assert truncated._last_gain(monitor) == 0.25
 
 
 @pytest.mark.parametrize("max_iter", [1, 4, 25])

@@ -7,7 +7,7 @@ import numpy as np
 from gaussmix.data.told import ToldData
 from gaussmix.em.incremental import OfRows
 from gaussmix.em.listed import ListedRows
-from gaussmix.em.loop import NEVER, Callback, EMState, Step
+from gaussmix.em.loop import NEVER, Callback, EMState, Monitor, Step
 from gaussmix.em.mixed_precision import error_of_single, single_pays
 
 FEWEST_COMPONENTS = 32
@@ -20,6 +20,8 @@ LESS = 8
 """By what the part is divided where the bound has settled."""
 LAST_LOST = 0.1
 """The part of the tolerance that the last lists leave out."""
+SETTLED = 0.5
+"""Lists serve until an iteration changes the bound by less than this part of the tolerance."""
 LEAST_LOST = 1e-9
 """Where lists that leave out so little still lower the bound, EM goes on."""
 LONGEST_SPAN = 32
@@ -153,7 +155,7 @@ class _Climb:
         """Go over lists until EM has settled, or lists are too long to save time."""
         state, listed = self._state, self._listed
         least, span = max(LAST_LOST * state.monitor.tol, LEAST_LOST), 1
-        begun, gain = state.n_iter, max(state.monitor.change, 0.0)
+        begun, gain = state.n_iter, _last_gain(state.monitor)
         lost = used = min(FIRST_LOST, max(GAINS * gain, least))
         while state.n_iter < self._max_iter and lost >= LEAST_LOST:
             last = lost <= least
@@ -207,7 +209,7 @@ class _Climb:
             state.converged = False  # under lists
             monitor.lower_bounds[-1] = monitor.last  # not that of a refused jump
             self._tell()
-            self._settled = by_em and monitor.settled
+            self._settled = by_em and abs(monitor.change) < SETTLED * monitor.tol
         return True
 
     def _gains_more_than_rounding(self, gain: float) -> bool:
@@ -236,3 +238,9 @@ class _Climb:
         monitor = self._state.monitor
         if self._callback is not None:
             self._callback(self._state.n_iter, monitor.last, monitor.change)
+
+
+def _last_gain(monitor: Monitor) -> float:
+    """Return what the last iteration gained, even if the monitor restarted; inf if unknown."""
+    last = monitor.lower_bounds[-2:]
+    return max(last[1] - last[0], 0.0) if len(last) == 2 else np.inf
