@@ -16,7 +16,7 @@ from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.auto import Found, auto
 from gaussmix.starts.budget import Work, allowed, iterations_promised, pass_cost
-from gaussmix.starts.candidates import KINDS, WIDE_KINDS, described
+from gaussmix.starts.candidates import KINDS, WIDE_KINDS, described, kinds_for
 from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, MOST_OF, Clusters, Race, has_needle
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
@@ -99,6 +99,65 @@ def test_a_candidate_that_does_not_fit_is_left_out() -> None:
     assert runs[0] is not None
     assert runs[0].n_runs == 1
     assert all(a is not None and b is not None and a.n_runs < b.n_runs for a, b in pairwise(runs))
+
+
+def test_the_second_candidate_must_fit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, races = three_groups(2000), []
+
+    class Watched(Race):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            races.append(self)
+
+    monkeypatch.setattr("gaussmix.starts.auto.Race", Watched)
+    raced(X, 3, n_passes=1)  # one candidate
+    done, (entry,) = races[0].work.done, races[0].entries
+    for part, n_entries in ((MOST_OF - 0.01, 1), (MOST_OF + 0.01, 2)):
+        raced(X, 3, n_passes=(done + part * entry) / races[0].cost)
+        assert len(races[-1].entries) == n_entries
+
+
+def test_the_best_is_not_followed_where_nothing_may_overtake_it() -> None:
+    """That is for the fit to do, and takes time that another candidate may use."""
+
+    def run(bound: float, promise: float, *, spoiled: bool = False, converged: bool = False) -> Any:
+        state = SimpleNamespace(converged=converged)
+        return SimpleNamespace(bound=bound, promise=promise, spoiled=spoiled, state=state)
+
+    race = race_of(three_groups(), 3, np.inf)
+    assert race.decided
+    best, hopeless = run(-1.0, -0.5), run(-3.0, -1.1)
+    finished, broken = run(-1.5, 0.0, converged=True), run(-1.2, 0.0, spoiled=True)
+    race.runs, race.best = [best, hopeless, finished, broken], best
+    assert race.decided
+    assert race.hopeful() is best
+    race.runs.append(run(-1.5, -0.9))
+    assert not race.decided
+    race.best = None
+    assert not race.decided
+
+
+@pytest.mark.parametrize(
+    ("structure", "n_features", "k", "wanted"),
+    [
+        ("full", 5, 3, ["t-high 1", "t-high 3"]),
+        ("full", 2, 3, ["t-high 1", "svd"]),
+        ("full", 5, 6, ["svd", "t-high 3"]),
+        ("full", 5, 9, ["svd", "raw"]),
+        ("full", 15, 4, ["svd", "t-high 3"]),  # with fewer rows than parameters
+        ("tied", 5, 3, ["t-high 2", "svd"]),
+        ("tied", 2, 3, ["t-high 1", "svd"]),
+        ("diag", 20, 3, ["std", "t-high 1"]),
+        ("full", 1, 3, ["std", "far white"]),
+        ("diag", 60, 3, ["std", "raw"]),
+    ],
+)
+def test_the_first_kinds_of_candidates(
+    structure: Structure, n_features: int, k: int, wanted: list[str]
+) -> None:
+    X = np.random.default_rng(0).normal(size=(400, n_features))
+    kinds = kinds_for(race_of(X, k, np.inf, structure))
+    assert kinds[:2] == wanted
 
 
 @each_structure
@@ -293,12 +352,14 @@ def test_work_grows_with_all_that_takes_time() -> None:
     full, diag = structure_of("full"), structure_of("diag")
     assert pass_cost(1000, 4, 3, full) > pass_cost(1000, 4, 3, diag)
     assert pass_cost(2000, 4, 3, full) > pass_cost(1000, 4, 3, full)
-    assert allowed(1000, 4, 3, full, 20) > allowed(1000, 4, 3, full, 5)
+    few, many = [[allowed(1000, 4, k, full, n) for n in (5, 20, 36, 999)] for k in (3, 6)]
+    assert few[0] < few[1] < few[2] == few[3]
+    assert many[0] < many[1] == many[2] == many[3]
 
 
 @pytest.mark.parametrize(
     ("gains", "wanted"),
-    [([0.5, 5e-4], 3), ([0.4, 0.2, 0.1, 0.05], 10), ([1.0, 1.0, 1.0, 1.0], 20), ([np.nan] * 4, 3)],
+    [([0.5, 5e-4], 3), ([0.4, 0.2, 0.1, 0.05], 10), ([1.0, 1.0, 1.0, 1.0], 140), ([np.nan] * 4, 3)],
 )
 def test_iterations_that_a_run_promises(gains: list[float], wanted: float) -> None:
     assert iterations_promised(np.array(gains)) == pytest.approx(wanted, abs=1)

@@ -360,11 +360,6 @@ OF_MIXTURES = [
         r"dtype\('float64'\) == <class 'numpy.float32'>",
         "parameters are float64, also of float32 rows",
     ),
-    Expected(
-        r"test_score\[float64\]",
-        r"assert -2\.5660.* > -2\.5659",
-        "the default start is where EM ends: more iterations do not raise the score",
-    ),
 ]
 OF_BAYESIAN_MIXTURES = [
     Expected(

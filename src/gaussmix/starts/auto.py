@@ -21,7 +21,7 @@ OPENING, OPENING_MANY = 0.6, 0.45
 """Part of the work during which every candidate gets its first iterations. The second number is for
 many components: repairs find more than other candidates there."""
 
-LOOK_AT, LOOK_PART = 0.4, 1 / 4
+LOOK_AT, LOOK_PART = 0.4, 0.3
 """Part of the work after which the best mixture is looked at for rows that no component covers, and
 the part of it that this may cost. With many components there are repairs instead."""
 
@@ -92,6 +92,8 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
     many = race.n_components >= MANY
     promised = 0.0
     for _ in range(1 if many else 2):
+        if race.best is not None and not race.affords_another:
+            break
         run = _next(race, source)
         if run is not None and not run.spoiled:
             promised = max(promised, iterations_promised(run.gains))
@@ -123,7 +125,7 @@ def _go_on(race: Race, source: Iterator[Candidate]) -> None:
     """Follow runs that may win, or else let new candidates in, until the work is done."""
     following = source
     repairable = race.n_components >= MANY and not is_wide(*race.size[1:])
-    while True:
+    while race.affords_another or not race.decided:
         run, best = race.hopeful(), race.best
         if run is not None:
             n_iter = race.affordable(race.next)
@@ -131,8 +133,6 @@ def _go_on(race: Race, source: Iterator[Candidate]) -> None:
                 return
             race.advance(run, n_iter)
             continue
-        if not race.affords_another:
-            return
         if repairable and best is not None and not best.repaired:
             best.repaired = True
             if repairs_cost(race) < race.work.left:

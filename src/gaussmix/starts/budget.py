@@ -1,24 +1,27 @@
 """How much work a search for a start may do, counted and not measured, so that it repeats."""
 
+import math
+
 import numpy as np
 
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure
 
-PART = 0.35
-"""Part of the time of scikit-learn's default fit that the whole fit aims at. It takes a little
-less, since work is counted as a little too much."""
+PART = 0.32
+"""Part of the time of scikit-learn's default fit that the whole fit aims at."""
 
 FIT_MICROSECONDS = 750
 """What a fit does before and after the search."""
 
 TOL = 1e-3  # scikit-learn's default
-LEAST_EXPECTED, MOST_EXPECTED = 3, 20  # iterations of scikit-learn's fit
-EXPECTED_PART, EXPECTED_PART_MANY = 0.6, 0.85
-"""scikit-learn's fit takes this part of the iterations that the first runs promise to take. The
-second number is for MANY components."""
+LEAST_EXPECTED = 3  # iterations of scikit-learn's fit
+MOST_EXPECTED, MOST_EXPECTED_MANY = 12, 20
+"""The second number is for MANY components."""
 
-ROWS_PER_PARAMETER = 8  # divided by these it takes no more than rows per free parameter
+EXPECTED_PART, EXPECTED_ROOT = 0.6, 2.0
+"""scikit-learn's fit takes this part of the iterations that the first runs promise to take, or this
+many times their square root, whichever is less. Of MANY components it takes as many as promised."""
+
 MANY = 5  # components
 
 
@@ -51,10 +54,20 @@ def pass_cost(
     """Microseconds of an EM iteration."""
     d, pairs, form = n_features, n_rows * n_components * 1e-3, structure.form
     if form == "tied":
-        return 4 + d**3 / 300 + pairs * (1.9 + 0.13 * (1 + 2 * d)) + 0.13e-3 * n_rows * d * d
+        return 4 + factor_cost(d) + pairs * (1.9 + 0.13 * (1 + 2 * d)) + 0.08e-3 * n_rows * d * d
     n_terms = 1 + d + structure.n_products(d)
-    factors = n_components * d**3 / 300 if form == "full" else 0.0
+    factors = n_components * factor_cost(d) if form == "full" else 0.0
     return 4 + factors + pairs * (1.9 + 0.13 * n_terms)
+
+
+def factor_cost(n_features: int) -> float:
+    """Microseconds of the precision factor of a covariance, or about that of its determinant."""
+    return 0.03 * n_features**2 + n_features**3 / 1500
+
+
+def eigenvectors_cost(n_features: int) -> float:
+    """Microseconds of the eigenvectors of a covariance of all features."""
+    return 10 + n_features**2 * (0.12 + n_features / 1500)
 
 
 def seeding_cost(n_rows: int, n_features: int, n_clusters: int, n_trials: int) -> float:
@@ -92,10 +105,15 @@ def allowed(
 ) -> float:
     """Microseconds that a search may take, where first runs promise so many iterations."""
     size = n_rows, n_features, n_components, structure
-    most = max(2.0, ROWS_PER_PARAMETER * n_rows / n_free(*size[1:]))
-    part = EXPECTED_PART if n_components < MANY else EXPECTED_PART_MANY
-    n_iter = min(max(LEAST_EXPECTED, part * promised), most)
+    n_iter = max(LEAST_EXPECTED, _expected(promised, n_components))
     return PART * rival_cost(*size, n_iter) - FIT_MICROSECONDS - 2 * pass_cost(*size)
+
+
+def _expected(promised: float, n_components: int) -> float:
+    """Return how many iterations scikit-learn's fit takes, where the first runs promise so many."""
+    if n_components >= MANY:
+        return min(promised, MOST_EXPECTED_MANY)
+    return min(EXPECTED_PART * promised, EXPECTED_ROOT * math.sqrt(promised), MOST_EXPECTED)
 
 
 def iterations_promised(gains: FloatArray) -> float:
@@ -106,4 +124,4 @@ def iterations_promised(gains: FloatArray) -> float:
     if len(gains) < 3 or not np.isfinite(gains).all():
         return LEAST_EXPECTED
     ratio = min(max((gains[-1] / gains[-3]) ** 0.5, 0.5), 0.95)
-    return float(min(MOST_EXPECTED, len(gains) + 1 + np.log(TOL / gains[-1]) / np.log(ratio)))
+    return float(len(gains) + 1 + np.log(TOL / gains[-1]) / np.log(ratio))

@@ -14,15 +14,19 @@ from gaussmix.starts.budget import MANY, n_free, seeding_cost
 from gaussmix.starts.race import Clusters, Race, Start
 from gaussmix.starts.views import Views
 
-LINES = 5  # a line shows no more groups, a plane that number squared
+LINES = 3  # a line shows no more groups, a plane that number squared
+STANDARDISED_FROM = 16
+"""Of so many features, standardised rows come first: few other views fit into the time, and none
+led to the best as often."""
+
 RAW_FROM = 8  # from so many components on K-means of the rows as they are comes second
 SPREAD = 0.5  # covariances around random rows, over the data's and K^(2/D)
 TRIALS, TRIALS_ON_LINES = 6, 4  # candidates for each of K-means' first centres, at most
 
 KINDS = (
-    *("t-high 2", "t-high 3", "f-high 2", "svd", "t-high 1", "far white", "f-low 2", "near"),
-    *("t-low 1", "white", "far near", "std", "f-high 1", "shrunk", "rows white", "t-low 2"),
-    *("far white", "f-low 1", "f-high 3", "rows near", "far near", "far white"),
+    *("t-high 1", "t-high 3", "f-high 3", "f-high 2", "svd", "t-high 2", "far white", "f-low 2"),
+    *("near", "t-low 1", "white", "far near", "std", "f-high 1", "shrunk", "rows white"),
+    *("t-low 2", "far white", "f-low 1", "rows near", "far near", "far white"),
 )
 """Kinds of candidates in the order that found the best most often on eighteen problems: a view for
 K-means, or rows of a view, near or far apart. The list is gone through again and again."""
@@ -69,7 +73,7 @@ def kinds_for(race: Race) -> list[str]:
     """Return the kinds that make sense, in order.
 
     A few directions show few groups. With many components, or hardly a row for every parameter,
-    the view that is best on average comes first; where components share a covariance, third.
+    the view that is best on average comes first.
     """
     k, d = race.n_components, race.n_features
     if is_wide(d, k, race.structure):
@@ -77,18 +81,21 @@ def kinds_for(race: Race) -> list[str]:
     if d == 1:
         return ["std", "far white", "rows white"]
 
+    if d >= STANDARDISED_FROM:
+        first = ["std"]
+    elif k >= MANY or race.n_rows < n_free(d, k, race.structure):
+        first = ["svd"]
+    else:
+        first = ["t-high 2" if d > 2 else "t-high 1", "svd"] if race.structure.shared else []
+    if k >= RAW_FROM:
+        first.append("raw")
+
     def fits(kind: str) -> bool:
         n = int(kind[-1]) if kind[1] == "-" else 0
         return n == 0 or (n < d and LINES**n >= k)
 
-    kinds = [kind for kind in KINDS if fits(kind)]
-    first = k >= MANY or race.n_rows < n_free(d, k, race.structure)
-    if first or race.structure.shared:
-        kinds.remove("svd")
-        kinds.insert(0 if first else 2, "svd")
-    if k >= RAW_FROM:
-        kinds.insert(1, "raw")
-    return kinds
+    kinds = [*first, *(kind for kind in KINDS if kind not in first)]
+    return [kind for kind in kinds if fits(kind)]
 
 
 def candidates(views: Views, race: Race) -> Iterator[Candidate]:

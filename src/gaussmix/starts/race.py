@@ -249,11 +249,22 @@ class Race:
 
     def hopeful(self) -> Run | None:
         """Return the unsettled run of most promise, if it is the best or may overtake it."""
-        waiting = [run for run in self.runs if not (run.spoiled or run.state.converged)]
-        run = max(waiting, key=lambda other: other.promise, default=None)
-        if run is None or self.best is None or run is self.best:
-            return run
-        return run if run.promise > self.best.bound else None
+        return max(self._contenders(), key=lambda run: run.promise, default=None)
+
+    @property
+    def decided(self) -> bool:
+        """Whether no unsettled run may overtake the best."""
+        return all(run is self.best for run in self._contenders())
+
+    def _contenders(self) -> list[Run]:
+        """Return the unsettled runs that are the best or may overtake it."""
+        best = self.best
+        return [
+            run
+            for run in self.runs
+            if not (run.spoiled or run.state.converged)
+            and (best is None or run is best or run.promise > best.bound)
+        ]
 
 
 def all_alike(structure: CovarianceStructure, n_components: int, n_features: int) -> Parameters:

@@ -13,6 +13,7 @@ from gaussmix.data.subsample import Sample
 from gaussmix.model.covariance import NotPositiveDefiniteError
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.structures import FULL
+from gaussmix.starts.budget import eigenvectors_cost, factor_cost
 from gaussmix.starts.race import Race, Run, from_groups
 from gaussmix.starts.views import squared_lengths
 
@@ -25,7 +26,7 @@ the splits into a core and flanks last."""
 OWN_SHARE = 0.05  # rows that belong to a component less, beside the surest one, are left out
 SHARED = 1e-4  # a row belongs to two components if it does to both by more
 SPLIT_ITERATIONS, SPLIT_TOL = 20, 1e-3
-CUT, SPLIT = 150, 450
+CUT, SPLIT = 140, 450
 """Microseconds of a look at how a component's rows lie, and of one as two by EM."""
 
 TINY = 1e-300
@@ -87,8 +88,8 @@ def repairs_cost(race: Race) -> float:
     """Return about how many microseconds the first repair of a mixture takes."""
     n, k, d = race.n_rows, race.n_components, race.n_features
     rows = n * (k * 1e-3 + 2 * d * (0.01 + 7e-4 * d))
-    merges = 190 + k * k / 2 * (1 + d**3 / 300) + max(6, k) * _entropy_cost(race)
-    splits = k * (CUT + d**3 / 30) + SPLIT_COMPONENTS * (SPLIT + 20 * race.cost / k)
+    merges = 190 + k * k / 2 * (1 + factor_cost(d)) + max(6, k) * _entropy_cost(race)
+    splits = k * (CUT + eigenvectors_cost(d)) + SPLIT_COMPONENTS * (SPLIT + 20 * race.cost / k)
     return float(race.cost + rows + merges + splits)
 
 
@@ -148,7 +149,7 @@ def _pairs(race: Race, parameters: Parameters, shares: FloatArray) -> _Pairs:
     loss = _gaussian_losses(parameters, n_k, one, other, part)
     entropy = -(part * np.log(part) + (1 - part) * np.log1p(-part))
     loss -= (n_k[one] + n_k[other]) * np.where(np.isfinite(entropy), entropy, 0.0)
-    race.work.add(190 + len(one) * (1 + race.n_features**3 / 300) + race.n_rows * k * 0.003)
+    race.work.add(190 + len(one) * (1 + factor_cost(race.n_features)) + race.n_rows * k * 0.003)
     chosen = np.argsort(loss)[: max(6, k)]
     return _Pairs(one[chosen], other[chosen], loss[chosen])
 
@@ -207,7 +208,8 @@ def _splits(race: Race, parameters: Parameters, shares: FloatArray) -> list[Spli
         own = _Own(k, chosen, weight)
         found.append((total * low**2, own, rows @ directions[:, 0], False))
         found.append((FLANKS_PART * total * high**2, own, rows @ directions[:, -1], True))
-        race.work.add(CUT + d**3 / 30 + race.n_rows * 1e-3 + len(rows) * d * (0.01 + 7e-4 * d))
+        own_rows = len(rows) * d * (0.01 + 7e-4 * d)
+        race.work.add(CUT + eigenvectors_cost(d) + race.n_rows * 1e-3 + own_rows)
     found.sort(key=lambda entry: -entry[0])
     splits = (
         _split(race, own, along, flanks=flanks)

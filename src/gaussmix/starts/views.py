@@ -8,7 +8,7 @@ from gaussmix._core.types import FloatArray
 from gaussmix.data.subsample import Sample
 from gaussmix.kmeans.seeding import distinct_rows
 from gaussmix.model.structures import TIED
-from gaussmix.starts.budget import Work
+from gaussmix.starts.budget import Work, eigenvectors_cost
 from gaussmix.starts.emem import matrix_within, n_nearest
 
 RIDGE = 1e-9  # part of a feature's variance that is added to it: a matrix of all is then definite
@@ -97,7 +97,7 @@ class Views:
             return self["near"] / np.sqrt(1 + squares / max(np.median(squares), 1e-300))[:, None]
         kind, end, n_directions = name[0], name[2], int(name[-1])
         n_features = len(self.mean)
-        cost = 80 + self.rows.size * (0.006 + 2e-4 * n_features) + n_features**3 / 30
+        cost = 70 + self.rows.size * (0.006 + 2e-4 * n_features) + eigenvectors_cost(n_features)
         along = self._once(f"along {kind}", lambda: self._invariant(kind), cost)
         return along[:, :n_directions] if end == "l" else along[:, -n_directions:]
 
@@ -105,7 +105,7 @@ class Views:
         """Return U S^(1/2), U S V' being the standardised rows: see `methods.scaled_rows`."""
         scale = 1 / np.sqrt(self.spread)
         values, directions = np.linalg.eigh(scale[:, None] * self.covariance * scale)
-        self.work.add(80)
+        self.work.add(70 + eigenvectors_cost(len(scale)))
         scaled: FloatArray = directions * np.maximum(values, SMALLEST**2) ** -0.25
         return self.rows @ (scaled * scale[:, None])
 
