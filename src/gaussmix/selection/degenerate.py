@@ -88,12 +88,13 @@ def find_degenerate(data: Data, matrices: bool, names: Sequence[str] | None) -> 
     single = data.dtype != np.float64  # the fits then see the moments' rounding, or not, by luck
     if not (collapsed or single):
         return Degenerate()
-    spread = _spread(statistics, float(np.finfo(data.dtype).eps))
+    eps = float(np.finfo(data.dtype).eps)
+    spread = _spread(statistics, eps)
     varies = spread.variances > spread.noise
     constant = np.flatnonzero(~varies).tolist()
     combined: list[str] = []
     if matrices:
-        rounding = ROUNDING * float(np.finfo(data.dtype).eps)
+        rounding = ROUNDING * eps
         combined = [
             f"{_listed([feature], names)} a combination of {_named_parts(parts, names)}"
             for feature, parts in _combinations(spread, np.flatnonzero(varies), rows, rounding)

@@ -86,11 +86,12 @@ def repairs(race: Race, best: Run) -> Iterator[tuple[str, Parameters | None]]:
 
 def repairs_cost(race: Race) -> float:
     """Return about how many microseconds the first repair of a mixture takes."""
-    n, k, d = race.n_rows, race.n_components, race.n_features
-    rows = n * (k * 1e-3 + 2 * d * (0.01 + 7e-4 * d))
-    merges = 190 + k * k / 2 * (1 + factor_cost(d)) + max(6, k) * _entropy_cost(race)
-    splits = k * (CUT + eigenvectors_cost(d)) + SPLIT_COMPONENTS * (SPLIT + 20 * race.cost / k)
-    return float(race.cost + rows + merges + splits)
+    k = race.n_components
+    pairs = k * k / 2 * (1 + factor_cost(race.n_features))
+    merges = 190 + pairs + max(6, k) * _entropy_cost(race)
+    looks = k * _look_cost(race, 2 * race.n_rows / k)
+    splits = SPLIT_COMPONENTS * (SPLIT + 20 * race.cost / k)
+    return float(race.cost + merges + looks + splits)
 
 
 def _shares(race: Race, parameters: Parameters) -> FloatArray:
@@ -208,14 +209,20 @@ def _splits(race: Race, parameters: Parameters, shares: FloatArray) -> list[Spli
         own = _Own(k, chosen, weight)
         found.append((total * low**2, own, rows @ directions[:, 0], False))
         found.append((FLANKS_PART * total * high**2, own, rows @ directions[:, -1], True))
-        own_rows = len(rows) * d * (0.01 + 7e-4 * d)
-        race.work.add(CUT + eigenvectors_cost(d) + race.n_rows * 1e-3 + own_rows)
+        race.work.add(_look_cost(race, len(rows)))
     found.sort(key=lambda entry: -entry[0])
     splits = (
         _split(race, own, along, flanks=flanks)
         for _, own, along, flanks in found[:SPLIT_COMPONENTS]
     )
     return [split for split in splits if split is not None]
+
+
+def _look_cost(race: Race, n_own: float) -> float:
+    """Return microseconds of a look at how so many rows of a component lie."""
+    d = race.n_features
+    own = n_own * d * (0.01 + 7e-4 * d)
+    return float(CUT + eigenvectors_cost(d) + race.n_rows * 1e-3 + own)
 
 
 def _split(race: Race, own: _Own, along: FloatArray, *, flanks: bool) -> Split | None:
