@@ -17,6 +17,7 @@ cdef double LEAST_ROWS = EMPTY
 cdef double ADDED_ROWS = 10 * EPS
 cdef double NOISE = PIVOT_NOISE
 cdef double RESOLVED = RESOLUTION
+cdef Py_ssize_t SMALL = 20  # features
 cdef double HALF_LOG_2_PI = 0.5 * LOG_2_PI
 
 
@@ -250,22 +251,57 @@ cdef void find_factors(
 cdef void factorise(const double* covariance, int n, double* factor) noexcept nogil:
     """Find one factor. LAPACK's columns are rows here, so its lower triangle is the upper one."""
     cdef Py_ssize_t i, j
-    cdef int info
-    if n == 1:  # LAPACK takes a microsecond, to the same bits
-        factor[0] = 1 / sqrt(covariance[0]) if covariance[0] > 0 else NAN
-        return
+    cdef int info = 0
     for i in range(n):
         for j in range(n):
             factor[i * n + j] = covariance[j * n + i] if i <= j else 0
-    dpotrf(b"L", &n, factor, &n, &info)
-    for i in range(n):
-        if not factor[i * n + i] > 0:  # LAPACK lets NaN pass
-            info = 1
-    if info == 0:
-        dtrtri(b"L", b"N", &n, factor, &n, &info)
+    if n <= SMALL:
+        info = factorise_small(n, factor)
     else:
+        dpotrf(b"L", &n, factor, &n, &info)
+        for i in range(n):
+            if not factor[i * n + i] > 0:  # LAPACK lets NaN pass
+                info = 1
+        if info == 0:
+            dtrtri(b"L", b"N", &n, factor, &n, &info)
+    if info != 0:
         for i in range(<Py_ssize_t>n * n):
             factor[i] = NAN
+
+
+cdef int factorise_small(Py_ssize_t n, double* upper) noexcept nogil:
+    """Turn C's upper triangle into U where C = R'R, U = inv(R). Return 1 where C is not definite.
+
+    LAPACK takes longer to begin than this takes for few features.
+    """
+    cdef double* row
+    cdef double* other
+    cdef double pivot, entry
+    cdef Py_ssize_t i, j, k
+    for i in range(n):  # row by row: R, with the inverses of its pivots on the diagonal
+        row = upper + i * n
+        if not row[i] > 0:
+            return 1
+        pivot = 1 / sqrt(row[i])
+        row[i] = pivot
+        for j in range(i + 1, n):
+            row[j] *= pivot
+        for k in range(i + 1, n):
+            entry, other = row[k], upper + k * n
+            for j in range(k, n):
+                other[j] -= entry * row[j]
+    for i in range(n):  # its inverse takes rows of R below it, which are still there
+        row = upper + i * n
+        pivot = row[i]
+        for j in range(i + 1, n):
+            row[j] *= -pivot
+        for k in range(i + 1, n):
+            other = upper + k * n
+            entry = row[k] * other[k]
+            row[k] = entry
+            for j in range(k + 1, n):
+                row[j] -= entry * other[j]
+    return 0
 
 
 cdef double add_shift(const Size* size, const Moments* given, Estimates* found) noexcept nogil:
