@@ -113,7 +113,7 @@ def test_the_second_candidate_must_fit_too(monkeypatch: pytest.MonkeyPatch) -> N
     raced(X, 3, n_passes=1)  # one candidate
     done, (entry,) = races[0].work.done, races[0].entries
     for part, n_entries in ((MOST_OF - 0.01, 1), (MOST_OF + 0.01, 2)):
-        raced(X, 3, n_passes=(done + part * entry) / races[0].cost)
+        raced(X, 3, n_passes=(done + part * entry) / pass_cost(*races[0].size))
         assert len(races[-1].entries) == n_entries
 
 
@@ -331,11 +331,48 @@ def mixture(width: float, weight: float) -> Parameters:
     return Parameters.from_covariances("full", weights, means, covariances)
 
 
+@pytest.mark.parametrize("scale", [1e-14, 1e-8, 1e8, 1e14])
+def test_scales_that_float32_does_not_hold_do_not_matter(scale: float) -> None:
+    found = raced(scale * three_groups(), 3, reg_covar=0.0)
+    assert found is not None
+    means = found.parameters.means / scale
+    assert np.allclose(means[np.argsort(means[:, 0])[-1]], [7, 0, 0], atol=0.3)
+
+
+@pytest.mark.parametrize("width", [1e-3, 1e-4, 3e-5, 1e-5])
+def test_groups_too_thin_for_float32_are_found(width: float) -> None:
+    """Two groups on lines that cross: float32 does not hold the squares of their widths."""
+    rng = np.random.default_rng(0)
+    turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
+    groups = [rng.normal(size=(300, 2)) * spread @ turn for spread in ([1, width], [width, 1])]
+    covariances = np.array([np.cov(group.T) for group in groups])
+    truth = Parameters.from_covariances("full", np.full(2, 0.5), np.zeros((2, 2)), covariances)
+    settings: dict[str, Any] = {"reg_covar": 0.0, "tol": 1e-6, "max_iter": 500}
+    given: dict[str, Any] = {"means_init": truth.means, "precisions_init": truth.precisions}
+    by_truth = GaussianMixture(2, **given, **settings)
+    X = np.concatenate(groups)
+    wanted = by_truth.fit(X).lower_bound_
+    assert wanted > 3.0  # a single Gaussian has less than -2
+    ends = [auto_mixture(2, random_state=seed, **settings).fit(X) for seed in range(6)]
+    assert np.mean([end.lower_bound_ > wanted - 1e-3 for end in ends]) >= 0.5
+
+
 def test_a_thin_component_is_a_needle_if_few_rows_make_it() -> None:
     few = FEW_ROWS_PER_FEATURE * 3 - 1
     assert has_needle(mixture(1e-4, few / 1000), 1000)
     assert not has_needle(mixture(1e-4, (few + 2) / 1000), 1000)
     assert not has_needle(mixture(0.1, few / 1000), 1000)
+
+
+def test_components_of_few_rows_may_win_in_a_sample() -> None:
+    """Four rows far from a thousand: spurious if they are all, but not if they stand for many."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(1004, 2))
+    X[:4] += 1e3
+    found = raced(X, 2, n_passes=50)
+    assert found is not None
+    assert found.parameters.weights.min() == pytest.approx(4 / 1004)
+    assert raced(X, 2) is None
 
 
 def test_a_needle_does_not_win() -> None:

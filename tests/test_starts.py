@@ -338,9 +338,9 @@ def test_units_do_not_matter(method: str, blobs: NDArray[np.float64]) -> None:
     units = np.array([2.0**-20, 1.0, 2.0**20])
     one = start(blobs, method=method, reg_covar=0.0)
     other = start(blobs * units, method=method, reg_covar=0.0)
-    tolerance = 1e-6 if method == "auto" else 1e-9  # EM's iterations magnify rounding
-    assert np.allclose(other.means / units, one.means, rtol=tolerance)
-    assert np.allclose(other.weights, one.weights)
+    tolerance = 1e-5 if method == "auto" else 1e-9  # whose EM iterations are in float32
+    assert np.allclose(other.means / units, one.means, rtol=tolerance, atol=tolerance)
+    assert np.allclose(other.weights, one.weights, rtol=tolerance)
 
 
 def test_a_feature_of_large_noise_does_not_hide_the_groups(blobs: NDArray[np.float64]) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from gaussmix.data.subsample import Sample
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.starts.budget import MANY, Work, allowed, iterations_promised
+from gaussmix.starts.budget import MANY, Work, allowed, iterations_promised, pass_cost
 from gaussmix.starts.candidates import Candidate, candidates, is_wide
 from gaussmix.starts.insertions import inserted, look_cost
-from gaussmix.starts.race import Race, Run
+from gaussmix.starts.race import NeedsDoubleError, Race, Run
 from gaussmix.starts.splits import repairs, repairs_cost
 from gaussmix.starts.views import Views
 
@@ -24,6 +24,11 @@ many components: repairs find more than other candidates there."""
 LOOK_AT, LOOK_PART = 0.4, 0.3
 """Part of the work after which the best mixture is looked at for rows that no component covers, and
 the part of it that this may cost. With many components there are repairs instead."""
+
+LIKE_RIVAL = "svd", "std"
+"""A run from K-means in such a view tells by itself how long scikit-learn's fit takes."""
+
+PRECISIONS = np.float32, np.float64  # of the runs
 
 CALLS = 260  # microseconds of the calls here
 
@@ -53,7 +58,8 @@ def auto(
     take (see `gaussmix.starts.budget`), guessed from the first runs. Work is counted, not measured,
     so that the result depends on the rows and the random state alone. In the opening every
     candidate has its first iterations. Then the run that promises most goes on, and where none may
-    overtake the best, there is a new candidate. A run with a spurious component is out.
+    overtake the best, there is a new candidate. A run with a spurious component is out. Runs
+    are in float32, and begin again in float64 where a component collapses that has rows enough.
 
     Parameters
     ----------
@@ -66,32 +72,53 @@ def auto(
     random_state : RandomState
     n_threads : int or None
     n_passes : float, optional
-        The budget, in EM iterations on the sample.
+        The budget, in EM iterations of float64, where rows are a sample of many more. The best may
+        then have components of few rows, if all runs do.
     """
     sample = sample.counted(n_components)
     sizes = sample.rows.shape[1], n_components, structure
-    work = Work(np.inf)  # until the first run tells how much
+    work = Work(np.inf)
     work.add(CALLS)
     views = Views(sample, random_state, work, wide=is_wide(*sizes))
     if not (np.isfinite(views.variances).all() and np.isfinite(views.covariance).all()):
         return None
-    centred = Sample(views.rows, sample.weight)
-    race = Race(centred, structure, n_components, reg_covar, random_state, n_threads, work)
-    source = candidates(views, race)
-    _open(race, source, None if n_passes is None else n_passes * race.cost)
-    _go_on(race, source)
+    unit, spent = views.unit, work.done
+    ridge = reg_covar / unit**2
+    for dtype in PRECISIONS if views.in_range_of_single else PRECISIONS[-1:]:
+        work.done, work.most = spent, np.inf  # until the first run tells how much
+        centred = Sample(views.rows.astype(dtype, copy=False), sample.weight)
+        race = Race(centred, structure, n_components, ridge, random_state, n_threads, work)
+        if _is_run(race, candidates(views, race), n_passes):
+            break
     best = race.best
+    if best is None and n_passes is not None:
+        best = race.best_of_spoiled
     if best is None:
         return None
-    means = best.parameters.means + views.mean
-    return Found(replace(best.parameters, means=means), best.kind, len(race.runs))
+    found = replace(
+        best.parameters,
+        means=best.parameters.means * unit + views.mean,
+        covariances=best.parameters.covariances * unit**2,
+        precisions_cholesky=best.parameters.precisions_cholesky / unit,
+    )
+    return Found(found, best.kind, len(race.runs))
+
+
+def _is_run(race: Race, source: Iterator[Candidate], n_passes: float | None) -> bool:
+    """Run a race to its end, or return False where its precision is too low."""
+    try:
+        _open(race, source, None if n_passes is None else n_passes * pass_cost(*race.size))
+        _go_on(race, source)
+    except NeedsDoubleError:
+        return False
+    return True
 
 
 def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None:
     """Set the budget by the first run or two, and give the first candidates their turn."""
     many = race.n_components >= MANY
     promised = 0.0
-    for _ in range(1 if many else 2):
+    for _ in range(2):
         if race.best is not None and not race.affords_another:
             break
         run = _next(race, source)
@@ -100,6 +127,8 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         race.work.most = allowed(*race.size, promised) if budget is None else budget
         if race.work.left <= 0:
             return
+        if many or (run is not None and run.kind in LIKE_RIVAL):
+            break
     if not many:
         _look(race, source)
     _enter(race, source, OPENING_MANY if many else OPENING)

@@ -46,7 +46,7 @@ SAMPLE_ROUNDS = (Round(n_iter=10, kept=2), Round(n_iter=90, kept=1))
 where EM by all of them goes, and the start by K-means is followed there: an iteration costs next to
 nothing, and one over all rows that gains less than tol is seldom the last that there is to gain."""
 
-RACE_PASSES = 36
+RACE_PASSES = 28
 """A race for large data may take the time of so many EM iterations on the sample for each K-means
 that 'kmeans' would do there: it then takes about as long as that."""
 RACE_ROWS, RACE_ROWS_PER_PARAMETER = 2048, 4

@@ -9,8 +9,8 @@ from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, proceed
+from gaussmix.em.mixed_precision import SINGLE
 from gaussmix.em.objective import MaximumLikelihood, ascent_from
-from gaussmix.em.trials import EQUAL
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
@@ -35,6 +35,9 @@ HORIZON = 40
 """A run may come to gain this many times its last gain. 40, 80 and 100 found the best as often, 20
 less so."""
 
+EQUAL = 1e-5
+"""Bounds that differ by less are equal: what float32 gets wrong of them is less."""
+
 LLOYD_ITERATIONS, LLOYD_TOL = 30, 1e-4
 
 MOST_OF = 0.6  # a candidate is let in if so much of its work fits into what is left
@@ -57,13 +60,17 @@ class Clusters(NamedTuple):
 Start: TypeAlias = Parameters | Clusters
 
 
+class NeedsDoubleError(Exception):
+    """A component has next to no variance in some direction, which float32 may not hold."""
+
+
 class Run:
     """A mixture on its way, and what kind of start it came from. Iterations move it in place."""
 
     def __init__(self, kind: str, start: Parameters, reg_covar: float) -> None:
         self.kind = kind
         self.state = EMState(start, SETTLED)
-        self.spoiled = self.repaired = False
+        self.spoiled = self.collapsed = self.repaired = False
         self._reg_covar = reg_covar
         self._ascent: tuple[Parameters, Any] | None = None
 
@@ -106,7 +113,7 @@ class Race:
     Parameters
     ----------
     sample : Sample
-        Rows of float64.
+        Centred rows of float32 or float64. Runs are in that precision.
     structure : CovarianceStructure
     n_components : int
     reg_covar : float
@@ -131,7 +138,7 @@ class Race:
         self.n_rows, self.n_features = sample.rows.shape
         self.objective = MaximumLikelihood(InMemory(*sample, n_threads), reg_covar)
         self.size = self.n_rows, self.n_features, n_components, structure
-        self.cost = cost = pass_cost(*self.size)
+        self.cost = cost = pass_cost(*self.size, single=self.is_single)
         self.first = min(max(int(FIRST_MICROSECONDS / cost), FIRST_ITERATIONS), MOST_FIRST)
         self.next = min(max(int(NEXT_MICROSECONDS / cost), NEXT_ITERATIONS), MOST_NEXT)
         self.work = work
@@ -142,6 +149,11 @@ class Race:
         self._kernels = dispatch.kernels(sample.rows)
         flops = flops_of(sample.rows, structure, n_components)
         self._n_threads = threads.for_work(n_threads, flops)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether runs are in float32."""
+        return self.sample.rows.dtype == SINGLE
 
     @property
     def affords_another(self) -> bool:
@@ -187,6 +199,7 @@ class Race:
     def _begin_with_clusters(self, run: Run, start: Clusters) -> None:
         """Do K-means, the M-step of its clusters, and first iterations."""
         (rows, weight), (view, n_trials), k = self.sample, start, self.n_components
+        view = np.ascontiguousarray(view, dtype=rows.dtype)
         labels = np.empty(self.n_rows, dtype=np.int32)
         bounds = np.empty(self.first if self.structure.is_general else 0)
         n_passes, n_iter, settled = self._kernels.em_from_kmeans(
@@ -212,13 +225,18 @@ class Race:
         self._go_on(run, self.first, labels if n_iter == 0 else None)
 
     def _go_on(self, run: Run, most: int, labels: Labels | None = None) -> None:
-        """Do what compiled code has left. A run is spoiled if a component owes all to few rows."""
+        """Do what compiled code has left. A run is spoiled if a component owes all to few rows.
+
+        Raises NeedsDoubleError in float32 if a component collapses with rows enough.
+        """
         try:
-            collapsed = self._iterate(run.state, most, labels)
+            run.collapsed = self._iterate(run.state, most, labels)
         except ValueError:  # rows out of its reach: the fit will say so, if no run is better
-            collapsed = True
-        few = run.parameters.weights.min() * self.n_rows < self.fewest
-        run.spoiled = bool(collapsed or few or not np.isfinite(run.bound))
+            run.collapsed = True
+        few = bool(run.parameters.weights.min() * self.n_rows < self.fewest)
+        if self.is_single and run.collapsed and not few:
+            raise NeedsDoubleError
+        run.spoiled = run.collapsed or few or not np.isfinite(run.bound)
         self._judge(run)
 
     def _iterate(self, state: EMState, most: int, labels: Labels | None) -> bool:
@@ -246,6 +264,15 @@ class Race:
         if run.spoiled and run is self.best:
             sound = [other for other in self.runs if not other.spoiled]
             self.best = max(sound, key=lambda other: other.bound, default=None)
+
+    @property
+    def best_of_spoiled(self) -> Run | None:
+        """The best run without a collapsed component, were it spoiled or not.
+
+        Components of few rows in a sample may have enough of all rows.
+        """
+        sound = [run for run in self.runs if np.isfinite(run.bound) and not run.collapsed]
+        return max(sound, key=lambda run: run.bound, default=None)
 
     def hopeful(self) -> Run | None:
         """Return the unsettled run of most promise, if it is the best or may overtake it."""

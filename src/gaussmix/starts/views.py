@@ -13,13 +13,17 @@ from gaussmix.starts.emem import matrix_within, n_nearest
 
 RIDGE = 1e-9  # part of a feature's variance that is added to it: a matrix of all is then definite
 SMALLEST = 1e-8  # singular values of the standardised rows are taken as no smaller than this
+LEAST_DEVIATION = 1e-12
+"""For float32, no feature deviates by less. The largest deviation of a row is between 1 and 2."""
+
+SMALLEST_UNIT = 1e-140  # its square is a normal number
 
 NEIGHBOUR_ROWS, NEIGHBOUR_ROUNDS = 64, 3
 """Fewer than in `gaussmix.starts.emem`: it may not cost half of all there is to spend."""
 
 
 class Views:
-    """A sample in several coordinates. Each is made when it is asked for.
+    """A sample in several coordinates, in units of about the largest. Each is made when asked for.
 
     - 'raw': centred. 'std': standardised. 'svd': mclust's scaling, between that and 'white'.
     - 'white': uncorrelated, of unit variance.
@@ -51,6 +55,8 @@ class Views:
         self.share: FloatArray = weights / weights.sum()
         self.mean: FloatArray = self.share @ rows
         self.rows: FloatArray = rows - self.mean
+        self.unit = self._power_of_two()
+        self.rows /= self.unit
         weighted = self.rows if sample.weight is None else self.rows * self.share[:, None]
         factor = 1.0 if sample.weight is not None else 1 / len(rows)
         self.variances: FloatArray = np.einsum("ij,ij->j", weighted, self.rows) * factor
@@ -62,6 +68,19 @@ class Views:
         self._made: dict[str, FloatArray] = {}
         each = 0.003 + (0 if wide else 2e-4 * len(self.mean))
         work.add(90 + 0.025 * len(rows) + rows.size * each)
+
+    def _power_of_two(self) -> float:
+        """Return about how far rows lie from 0, so that division by it is exact."""
+        largest = float(np.abs(self.rows).max())
+        if not SMALLEST_UNIT < largest < 1 / SMALLEST_UNIT:
+            return 1.0
+        return float(2.0 ** (np.frexp(largest)[1] - 1))
+
+    @property
+    def in_range_of_single(self) -> bool:
+        """Whether float32 holds squares of the rows, and of far smaller deviations."""
+        least, most = self.spread.min(), self.spread.max()
+        return bool(least > LEAST_DEVIATION**2 and most <= 4)
 
     def __getitem__(self, name: str) -> FloatArray:
         if name in ("white", "near"):
