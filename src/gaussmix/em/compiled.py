@@ -5,13 +5,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import dispatch
 from gaussmix.data.base import Data, InMemory
 from gaussmix.data.told import ToldData
 from gaussmix.em.loop import EMState
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import is_suspicious
-from gaussmix.model.statistics import pass_flops
+from gaussmix.model.statistics import threads_for
 
 MOST_AT_ONCE = 1000  # iterations in one call of a kernel: someone may ask for very many
 
@@ -51,7 +51,7 @@ def fast_forward(
             bounds,
             state.monitor.tol,
             state.monitor.last,
-            threads.for_work(data.n_threads, pass_flops(data.rows, point)),
+            threads_for(data.n_threads, data.rows, point),
         )
         if is_suspicious(bounds[:n_iter] / weight, data.dtype):
             break  # the loop finds the row

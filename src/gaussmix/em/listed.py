@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import dispatch
 from gaussmix._core.cells import Cells
 from gaussmix._core.density import Density
 from gaussmix._core.interface import Kernels
@@ -17,7 +17,7 @@ from gaussmix.em import mixed_precision
 from gaussmix.em.mixed_precision import SINGLE
 from gaussmix.io.blocks import Block
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import Statistics, StatisticsPass, n_terms, pass_flops
+from gaussmix.model.statistics import Statistics, StatisticsPass, n_terms, threads_for
 
 LARGEST_COST = 0.7
 """Of a pass over lists and what it takes to make them, as a part of a pass over all components.
@@ -157,7 +157,7 @@ class ListedRows:
 
     def _count(self, rows: Rows, parameters: Parameters) -> int:
         """Return the number of threads for a pass over all components."""
-        return threads.for_work(self._data.n_threads, pass_flops(rows, parameters))
+        return threads_for(self._data.n_threads, rows, parameters)
 
     def _segments(self) -> Iterator[Block]:
         """Return the rows in parts of nearly the same size, of SEGMENT_ROWS at most."""

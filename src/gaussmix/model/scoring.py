@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import dispatch
 from gaussmix._core.density import GROUP_ROWS, Density
 from gaussmix._core.told import Told
 from gaussmix._core.types import FloatArray, Labels, Rows
@@ -22,7 +22,7 @@ from gaussmix.model.reach import (
     require_reach,
     responsibilities_within_reach,
 )
-from gaussmix.model.statistics import pass_flops
+from gaussmix.model.statistics import threads_for
 
 BLOCK_VALUES = 256 * GROUP_ROWS  # responsibilities held at a time: 2 MB
 
@@ -37,7 +37,7 @@ def assign(
 ) -> Labels:
     """Return the most probable component of each row, (N,); -1 is the noise."""
     labels = np.empty(len(rows), dtype=np.int32)
-    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    count = threads_for(n_threads, rows, parameters)
     density = parameters.density(rows.dtype, gaps=gaps)
     assign_within_reach(rows, density, labels, count, told=told)
     if parameters.noise is not None:
@@ -56,7 +56,7 @@ def responsibilities(
     """Return the posterior probability of each component, and the noise, for each row, (N, T)."""
     density = parameters.density(rows.dtype, gaps=gaps)
     resp = np.empty((len(rows), density.n_terms), dtype=rows.dtype)
-    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    count = threads_for(n_threads, rows, parameters)
     responsibilities_within_reach(rows, density, resp, count, told)
     return resp
 
@@ -71,7 +71,7 @@ def log_likelihoods(
 ) -> Rows:
     """Return the log-likelihood of each row, (N,)."""
     out = np.empty(len(rows), dtype=rows.dtype)
-    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    count = threads_for(n_threads, rows, parameters)
     density = parameters.density(rows.dtype, gaps=gaps)
     find_log_likelihoods(rows, density, out, count, told)
     require_reach(out, rows, density)
@@ -83,7 +83,7 @@ def log_densities(
 ) -> Rows:
     """Return the log-density of each row under each component, whatever its weight, (N, K)."""
     out = np.empty((len(rows), parameters.n_components), dtype=rows.dtype)
-    count = threads.for_work(n_threads, pass_flops(rows, parameters))
+    count = threads_for(n_threads, rows, parameters)
     alone = replace(parameters, weights=np.ones(parameters.n_components))
     density = alone.density(rows.dtype, gaps=gaps)
     for part in parts(rows, density):
@@ -188,7 +188,7 @@ class LikelihoodPass:
     def _add_next(self, rows: Rows, weight: FloatArray | None, told: Told | None) -> None:
         if self._density is None:
             self._density = self._parameters.density(rows.dtype, gaps=self._gaps)
-        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
+        count = threads_for(self._n_threads, rows, self._parameters)
         self._add(rows, weight, self._density, count, told)
 
     def result(self) -> Score:

@@ -158,7 +158,7 @@ class StatisticsPass:
         if self._density is None:
             self._density = self._parameters.density(self._precision(rows), gaps=self._gaps)
             self._shift = self._density.center + self._density.means
-        count = threads.for_work(self._n_threads, pass_flops(rows, self._parameters))
+        count = threads_for(self._n_threads, rows, self._parameters)
         return self._density, count
 
     def result(self) -> Statistics:
@@ -228,6 +228,11 @@ def collect_labelled(
     count = threads.for_work(n_threads, flops_of(X, structure, len(shift)))
     dispatch.kernels(X).accumulate(X, sample_weight, density, *sums, totals, count, labels)
     return Statistics(structure, center + means, *sums, 0.0, float(totals[1]), len(X))
+
+
+def threads_for(n_threads: int | None, X: Rows, parameters: Parameters) -> int:
+    """Return the number of threads for a pass over rows and all components."""
+    return threads.for_work(n_threads, pass_flops(X, parameters))
 
 
 def pass_flops(X: Rows, parameters: Parameters) -> float:

@@ -9,14 +9,13 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._core import threads
 from gaussmix._core.types import DaskLike, FloatArray, Labels, PathLike, Rows, RowsLike
 from gaussmix.data.base import ByRow, Data
 from gaussmix.data.parallel import for_blocks
 from gaussmix.display.tables import MOST_ROWS, as_html
 from gaussmix.errors import ParameterError
 from gaussmix.model.parameters import Parameters
-from gaussmix.model.statistics import pass_flops
+from gaussmix.model.statistics import threads_for
 from gaussmix.queries.merging import (
     Cluster,
     Members,
@@ -386,7 +385,7 @@ def _each_block(
 ) -> None:
     """Hand every block of rows and its clusters' shares to a function."""
     density = parameters.density(X.dtype, gaps=gaps)
-    count = threads.for_work(n_threads, pass_flops(X, parameters))
+    count = threads_for(n_threads, X, parameters)
 
     def block(rows: slice) -> None:
         write(rows, cluster_shares(X[rows], density, members))

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp, softmax
 
-from gaussmix._core import dispatch, threads
+from gaussmix._core import dispatch
 from gaussmix._core.density import GROUP_ROWS
 from gaussmix._core.types import FloatArray, Rows
 from gaussmix.bayes.posterior import Posterior
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.reach import require_reach
-from gaussmix.model.statistics import pass_flops
+from gaussmix.model.statistics import threads_for
 from gaussmix.model.structures import FULL
 from gaussmix.queries.conditioning import marginal
 from gaussmix.queries.features import Indices
@@ -107,7 +107,7 @@ class Predictive:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             found = np.empty((len(part), n_components), dtype=rows.dtype)
-            count = threads.for_work(n_threads, pass_flops(part, mixture))
+            count = threads_for(n_threads, part, mixture)
             dispatch.kernels(rows).log_density(part, distances_alone, found, count)
             require_reach(found.max(axis=1), part, density, start)
             squares = -2 * found.astype(np.float64)

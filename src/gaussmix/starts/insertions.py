@@ -10,6 +10,7 @@ from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure, NotPositiveDefiniteError, structure_of
 from gaussmix.model.parameters import Parameters
 from gaussmix.model.structures import TIED
+from gaussmix.starts.budget import factor_cost
 from gaussmix.starts.race import Race, Run
 from gaussmix.starts.splits import TINY, least_merge_loss, merged
 from gaussmix.starts.views import squared_lengths
@@ -68,7 +69,7 @@ def look_cost(race: Race) -> float:
     near = ANCHORS * low * (0.015 + 1e-3 * d)
     sets = (ANCHORS * NEIGHBOURS * race.fewest + low) * d * (3e-3 + 1e-3 * d)
     passes = race.cost + n * (0.02 + 0.012 * race.n_components)
-    return float(600 + passes + near + sets + low * d * d * 2e-3 + ANCHORS * d**3 * 5e-3)
+    return float(600 + passes + near + sets + low * d * d * 2e-3 + ANCHORS * factor_cost(d))
 
 
 def _n_low(race: Race) -> int:
