@@ -331,16 +331,56 @@ def mixture(width: float, weight: float) -> Parameters:
     return Parameters.from_covariances("full", weights, means, covariances)
 
 
-@pytest.mark.parametrize("scale", [1e-14, 1e-8, 1e8, 1e14])
-def test_scales_that_float32_does_not_hold_do_not_matter(scale: float) -> None:
-    found = raced(scale * three_groups(), 3, reg_covar=0.0)
-    assert found is not None
-    means = found.parameters.means / scale
-    assert np.allclose(means[np.argsort(means[:, 0])[-1]], [7, 0, 0], atol=0.3)
+def dtypes_of_races(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return the precisions of all races to come."""
+    dtypes: list[Any] = []
+
+    class Watched(Race):
+        def __init__(self, sample: Sample, *args: Any) -> None:
+            super().__init__(sample, *args)
+            dtypes.append(sample.rows.dtype)
+
+    monkeypatch.setattr("gaussmix.starts.auto.Race", Watched)
+    return dtypes
+
+
+@pytest.mark.parametrize("exponent", [-400, -80, -27, 27, 80, 400])
+def test_a_unit_changes_no_bit(exponent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Squares of rows in most of these units are beyond float32."""
+    dtypes, unit = dtypes_of_races(monkeypatch), 2.0**exponent
+    one, other = (raced(X, 3, reg_covar=0.0) for X in (three_groups(), unit * three_groups()))
+    assert one is not None
+    assert other is not None
+    assert np.array_equal(other.parameters.means / unit, one.parameters.means)
+    assert np.array_equal(other.parameters.covariances / unit**2, one.parameters.covariances)
+    assert dtypes == ["float32", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("n_features", "distance", "structure"),
+    [(1, 1e7, "tied"), (2, 1e8, "diag"), (5, 3e7, "spherical"), (1, 1e8, "spherical")],
+)
+def test_groups_far_apart_are_not_rounded(
+    n_features: int, distance: float, structure: Structure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six groups of unit width, of which float32 cannot tell three from each other."""
+    rng = np.random.default_rng(0)
+    places = np.array([0.0, 8.0, 20.0])[rng.integers(3, size=1000)]
+    X = rng.normal(size=(1000, n_features)) + places[:, None]
+    X[:500] += distance
+    dtypes = dtypes_of_races(monkeypatch)
+    for seed in range(3):
+        model = auto_mixture(6, covariance_type=structure, random_state=seed, tol=1e-6).fit(X)
+        low, high = np.sort(model.means_[:, 0]).reshape(2, 3)
+        assert np.allclose(low, [0, 8, 20], atol=0.5)
+        assert np.allclose(high - distance, [0, 8, 20], atol=0.5)
+    assert dtypes == 3 * ["float32", "float64"]
 
 
 @pytest.mark.parametrize("width", [1e-3, 1e-4, 3e-5, 1e-5])
-def test_groups_too_thin_for_float32_are_found(width: float) -> None:
+def test_groups_too_thin_for_float32_are_found(
+    width: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two groups on lines that cross: float32 does not hold the squares of their widths."""
     rng = np.random.default_rng(0)
     turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
@@ -353,7 +393,9 @@ def test_groups_too_thin_for_float32_are_found(width: float) -> None:
     X = np.concatenate(groups)
     wanted = by_truth.fit(X).lower_bound_
     assert wanted > 3.0  # a single Gaussian has less than -2
+    dtypes = dtypes_of_races(monkeypatch)
     ends = [auto_mixture(2, random_state=seed, **settings).fit(X) for seed in range(6)]
+    assert ("float64" in dtypes) == (width < 1e-3)
     assert np.mean([end.lower_bound_ > wanted - 1e-3 for end in ends]) >= 0.5
 
 

@@ -59,7 +59,7 @@ def auto(
     so that the result depends on the rows and the random state alone. In the opening every
     candidate has its first iterations. Then the run that promises most goes on, and where none may
     overtake the best, there is a new candidate. A run with a spurious component is out. Runs
-    are in float32, and begin again in float64 where a component collapses that has rows enough.
+    are in float32, and begin again in float64 where that is too little.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def auto(
         return None
     unit, spent = views.unit, work.done
     ridge = reg_covar / unit**2
-    for dtype in PRECISIONS if views.in_range_of_single else PRECISIONS[-1:]:
+    for dtype in PRECISIONS:
         work.done, work.most = spent, np.inf  # until the first run tells how much
         centred = Sample(views.rows.astype(dtype, copy=False), sample.weight)
         race = Race(centred, structure, n_components, ridge, random_state, n_threads, work)
@@ -127,7 +127,7 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         race.work.most = allowed(*race.size, promised) if budget is None else budget
         if race.work.left <= 0:
             return
-        if many or (run is not None and run.kind in LIKE_RIVAL):
+        if many or (run is not None and not run.spoiled and run.kind in LIKE_RIVAL):
             break
     if not many:
         _look(race, source)

@@ -206,7 +206,7 @@ def _raced(
     random_state: np.random.RandomState,
     tell: Tell | None,
 ) -> Parameters:
-    """Return the winner of many short EM runs, or 'kmeans' if all were spurious.
+    """Return the winner of many short EM runs, or 'kmeans' if there is none.
 
     Of large data it costs no more than 'kmeans' does.
     """

@@ -9,11 +9,12 @@ from gaussmix._core.types import FloatArray, Labels
 from gaussmix.data.base import InMemory
 from gaussmix.data.subsample import Sample
 from gaussmix.em.loop import EMState, proceed
-from gaussmix.em.mixed_precision import SINGLE
+from gaussmix.em.mixed_precision import SINGLE, error_of_single
 from gaussmix.em.objective import MaximumLikelihood, ascent_from
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.m_step import m_step
 from gaussmix.model.parameters import Parameters
+from gaussmix.model.reach import TOLERATED_ERROR, may_be_rounded
 from gaussmix.model.statistics import collect_labelled, flops_of
 from gaussmix.starts.budget import Work, kmeans_cost, pass_cost, seeding_cost
 
@@ -36,7 +37,7 @@ HORIZON = 40
 less so."""
 
 EQUAL = 1e-5
-"""Bounds that differ by less are equal: what float32 gets wrong of them is less."""
+"""Bounds that differ by less are equal: float32 gets about so much of them wrong."""
 
 LLOYD_ITERATIONS, LLOYD_TOL = 30, 1e-4
 
@@ -61,7 +62,7 @@ Start: TypeAlias = Parameters | Clusters
 
 
 class NeedsDoubleError(Exception):
-    """A component has next to no variance in some direction, which float32 may not hold."""
+    """A mixture is too thin, or too far from the rows' mean, for runs in float32."""
 
 
 class Run:
@@ -227,7 +228,7 @@ class Race:
     def _go_on(self, run: Run, most: int, labels: Labels | None = None) -> None:
         """Do what compiled code has left. A run is spoiled if a component owes all to few rows.
 
-        Raises NeedsDoubleError in float32 if a component collapses with rows enough.
+        Raises NeedsDoubleError in float32 if a component collapses where all have rows enough.
         """
         try:
             run.collapsed = self._iterate(run.state, most, labels)
@@ -256,6 +257,8 @@ class Race:
         """Look for needles only where the run would be the best: most never are."""
         best = self.best
         leads = best is None or best is run or run.bound > best.bound + EQUAL
+        if leads and best is not run:
+            self._require_precision(run.parameters)
         if leads and not run.spoiled:
             self.work.add(CALL)
             run.spoiled = has_needle(run.parameters, self.n_rows)
@@ -265,11 +268,18 @@ class Race:
             sound = [other for other in self.runs if not other.spoiled]
             self.best = max(sound, key=lambda other: other.bound, default=None)
 
+    def _require_precision(self, found: Parameters) -> None:
+        """Raise NeedsDoubleError where rows of float32 are rounded too much to show a mixture."""
+        if not (self.is_single and may_be_rounded(found, SINGLE)):
+            return
+        if not error_of_single(found, 0.0) <= TOLERATED_ERROR:  # NaN, too
+            raise NeedsDoubleError
+
     @property
     def best_of_spoiled(self) -> Run | None:
         """The best run without a collapsed component, were it spoiled or not.
 
-        Components of few rows in a sample may have enough of all rows.
+        A component of few rows in a sample, thin or not, may have enough of all rows.
         """
         sound = [run for run in self.runs if np.isfinite(run.bound) and not run.collapsed]
         return max(sound, key=lambda run: run.bound, default=None)

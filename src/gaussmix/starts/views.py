@@ -13,9 +13,6 @@ from gaussmix.starts.emem import matrix_within, n_nearest
 
 RIDGE = 1e-9  # part of a feature's variance that is added to it: a matrix of all is then definite
 SMALLEST = 1e-8  # singular values of the standardised rows are taken as no smaller than this
-LEAST_DEVIATION = 1e-12
-"""For float32, no feature deviates by less. The largest deviation of a row is between 1 and 2."""
-
 SMALLEST_UNIT = 1e-140  # its square is a normal number
 
 NEIGHBOUR_ROWS, NEIGHBOUR_ROUNDS = 64, 3
@@ -75,12 +72,6 @@ class Views:
         if not SMALLEST_UNIT < largest < 1 / SMALLEST_UNIT:
             return 1.0
         return float(2.0 ** (np.frexp(largest)[1] - 1))
-
-    @property
-    def in_range_of_single(self) -> bool:
-        """Whether float32 holds squares of the rows, and of far smaller deviations."""
-        least, most = self.spread.min(), self.spread.max()
-        return bool(least > LEAST_DEVIATION**2 and most <= 4)
 
     def __getitem__(self, name: str) -> FloatArray:
         if name in ("white", "near"):
