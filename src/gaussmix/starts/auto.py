@@ -105,13 +105,13 @@ def auto(
 
 
 def _is_run(race: Race, source: Iterator[Candidate], n_passes: float | None) -> bool:
-    """Run a race to its end, or return False where its precision is too low."""
+    """Run a race to its end; return False where its precision is too low."""
     try:
         _open(race, source, None if n_passes is None else n_passes * pass_cost(*race.size))
         _go_on(race, source)
     except NeedsDoubleError:
         return False
-    return True
+    return race.is_precise
 
 
 def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None:

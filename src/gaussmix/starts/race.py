@@ -62,7 +62,7 @@ Start: TypeAlias = Parameters | Clusters
 
 
 class NeedsDoubleError(Exception):
-    """A mixture is too thin, or too far from the rows' mean, for runs in float32."""
+    """A mixture is too thin for runs in float32."""
 
 
 class Run:
@@ -257,8 +257,6 @@ class Race:
         """Look for needles only where the run would be the best: most never are."""
         best = self.best
         leads = best is None or best is run or run.bound > best.bound + EQUAL
-        if leads and best is not run:
-            self._require_precision(run.parameters)
         if leads and not run.spoiled:
             self.work.add(CALL)
             run.spoiled = has_needle(run.parameters, self.n_rows)
@@ -268,12 +266,14 @@ class Race:
             sound = [other for other in self.runs if not other.spoiled]
             self.best = max(sound, key=lambda other: other.bound, default=None)
 
-    def _require_precision(self, found: Parameters) -> None:
-        """Raise NeedsDoubleError where rows of float32 are rounded too much to show a mixture."""
-        if not (self.is_single and may_be_rounded(found, SINGLE)):
-            return
-        if not error_of_single(found, 0.0) <= TOLERATED_ERROR:  # NaN, too
-            raise NeedsDoubleError
+    @property
+    def is_precise(self) -> bool:
+        """Whether rows are rounded so little that they show the best mixture, spoiled or not."""
+        finite = [run for run in self.runs if np.isfinite(run.bound)]
+        if not (self.is_single and finite):
+            return True
+        found = (self.best or max(finite, key=lambda run: run.bound)).parameters
+        return not may_be_rounded(found, SINGLE) or error_of_single(found, 0.0) <= TOLERATED_ERROR
 
     @property
     def best_of_spoiled(self) -> Run | None:

@@ -56,11 +56,15 @@ class Views:
         self.rows /= self.unit
         weighted = self.rows if sample.weight is None else self.rows * self.share[:, None]
         factor = 1.0 if sample.weight is not None else 1 / len(rows)
-        self.variances: FloatArray = np.einsum("ij,ij->j", weighted, self.rows) * factor
+        if wide:
+            covariance, variances = np.zeros((0, 0)), np.einsum("ij,ij->j", weighted, self.rows)
+        else:
+            covariance = weighted.T @ self.rows
+            variances = covariance.diagonal()
+        self.covariance: FloatArray = covariance * factor
+        self.variances: FloatArray = variances * factor
         self.spread: FloatArray = np.where(self.variances > 0, self.variances, 1.0)
-        self.covariance: FloatArray = np.zeros((0, 0))
         if not wide:
-            self.covariance = (weighted.T @ self.rows) * factor
             self.covariance.flat[:: len(self.mean) + 1] += RIDGE * self.spread
         self._made: dict[str, FloatArray] = {}
         each = 0.003 + (0 if wide else 2e-4 * len(self.mean))
@@ -79,7 +83,7 @@ class Views:
                 name, lambda: self.rows @ self.factor(name), 15 + self.rows.size * 0.002
             )
         self.work.add(15 + self.rows.size * 0.002)
-        return np.ascontiguousarray(self._view(name))
+        return self._view(name)
 
     def metric(self, name: str) -> FloatArray:
         """Return the covariance that 'white' or 'near' makes the unit matrix."""
@@ -121,7 +125,8 @@ class Views:
 
     def _invariant(self, kind: str) -> FloatArray:
         white = self["white"]
-        squares = np.maximum(squared_lengths(white), 1e-6 * white.shape[1])
+        squares = self._once("squares", lambda: squared_lengths(white), white.size * 0.001)
+        squares = np.maximum(squares, 1e-6 * white.shape[1])
         weight = self.share * (squares if kind == "f" else 1 / squares)
         directions: FloatArray = np.linalg.eigh((white * weight[:, None]).T @ white)[1]
         return white @ directions
