@@ -1,10 +1,11 @@
 """Truncated EM beside EM: prints the tables of docs/many-components.md.
 
-Both begin at the same parameters, with the same `tol`. EM's time is that of the shortest fit that
-comes within NEAR of where the whole one ends, by its share of the passes. Arguments name problems;
-all without any. `--state FOLDER` keeps what has been done there, and `--minutes M` stops after
-about so long: the same command again goes on, until it prints the row. "limits" prints the second
-table: what a fit takes where lists do not pay, over EM.
+Both begin at the same parameters, with the same `tol` unless `--tol` gives the truncated fit its
+own. EM's time is that of the shortest fit that comes within NEAR of where the whole one ends, by
+its share of the passes. Arguments name problems; all without any. `--state FOLDER` keeps what has
+been done there, and `--minutes M` stops after about so long: the same command again goes on, until
+it prints the row. "limits" prints the second table: what a fit takes where lists do not pay, over
+EM.
 """
 
 import argparse
@@ -124,12 +125,12 @@ def start_of(X: FloatArray, structure: Structure, n_components: int) -> Paramete
     )
 
 
-def model_of(start: Parameters, algorithm: Any, max_iter: int) -> GaussianMixture:
+def model_of(start: Parameters, algorithm: Any, max_iter: int, tol: float = TOL) -> GaussianMixture:
     return GaussianMixture(
         start.n_components,
         covariance_type=start.structure.form,
         algorithm=algorithm,
-        tol=TOL,
+        tol=tol,
         max_iter=max_iter,
         weights_init=start.weights,
         means_init=start.means,
@@ -170,14 +171,14 @@ def em_until(deadline: float, X: FloatArray, problem: Problem, kept: Path) -> Pr
     return progress
 
 
-def row_of(name: str, folder: Path, deadline: float) -> str | None:
+def row_of(name: str, folder: Path, deadline: float, tol: float) -> str | None:
     """Return the row of the table, or None if EM has not ended yet."""
     problem = PROBLEMS[name]
     X = problem.rows()
     start, exact, bounds, seconds = em_until(deadline, X, problem, folder / f"{name}.pickle")
     if exact is None or not exact.converged_ or perf_counter() > deadline:
         return None
-    listed = model_of(start, "truncated", MAX_ITER)
+    listed = model_of(start, "truncated", MAX_ITER, tol)
     own = fit(listed, X)
     near = np.array(bounds) > exact.lower_bound_ - NEAR
     n_needed = int(near.argmax()) + 1
@@ -220,6 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*PROBLEMS, "limits"]))
     parser.add_argument("--state", type=Path, help="folder that keeps what has been done")
+    parser.add_argument("--tol", type=float, default=TOL, help="of the truncated fits")
     parser.add_argument("--minutes", type=float, default=np.inf)
     options = parser.parse_args()
     folder = options.state or Path(tempfile.mkdtemp())
@@ -233,7 +235,7 @@ def main() -> None:
         if name == "limits":
             print_limits()
             continue
-        row = row_of(name, folder, deadline)
+        row = row_of(name, folder, deadline, options.tol)
         if row is None:
             sys.exit("EM has not ended: the same command with --state goes on")
         print(row, flush=True)
