@@ -109,9 +109,10 @@ def _is_run(race: Race, source: Iterator[Candidate], n_passes: float | None) -> 
     try:
         _open(race, source, None if n_passes is None else n_passes * pass_cost(*race.size))
         _go_on(race, source)
+        race.require_precision(race.best)
     except NeedsDoubleError:
         return False
-    return race.is_precise
+    return True
 
 
 def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None:

@@ -62,7 +62,7 @@ Start: TypeAlias = Parameters | Clusters
 
 
 class NeedsDoubleError(Exception):
-    """A mixture is too thin for runs in float32."""
+    """A mixture is too thin, or too far from the rows' mean, for runs in float32."""
 
 
 class Run:
@@ -257,7 +257,9 @@ class Race:
         """Look for needles only where the run would be the best: most never are."""
         best = self.best
         leads = best is None or best is run or run.bound > best.bound + EQUAL
-        if leads and not run.spoiled:
+        if leads and run.spoiled:
+            self.require_precision(run)
+        elif leads:
             self.work.add(CALL)
             run.spoiled = has_needle(run.parameters, self.n_rows)
             if not run.spoiled:
@@ -266,14 +268,12 @@ class Race:
             sound = [other for other in self.runs if not other.spoiled]
             self.best = max(sound, key=lambda other: other.bound, default=None)
 
-    @property
-    def is_precise(self) -> bool:
-        """Whether rows are rounded so little that they show the best mixture, spoiled or not."""
-        finite = [run for run in self.runs if np.isfinite(run.bound)]
-        if not (self.is_single and finite):
-            return True
-        found = (self.best or max(finite, key=lambda run: run.bound)).parameters
-        return not may_be_rounded(found, SINGLE) or error_of_single(found, 0.0) <= TOLERATED_ERROR
+    def require_precision(self, run: Run | None) -> None:
+        """Raise NeedsDoubleError where rows of float32 are rounded too much to show a mixture."""
+        if run is None or not (self.is_single and may_be_rounded(run.parameters, SINGLE)):
+            return
+        if not error_of_single(run.parameters, 0.0) <= TOLERATED_ERROR:  # NaN, too
+            raise NeedsDoubleError
 
     @property
     def best_of_spoiled(self) -> Run | None:
