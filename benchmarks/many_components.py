@@ -114,14 +114,14 @@ def normal(n_samples: int, n_features: int) -> FloatArray:
     return np.random.default_rng(0).normal(size=(n_samples, n_features))
 
 
-def start_of(X: FloatArray, structure: Structure, n_components: int) -> Parameters:
+def start_of(X: FloatArray, structure: Structure, n_components: int, seed: int) -> Parameters:
     return initial_parameters(
         InMemory(X, None),
         structure=structure,
         n_components=n_components,
         method="kmeans",
         reg_covar=1e-6,
-        random_state=np.random.RandomState(0),
+        random_state=np.random.RandomState(seed),
     )
 
 
@@ -154,12 +154,14 @@ class Progress(NamedTuple):
     seconds: float
 
 
-def em_until(deadline: float, X: FloatArray, problem: Problem, kept: Path) -> Progress:
+def em_until(deadline: float, X: FloatArray, problem: Problem, kept: Path, seed: int) -> Progress:
     """Do iterations of EM until it has converged, or a moment has passed; keep how far it came."""
     if kept.exists():
         progress: Progress = pickle.loads(kept.read_bytes())
     else:
-        progress = Progress(start_of(X, problem.structure, problem.n_components), None, [], 0.0)
+        progress = Progress(
+            start_of(X, problem.structure, problem.n_components, seed), None, [], 0.0
+        )
     start, model, bounds, seconds = progress
     while (model is None or not model.converged_) and perf_counter() < deadline:
         if model is None:
@@ -171,11 +173,12 @@ def em_until(deadline: float, X: FloatArray, problem: Problem, kept: Path) -> Pr
     return progress
 
 
-def row_of(name: str, folder: Path, deadline: float, tol: float) -> str | None:
+def row_of(name: str, folder: Path, deadline: float, tol: float, seed: int) -> str | None:
     """Return the row of the table, or None if EM has not ended yet."""
     problem = PROBLEMS[name]
     X = problem.rows()
-    start, exact, bounds, seconds = em_until(deadline, X, problem, folder / f"{name}.pickle")
+    kept = folder / (f"{name}-{seed}.pickle" if seed else f"{name}.pickle")
+    start, exact, bounds, seconds = em_until(deadline, X, problem, kept, seed)
     if exact is None or not exact.converged_ or perf_counter() > deadline:
         return None
     listed = model_of(start, "truncated", MAX_ITER, tol)
@@ -201,7 +204,7 @@ def limit_of(name: str) -> str:
     """Return the row of the second table: the better of two fits of each, in turns."""
     rows, n_components, max_iter = LIMITS[name]
     X = rows()
-    start = start_of(X, "full", n_components)
+    start = start_of(X, "full", n_components, 0)
     seconds: dict[str, list[float]] = {"em": [], "truncated": []}
     for _ in range(2):
         for algorithm, found in seconds.items():
@@ -222,6 +225,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*PROBLEMS, "limits"]))
     parser.add_argument("--state", type=Path, help="folder that keeps what has been done")
     parser.add_argument("--tol", type=float, default=TOL, help="of the truncated fits")
+    parser.add_argument("--seed", type=int, default=0, help="of the starts")
     parser.add_argument("--minutes", type=float, default=np.inf)
     options = parser.parse_args()
     folder = options.state or Path(tempfile.mkdtemp())
@@ -235,7 +239,7 @@ def main() -> None:
         if name == "limits":
             print_limits()
             continue
-        row = row_of(name, folder, deadline, options.tol)
+        row = row_of(name, folder, deadline, options.tol, options.seed)
         if row is None:
             sys.exit("EM has not ended: the same command with --state goes on")
         print(row, flush=True)
