@@ -17,7 +17,7 @@ from gaussmix.model.parameters import Parameters
 from gaussmix.starts.auto import Found, auto
 from gaussmix.starts.budget import Work, allowed, iterations_promised, pass_cost
 from gaussmix.starts.candidates import KINDS, WIDE_KINDS, described, kinds_for
-from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, MOST_OF, Clusters, Race, has_needle
+from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, Clusters, Race, has_needle
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 2000, "accelerate": "squarem"}
@@ -91,7 +91,7 @@ def test_a_candidate_that_does_not_fit_is_left_out() -> None:
     X = three_groups(2000)
     race = race_of(X, 3, 100.0)
     race.entries.extend([50.0, 70.0])
-    race.work.add(100 - MOST_OF * 60)
+    race.work.add(100 - 60)
     assert race.affords_another
     race.work.add(1)
     assert not race.affords_another
@@ -112,7 +112,7 @@ def test_the_second_candidate_must_fit_too(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("gaussmix.starts.auto.Race", Watched)
     raced(X, 3, n_passes=1)  # one candidate
     done, (entry,) = races[0].work.done, races[0].entries
-    for part, n_entries in ((MOST_OF - 0.01, 1), (MOST_OF + 0.01, 2)):
+    for part, n_entries in ((0.99, 1), (1.01, 2)):
         raced(X, 3, n_passes=(done + part * entry) / pass_cost(*races[0].size))
         assert len(races[-1].entries) == n_entries
 

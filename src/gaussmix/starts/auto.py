@@ -21,7 +21,7 @@ OPENING, OPENING_MANY = 0.6, 0.45
 """Part of the work during which every candidate gets its first iterations. The second number is for
 many components: repairs find more than other candidates there."""
 
-LOOK_AT, LOOK_PART = 0.4, 0.3
+LOOK_AT, LOOK_PART = 0.4, 0.31
 """Part of the work after which the best mixture is looked at for rows that no component covers, and
 the part of it that this may cost. With many components there are repairs instead."""
 

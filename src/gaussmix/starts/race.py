@@ -31,7 +31,7 @@ NEXT_ITERATIONS, NEXT_MICROSECONDS, MOST_NEXT = 10, 200, 40
 """Iterations at a time: more where one costs next to nothing, since each call does."""
 
 FEWEST = 4  # rows that a component needs, also if its covariance is that of all
-SETTLED = 2e-4  # a run that gains less in an iteration has nothing more to show
+SETTLED = 5e-4  # a run that gains less in an iteration has nothing more to show
 HORIZON = 40
 """A run may come to gain this many times its last gain. 40, 80 and 100 found the best as often, 20
 less so."""
@@ -40,8 +40,6 @@ EQUAL = 1e-5
 """Bounds that differ by less are equal: float32 gets about so much of them wrong."""
 
 LLOYD_ITERATIONS, LLOYD_TOL = 30, 1e-4
-
-MOST_OF = 0.6  # a candidate is let in if so much of its work fits into what is left
 
 CALL, ENTRY, CLUSTERS = 45, 50, 105
 """Microseconds of a call that takes a run further, or looks for needles; of one that begins with a
@@ -158,8 +156,8 @@ class Race:
 
     @property
     def affords_another(self) -> bool:
-        """Whether what is left pays for most of another candidate like those before."""
-        return self.work.left >= MOST_OF * sum(self.entries) / len(self.entries)
+        """Whether what is left pays for another candidate like those before."""
+        return self.work.left >= sum(self.entries) / len(self.entries)
 
     def affordable(self, n_iter: int) -> int:
         """Return how many iterations what is left pays for, of so many."""
