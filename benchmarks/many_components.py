@@ -177,7 +177,7 @@ def row_of(name: str, folder: Path, deadline: float, tol: float, seed: int) -> s
     """Return the row of the table, or None if EM has not ended yet."""
     problem = PROBLEMS[name]
     X = problem.rows()
-    kept = folder / (f"{name}-{seed}.pickle" if seed else f"{name}.pickle")
+    kept = folder / f"{name}-{seed}.pickle"
     start, exact, bounds, seconds = em_until(deadline, X, problem, kept, seed)
     if exact is None or not exact.converged_ or perf_counter() > deadline:
         return None

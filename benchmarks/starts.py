@@ -74,8 +74,9 @@ def _row(name: str, starts: list[str]) -> tuple[FloatArray, FloatArray, FloatArr
         _fitted(problem, start, 0)  # what is done once is not timed
     for seed in SEEDS:
         rounds = [[_timed(problem, start, seed) for start in fits] for _ in range(ROUNDS)]
-        for start, several in zip(fits, zip(*rounds, strict=True), strict=True):
-            fits[start].append(_judged(problem, start, seed, min(several)))
+        for several, timed in zip(fits.values(), zip(*rounds, strict=True), strict=True):
+            seconds, models = zip(*timed, strict=True)  # models that are all the same
+            several.append(_judged(problem, models[0], min(seconds)))
     sound = [fit.optimum for several in fits.values() for fit in several if not fit.spurious]
     best = max([*sound, problem.best])
     rival = fits[RIVAL]
@@ -101,15 +102,15 @@ def _cells(form: str, values: FloatArray) -> str:
     return " | ".join(format(value, form) for value in values)
 
 
-def _timed(problem: SearchProblem, start: str, seed: int) -> float:
+def _timed(problem: SearchProblem, start: str, seed: int) -> tuple[float, Any]:
+    """Return the CPU time of a fit, and the model."""
     begin = process_time()
-    _fitted(problem, start, seed)
-    return process_time() - begin
-
-
-def _judged(problem: SearchProblem, start: str, seed: int, seconds: float) -> Fit:
-    """Return a fit that took so long, and where EM goes from there."""
     model = _fitted(problem, start, seed)
+    return process_time() - begin, model
+
+
+def _judged(problem: SearchProblem, model: Any, seconds: float) -> Fit:
+    """Return a fit that took so long, and where EM goes from there."""
     further = GaussianMixture(
         problem.n_components,
         covariance_type=problem.structure,

@@ -86,6 +86,19 @@ def race_of(X: FloatArray, k: int, most: float, structure: Structure = "full") -
     return Race(Sample(X, None), structure_of(structure), k, 1e-6, state, 1, Work(most))
 
 
+def races_to_come(monkeypatch: pytest.MonkeyPatch) -> list[Race]:
+    """Return a list to which all races of `auto` will be added."""
+    races: list[Race] = []
+
+    class Watched(Race):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            races.append(self)
+
+    monkeypatch.setattr("gaussmix.starts.auto.Race", Watched)
+    return races
+
+
 def test_a_candidate_that_does_not_fit_is_left_out() -> None:
     """Of work that pays for so many passes little is done beyond, but for the first candidate's."""
     X = three_groups(2000)
@@ -102,14 +115,7 @@ def test_a_candidate_that_does_not_fit_is_left_out() -> None:
 
 
 def test_the_second_candidate_must_fit_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    X, races = three_groups(2000), []
-
-    class Watched(Race):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
-            races.append(self)
-
-    monkeypatch.setattr("gaussmix.starts.auto.Race", Watched)
+    X, races = three_groups(2000), races_to_come(monkeypatch)
     raced(X, 3, n_passes=1)  # one candidate
     done, (entry,) = races[0].work.done, races[0].entries
     for part, n_entries in ((0.99, 1), (1.01, 2)):
@@ -331,29 +337,21 @@ def mixture(width: float, weight: float) -> Parameters:
     return Parameters.from_covariances("full", weights, means, covariances)
 
 
-def dtypes_of_races(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Return the precisions of all races to come."""
-    dtypes: list[Any] = []
-
-    class Watched(Race):
-        def __init__(self, sample: Sample, *args: Any) -> None:
-            super().__init__(sample, *args)
-            dtypes.append(sample.rows.dtype)
-
-    monkeypatch.setattr("gaussmix.starts.auto.Race", Watched)
-    return dtypes
+def dtypes_of(races: list[Race]) -> list[Any]:
+    """Return the precisions of races."""
+    return [race.sample.rows.dtype for race in races]
 
 
 @pytest.mark.parametrize("exponent", [-400, -80, -27, 27, 80, 400])
 def test_a_unit_changes_no_bit(exponent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Squares of rows in most of these units are beyond float32."""
-    dtypes, unit = dtypes_of_races(monkeypatch), 2.0**exponent
+    races, unit = races_to_come(monkeypatch), 2.0**exponent
     one, other = (raced(X, 3, reg_covar=0.0) for X in (three_groups(), unit * three_groups()))
     assert one is not None
     assert other is not None
     assert np.array_equal(other.parameters.means / unit, one.parameters.means)
     assert np.array_equal(other.parameters.covariances / unit**2, one.parameters.covariances)
-    assert dtypes == ["float32", "float32"]
+    assert dtypes_of(races) == ["float32", "float32"]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +366,7 @@ def test_groups_far_apart_are_not_rounded(
     places = np.array([0.0, 8.0, 20.0])[rng.integers(3, size=1000)]
     X = rng.normal(size=(1000, n_features)) + places[:, None]
     X[:500] += distance
-    dtypes, found = dtypes_of_races(monkeypatch), []
+    races, found = races_to_come(monkeypatch), []
     for seed in range(8):
         model = auto_mixture(
             6, covariance_type=structure, random_state=seed, tol=1e-6, max_iter=500
@@ -376,7 +374,7 @@ def test_groups_far_apart_are_not_rounded(
         low, high = np.sort(model.means_[:, 0]).reshape(2, 3)
         found.append(np.allclose([low, high - distance], [0, 8, 20], atol=0.5))
     assert np.mean(found) > 0.5  # a quarter from float32, at most
-    assert dtypes == 8 * ["float32", "float64"]
+    assert dtypes_of(races) == 8 * ["float32", "float64"]
 
 
 @pytest.mark.parametrize("width", [1e-3, 1e-4, 3e-5, 1e-5])
@@ -395,9 +393,9 @@ def test_groups_too_thin_for_float32_are_found(
     X = np.concatenate(groups)
     wanted = by_truth.fit(X).lower_bound_
     assert wanted > 3.0  # a single Gaussian has less than -2
-    dtypes = dtypes_of_races(monkeypatch)
+    races = races_to_come(monkeypatch)
     ends = [auto_mixture(2, random_state=seed, **settings).fit(X) for seed in range(6)]
-    assert ("float64" in dtypes) == (width < 1e-3)
+    assert ("float64" in dtypes_of(races)) == (width < 1e-3)
     assert np.mean([end.lower_bound_ > wanted - 1e-3 for end in ends]) >= 0.5
 
 

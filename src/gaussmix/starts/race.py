@@ -263,8 +263,7 @@ class Race:
             if not run.spoiled:
                 self.best = run
         if run.spoiled and run is self.best:
-            sound = [other for other in self.runs if not other.spoiled]
-            self.best = max(sound, key=lambda other: other.bound, default=None)
+            self.best = _highest([other for other in self.runs if not other.spoiled])
 
     def require_precision(self, run: Run | None) -> None:
         """Raise NeedsDoubleError where rows of float32 are rounded too much to show a mixture."""
@@ -279,8 +278,7 @@ class Race:
 
         A component of few rows in a sample, thin or not, may have enough of all rows.
         """
-        sound = [run for run in self.runs if np.isfinite(run.bound) and not run.collapsed]
-        return max(sound, key=lambda run: run.bound, default=None)
+        return _highest([run for run in self.runs if np.isfinite(run.bound) and not run.collapsed])
 
     def hopeful(self) -> Run | None:
         """Return the unsettled run of most promise, if it is the best or may overtake it."""
@@ -300,6 +298,11 @@ class Race:
             if not (run.spoiled or run.state.converged)
             and (best is None or run is best or run.promise > best.bound)
         ]
+
+
+def _highest(runs: list[Run]) -> Run | None:
+    """Return the run of the largest bound."""
+    return max(runs, key=lambda run: run.bound, default=None)
 
 
 def all_alike(structure: CovarianceStructure, n_components: int, n_features: int) -> Parameters:
