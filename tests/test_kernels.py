@@ -277,10 +277,10 @@ def check_accumulate_hard(kernels: Kernels, case: Case) -> None:
     assert (beyond == -77).all()
     assert_most_probable(labels, case)
     weight = np.ones(len(X)) if sample_weight is None else sample_weight
-    deviations = X.astype(np.float64) - density.center - density.means[labels]
+    z, means = X.astype(np.float64) - density.center, density.means[labels]
     true_first, first_scale = np.zeros_like(first), np.zeros_like(first)
-    np.add.at(true_first, labels, weight[:, None] * deviations)
-    np.add.at(first_scale, labels, weight[:, None] * np.abs(deviations))
+    np.add.at(true_first, labels, weight[:, None] * (z - means))
+    np.add.at(first_scale, labels, weight[:, None] * (abs(z) + abs(means)))
     true_n_k = np.zeros_like(n_k)
     np.add.at(true_n_k, labels, weight)
     assert_close(n_k, true_n_k, true_n_k, case)

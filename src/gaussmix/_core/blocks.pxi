@@ -7,13 +7,14 @@ registers of one step's loops in memory for the sake of another's.
 
 from libc.string cimport memset
 
-from gaussmix._core.lanes cimport PANEL, VECTORS, real, vec
+from gaussmix._core.lanes cimport LANES, PANEL, VECTORS, real, vec
 from gaussmix._core.layout cimport (
     Block, Mixture, load_rows, make_odd, panel_features, write_row_max, write_scores,
 )
 from gaussmix._core.log_density cimport score_rows
 from gaussmix._core.moments cimport (
-    add_hard_moments, add_moments, add_totals, centre_moments, scratch_values,
+    add_first_moments, add_hard_moments, add_moments, add_totals, centre_moments, scratch_values,
+    sums_are_few,
 )
 from gaussmix._core.posterior cimport (
     add_log_products, add_log_sums, find_argmax, normalise, normalise_one, normalise_two, one_hot,
@@ -48,6 +49,7 @@ cdef struct Job:  # what to do with each row, and where
     Py_ssize_t n_samples
     const real* X
     const double* wide  # rows of double that a build for float32 takes instead of X, or NULL
+    const vec* panels  # see `keep_panels`, or NULL
     const double* sample_weight  # (N,), or NULL
     double weight_unit  # a power of two near the largest, so that weights fit any precision
     real* out  # (N, K) or (N,), or NULL
@@ -189,14 +191,17 @@ cdef void do_block(
     """Do the job for the block of rows that begins at `row`; add to the group's sums."""
     cdef Py_ssize_t start = row * mixture.n_features
     cdef const double* weight = NULL
+    cdef const vec* kept = NULL
     cdef int found[BLOCK_ROWS]
     cdef int* labels = &found[0]
     if job.sample_weight != NULL:
         weight = job.sample_weight + row
     if sizeof(real) == sizeof(float) and job.wide != NULL:
-        load_rows(block, mixture, NULL, job.wide + start, weight, job.weight_unit)
+        load_rows(block, mixture, NULL, job.wide + start, NULL, weight, job.weight_unit)
     else:
-        load_rows(block, mixture, job.X + start, NULL, weight, job.weight_unit)
+        if job.panels != NULL:
+            kept = job.panels + start // LANES
+        load_rows(block, mixture, job.X + start, NULL, kept, weight, job.weight_unit)
     if job.task == ACCUMULATE and job.labels != NULL:
         one_hot(block, mixture, job.labels + row)
         find_moments(block, mixture, sums)
@@ -227,7 +232,12 @@ cdef void do_block(
     else:
         if job.labels != NULL:
             labels = job.labels + row
-        find_argmax(block, mixture, labels)
+        if job.task == ACCUMULATE_HARD and sums_are_few(mixture):
+            find_argmax(True, block, mixture, labels)
+            add_first_moments(block, mixture, sums)
+            add_totals(block, mixture, sums + width - 2)
+            return
+        find_argmax(False, block, mixture, labels)
         if job.task == ACCUMULATE_HARD:
             add_hard_moments(block, mixture, labels, job.X + start, weight, job.weight_unit, sums)
             add_totals(block, mixture, sums + width - 2)

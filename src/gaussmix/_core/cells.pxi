@@ -193,12 +193,12 @@ cdef void do_cell(
         set_rows_of_block(&block, min(block_rows, n_rows - done))
         copy_rows(job, chosen.n_features, order + done, block.n_rows, n_rows - done, &space)
         if sizeof(real) == sizeof(float) and job.wide != NULL:
-            load_rows(&block, &chosen, NULL, <double*>space.rows, weights, job.weight_unit)
+            load_rows(&block, &chosen, NULL, <double*>space.rows, NULL, weights, job.weight_unit)
         else:
-            load_rows(&block, &chosen, <real*>space.rows, NULL, weights, job.weight_unit)
+            load_rows(&block, &chosen, <real*>space.rows, NULL, NULL, weights, job.weight_unit)
         find_densities(&block, &chosen)
         if job.labels != NULL:
-            find_argmax(&block, &chosen, space.labels)
+            find_argmax(False, &block, &chosen, space.labels)
             for i in range(block.n_rows):
                 job.labels[order[done + i]] = components[space.labels[i]]
         find_responsibilities(&block, &chosen)

@@ -189,6 +189,7 @@ def lloyd(
     cdef Job job = new_job(ACCUMULATE_HARD)
     job.labels = <int*>writable(labels)
     set_rows(&job, X, sample_weight)
+    cdef Buffer _kept = keep_panels(&job, X.shape[1], max_iter)
     cdef Centers moving = Centers(centers)
     cdef double* n_k_out = <double*>writable(n_k)
     cdef double* totals_out = <double*>writable(totals)
@@ -243,6 +244,7 @@ def em(
     if labels is not None:
         require_array("labels", labels, X.shape[:1], INT32)
         job.labels = <int*>address(labels)
+    cdef Buffer _kept = keep_panels(&job, X.shape[1], len(bounds))
     return climb(&job, ascent, bounds, tol, previous, n_threads)
 
 
@@ -297,6 +299,7 @@ def plus_plus(X, sample_weight, uniforms, chosen, int n_trials, int n_threads=1)
     require_array("X", X, X.shape, DTYPE)
     cdef Job job = new_job(LOG_DENSITY)
     set_rows(&job, X, sample_weight)
+    cdef Buffer _kept = keep_panels(&job, n_features, n_clusters)
     seed(&job, n_features, <const double*>address(uniforms), <int64_t*>writable(chosen), n_clusters,
          n_trials, n_threads)
 
@@ -307,11 +310,13 @@ cdef seed(
 ):
     """Do what `plus_plus` does with the rows (N, D) of a job."""
     trials = np.empty((n_trials, d))
-    cdef Centers candidates = Centers(trials)
+    cdef Centers first = Centers(trials[:1])
+    cdef Centers several = Centers(trials)
+    cdef Centers candidates
     cdef Choice choice
     cdef Buffer row_buffer = Buffer(
         job.n_samples * (sizeof(double) + (1 + n_trials) * sizeof(real)))
-    choice.n_samples, choice.n_trials = job.n_samples, n_trials
+    choice.n_samples = job.n_samples
     choice.sample_weight = job.sample_weight
     choice.cumulated = <double*>row_buffer.address
     choice.closest = <real*>(choice.cumulated + job.n_samples)
@@ -323,13 +328,15 @@ cdef seed(
     for i in range(job.n_samples):
         choice.closest[i] = <real>-INFINITY
     for c in range(n_clusters):
+        candidates = several if c else first
+        choice.n_trials = n_trials if c else 1
         with nogil:
             cumulate(&choice, c == 0)
-        for t in range(n_trials):
-            drawn[t] = drawn_row(&choice, uniform[t if c else 0])
+        for t in range(choice.n_trials):
+            drawn[t] = drawn_row(&choice, uniform[t])
             for i in range(d):
                 candidates.centers[t * d + i] = job.X[drawn[t] * d + i]
-        uniform += n_trials if c else 1
+        uniform += choice.n_trials
         candidates.repack()
         run_waves(job, &candidates.mixture, candidates.n_k, 0, n_threads)
         with nogil:
@@ -347,6 +354,7 @@ def em_from_kmeans(
     require_clusters(X, view, sample_weight, uniforms, chosen, n_trials, labels, n_threads)
     cdef Job job = new_job(LOG_DENSITY)
     set_rows(&job, view, sample_weight)
+    cdef Buffer _kept = keep_panels(&job, view.shape[1], len(chosen) + max_passes)
     seed(&job, view.shape[1], <const double*>address(uniforms), <int64_t*>writable(chosen),
          len(chosen), n_trials, n_threads)
     centers = view[chosen].astype(np.float64)
@@ -358,6 +366,7 @@ def em_from_kmeans(
     if not ended:
         moving.find_nearest(&job, n_threads)
     job.task, job.X = ACCUMULATE, <const real*>address(X)
+    _kept = keep_panels(&job, X.shape[1], len(bounds))
     n_iter, settled = climb(&job, ascent, bounds, tol, -INFINITY, n_threads)
     return n_passes, n_iter, settled
 
@@ -391,7 +400,8 @@ cdef void mirror_triangles(
 
 cdef Job new_job(Task task) noexcept:
     """A job that is given rows and arrays later."""
-    return Job(task, 0, NULL, NULL, NULL, 1, NULL, NULL, Told(NULL, NULL, NULL, False), NULL)
+    return Job(
+        task, 0, NULL, NULL, NULL, NULL, 1, NULL, NULL, Told(NULL, NULL, NULL, False), NULL)
 
 
 cdef set_told(Job* job, told, X, density):

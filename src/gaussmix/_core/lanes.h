@@ -141,6 +141,14 @@ GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
     return out;
 }
 
+/* x where a == b, else y, lane by lane: by masks, since in the search for the largest of a row
+ * compilers went lane by lane through a loop like the one above. */
+GMX_INLINE gmx_vec gmx_where_equal(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
+{
+    gmx_bits_t mask = (gmx_bits_t)(a == b);
+    return (gmx_vec)(((gmx_bits_t)x & mask) | ((gmx_bits_t)y & ~mask));
+}
+
 /* The larger of two, lane by lane; b where either is NaN. */
 GMX_INLINE gmx_vec gmx_maximum(gmx_vec a, gmx_vec b)
 {
@@ -345,6 +353,10 @@ GMX_INLINE gmx_real gmx_lane(gmx_vec v, int lane) { (void)lane; return v; }
 GMX_INLINE gmx_vec gmx_where_greater(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
 {
     return a > b ? x : y;
+}
+GMX_INLINE gmx_vec gmx_where_equal(gmx_vec a, gmx_vec b, gmx_vec x, gmx_vec y)
+{
+    return a == b ? x : y;
 }
 GMX_INLINE gmx_vec gmx_inverse_root(gmx_vec v) { return 1 / GMX_SQRT(v); }
 GMX_INLINE gmx_vec gmx_maximum(gmx_vec a, gmx_vec b) { return a > b ? a : b; }

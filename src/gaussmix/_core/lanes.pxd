@@ -21,6 +21,7 @@ cdef extern from "lanes.h" nogil:
     vec inverse_root "gmx_inverse_root" (vec v)
     vec maximum "gmx_maximum" (vec a, vec b)
     vec where_greater "gmx_where_greater" (vec a, vec b, vec x, vec y)
+    vec where_equal "gmx_where_equal" (vec a, vec b, vec x, vec y)
     floats float_splat "gmx_float_splat" (float value)
     floats float_choice "gmx_float_choice" (floats a, floats b, floats x, floats y)
     floats float_root "gmx_float_root" (floats v)

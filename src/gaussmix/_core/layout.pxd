@@ -139,6 +139,7 @@ cdef inline void load_rows(
     const Mixture* mixture,
     const real* X,  # (n_rows, D), or NULL
     const double* wide,  # (n_rows, D), instead of X in a build for float32, or NULL
+    const vec* kept,  # full panels of these rows, not centred, or NULL
     const double* sample_weight,  # (n_rows,) or NULL
     double weight_unit,
 ) noexcept nogil:
@@ -147,16 +148,22 @@ cdef inline void load_rows(
     cdef Py_ssize_t p, i, s, n_here
     cdef vec* x = block.x
     cdef real* lanes
+    cdef bint prefetched = d <= FEW_FEATURES or mixture.structure != FULL
     cdef int v
     for p in range(block.n_panels):
         n_here = min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)
-        for i in range(d if d <= FEW_FEATURES or mixture.structure != FULL else 0):
+        for i in range(d if kept == NULL and prefetched else 0):
             if wide == NULL:
                 prefetch(X + (block.n_panels * d + i) * PANEL)
             else:
                 prefetch(wide + (block.n_panels * d + i) * PANEL)
                 prefetch(wide + (block.n_panels * d + i) * PANEL + PANEL // 2)
-        if n_here == PANEL and wide != NULL:
+        if n_here == PANEL and kept != NULL:
+            for i in range(d):
+                for v in range(VECTORS):
+                    x[i * VECTORS + v] = kept[i * VECTORS + v] - mixture.center[i]
+            kept += d * VECTORS
+        elif n_here == PANEL and wide != NULL:
             for i in range(d):
                 for v in range(VECTORS):
                     x[i * VECTORS + v] = gather_wide(wide + v * LANES * d + i, d, mixture.center[i])

@@ -1,4 +1,4 @@
-"""What a call keeps in memory: a packed density, and the sums that it adds to.
+"""What a call keeps in memory: a packed density, the sums that it adds to, and few rows.
 
 A part of kernels.pyx: a class needs a module of its own or a place in one.
 """
@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 from gaussmix._core.arrays cimport address, structure_of, writable
 from gaussmix._core.estimates cimport Constants
-from gaussmix._core.lanes cimport LANES, LN2, real
+from gaussmix._core.lanes cimport LANES, LN2, PANEL, VECTORS, gather, real, vec
 from gaussmix._core.layout cimport GAP_TILE, Margins, Mixture
 from gaussmix._core.moments cimport moments_order, n_moments
 from gaussmix._core.packing cimport pack, packed_size
@@ -19,6 +19,7 @@ from gaussmix._core.margins import lane_tables, margins
 
 cdef enum:
     CACHE_LINE = 64
+    KEPT_BYTES = 512 * 1024  # of rows, at most, that a call copies
 
 
 cdef class Buffer:
@@ -35,6 +36,31 @@ cdef class Buffer:
 
     def __dealloc__(self):
         PyMem_RawFree(self._start)
+
+
+cdef Buffer keep_panels(Job* job, Py_ssize_t d, Py_ssize_t n_passes):
+    """Lay the rows of a job out as blocks do, for several passes, if there are few of them.
+
+    Full panels only, and not centred. The job refers to the buffer, which the caller keeps.
+    """
+    cdef Py_ssize_t n_panels = job.n_samples // PANEL
+    cdef Py_ssize_t n_bytes = n_panels * PANEL * d * <Py_ssize_t>sizeof(real)
+    job.panels = NULL
+    if n_passes < 2 or job.X == NULL or not 0 < n_bytes <= KEPT_BYTES:
+        return None
+    cdef Buffer kept = Buffer(n_bytes)
+    cdef vec* panel = <vec*>kept.address
+    cdef const real* X = job.X
+    cdef Py_ssize_t p, i
+    cdef int v
+    for p in range(n_panels):
+        for i in range(d):
+            for v in range(VECTORS):
+                panel[v] = gather(X + v * LANES * d + i, d)
+            panel += VECTORS
+        X += PANEL * d
+    job.panels = <const vec*>kept.address
+    return kept
 
 
 cdef class PackedMixture:

@@ -13,13 +13,14 @@ end.
 
 from gaussmix._core.arrays cimport DIAG, FULL, SPHERICAL, TIED
 from gaussmix._core.lanes cimport (
-    COMPONENTS, REGISTERS, VECTORS, in_register, real, splat, vec,
+    COMPONENTS, LANES, REGISTERS, VECTORS, in_register, real, splat, vec,
 )
 from gaussmix._core.layout cimport Block, Mixture, panel_features, tile_size
 from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
 cdef enum:
     HARD_TILE = 8  # features of a row that are added at once, whatever they are added to
+    FEW_CLUSTERS = 8  # see `sums_are_few`
 
 
 cdef inline Py_ssize_t scratch_values(const Mixture* mixture) noexcept nogil:
@@ -454,6 +455,72 @@ cdef inline void tile_order(
     if mixture.structure == SPHERICAL:
         for k in range(size):
             order[at + k] = second + k
+
+
+cdef inline bint sums_are_few(const Mixture* mixture) noexcept nogil:
+    """Whether adding the rows to all components takes less time than to one each.
+
+    One row's sum waits for the row before it, if both are of one component.
+    """
+    cdef Py_ssize_t n_sums = mixture.n_terms * mixture.n_features
+    return mixture.n_terms <= FEW_CLUSTERS and n_sums <= 16 * LANES
+
+
+cdef inline void first_moments(
+    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
+) noexcept nogil:
+    """Add the sums of r_k and of r_k (x - m_k), for a tile of `size` components."""
+    cdef Py_ssize_t n_panels = block.n_panels
+    cdef Py_ssize_t x_stride = block.x_stride
+    cdef Py_ssize_t score_stride = block.score_stride
+    cdef const vec* x
+    cdef const vec* score
+    cdef double* first = sums + mixture.n_terms + component * mixture.n_features
+    cdef vec acc[COMPONENTS]
+    cdef vec means[COMPONENTS]
+    cdef double found[COMPONENTS]
+    cdef Py_ssize_t _, j
+    cdef int k, v
+    sum_responsibilities(size, block, component, sums + component)
+    for j in range(mixture.n_features):
+        x = block.x + j * VECTORS
+        score = block.score + component * VECTORS
+        for k in range(size):
+            found[k] = 0
+            acc[k] = splat(0)
+            means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + j])
+        for _ in range(n_panels):
+            for v in range(VECTORS):
+                for k in range(size):
+                    acc[k] += score[k * VECTORS + v] * (x[v] - means[k])
+            x += x_stride
+            score += score_stride
+        add_lane_sums(acc, size, found)
+        for k in range(size):
+            first[k * mixture.n_features + j] += found[k]
+
+
+cdef inline void add_first_moments(
+    const Block* block, const Mixture* mixture, double* sums
+) noexcept nogil:
+    """Add the weights and first moments of few components."""
+    cdef Py_ssize_t k = 0
+    cdef Py_ssize_t size
+    while k < mixture.n_components:
+        size = tile_size(mixture.n_components - k)
+        if size == 6:
+            first_moments(6, block, mixture, k, sums)
+        elif size == 5:
+            first_moments(5, block, mixture, k, sums)
+        elif size == 4:
+            first_moments(4, block, mixture, k, sums)
+        elif size == 3:
+            first_moments(3, block, mixture, k, sums)
+        elif size == 2:
+            first_moments(2, block, mixture, k, sums)
+        else:
+            first_moments(1, block, mixture, k, sums)
+        k += size
 
 
 cdef inline void add_hard_moments(

@@ -190,9 +190,9 @@ cdef void label_by_tiles(
     for i in range(n_rows):
         memcpy(copied + i * d, X + rows[i] * d, d * sizeof(real))
     set_rows_of_block(block, n_rows)
-    load_rows(block, mixture, copied, NULL, NULL, 1)
+    load_rows(block, mixture, copied, NULL, NULL, NULL, 1)
     find_densities(block, mixture)
-    find_argmax(block, mixture, found)
+    find_argmax(False, block, mixture, found)
     for i in range(n_rows):
         labels[rows[i]] = found[i]
 

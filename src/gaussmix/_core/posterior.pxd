@@ -4,7 +4,8 @@ Log-densities that become responsibilities are in units of ln 2: exponentials ar
 """
 
 from gaussmix._core.lanes cimport (
-    LANES, LN2, LOG_LOWEST, PANEL, VECTORS, maximum, real, splat, vec, where_greater,
+    LANES, LN2, LOG_LOWEST, PANEL, VECTORS, maximum, real, splat, vec, where_equal,
+    where_greater,
 )
 from gaussmix._core.layout cimport Block, Mixture
 from gaussmix._core.vector_math cimport vector_exp2, vector_log2
@@ -172,15 +173,18 @@ cdef inline void one_hot(Block* block, const Mixture* mixture, const int* labels
         labels += PANEL
 
 
-cdef inline void find_argmax(Block* block, const Mixture* mixture, int* labels) noexcept nogil:
+cdef inline void find_argmax(
+    const bint responsibilities, Block* block, const Mixture* mixture, int* labels
+) noexcept nogil:
     """Find the most probable component of each row, the first of equals, for `labels`.
 
-    Its log-density, kept above LOG_LOWEST, goes to `row_max`.
+    Its log-density, kept above LOG_LOWEST, goes to `row_max`. If responsibilities are wanted,
+    `score` becomes the row's weight for this component, and 0 for all others.
     """
     cdef vec* score = block.score
     cdef vec best[VECTORS]
     cdef vec winner[VECTORS]
-    cdef vec term
+    cdef vec larger
     cdef Py_ssize_t p, k, s
     cdef int v
     for p in range(block.n_panels):
@@ -189,11 +193,15 @@ cdef inline void find_argmax(Block* block, const Mixture* mixture, int* labels) 
             winner[v] = splat(0)
         for k in range(mixture.n_terms):
             for v in range(VECTORS):
-                term = score[k * VECTORS + v]
-                winner[v] = where_greater(term, best[v], splat(<real>k), winner[v])
-                best[v] = maximum(term, best[v])
+                larger = maximum(score[k * VECTORS + v], best[v])
+                winner[v] = where_equal(larger, best[v], winner[v], splat(<real>k))
+                best[v] = larger
         for v in range(VECTORS):
             block.row_max[p * VECTORS + v] = best[v]
+        for k in range(mixture.n_terms if responsibilities else 0):
+            for v in range(VECTORS):
+                score[k * VECTORS + v] = where_equal(
+                    winner[v], splat(<real>k), block.weight[p * VECTORS + v], splat(0))
         for s in range(min(<Py_ssize_t>PANEL, block.n_rows - p * PANEL)):
             labels[p * PANEL + s] = <int>(<real*>winner)[s]
         score += block.score_stride
