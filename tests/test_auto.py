@@ -1,5 +1,6 @@
 """The start 'auto': a race of short EM runs that no rotation or scaling defeats."""
 
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +16,16 @@ from gaussmix.data.subsample import START_ROWS, Sample
 from gaussmix.model.covariance import structure_of
 from gaussmix.model.parameters import Parameters
 from gaussmix.starts.auto import Found, auto
-from gaussmix.starts.budget import Work, allowed, iterations_promised, pass_cost
+from gaussmix.starts.budget import (
+    SHORTEST,
+    Work,
+    allowed,
+    expected,
+    iterations_promised,
+    pass_cost,
+)
 from gaussmix.starts.candidates import KINDS, WIDE_KINDS, described, kinds_for
-from gaussmix.starts.race import FEW_ROWS_PER_FEATURE, Clusters, Race, has_needle
+from gaussmix.starts.race import APART, FEW_ROWS_PER_FEATURE, Clusters, Race, are_apart, has_needle
 
 each_structure = pytest.mark.parametrize("structure", STRUCTURES)
 FINE: dict[str, Any] = {"tol": 1e-7, "max_iter": 2000, "accelerate": "squarem"}
@@ -121,6 +129,37 @@ def test_the_second_candidate_must_fit_too(monkeypatch: pytest.MonkeyPatch) -> N
     for part, n_entries in ((0.99, 1), (1.01, 2)):
         raced(X, 3, n_passes=(done + part * entry) / pass_cost(*races[0].size))
         assert len(races[-1].entries) == n_entries
+
+
+@each_structure
+def test_components_are_apart_by_the_covariance_of_either(structure: Structure) -> None:
+    """One mean is that far from the other in deviations of the wider of the two."""
+    form = structure_of(structure)
+    variances = np.array([4.0, 4.0] if form.shared else [1.0, 4.0])
+    for part, wanted in ((0.99, False), (1.01, True)):
+        means = part * APART * 2.0 * np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+        common = {"full": np.eye(3), "tied": np.eye(3), "diag": np.ones(3), "spherical": 1.0}
+        covariances = np.array([v * np.asarray(common[structure]) for v in variances])
+        covariances = covariances[0] if form.shared else covariances
+        mixture = Parameters.from_covariances(form, np.full(2, 0.5), means, covariances)
+        assert are_apart(mixture) is wanted
+        far = replace(mixture, means=means[::-1].copy())
+        assert are_apart(far) is wanted
+
+
+@pytest.mark.parametrize("n_passes", [None, 400.0])
+def test_a_search_that_has_found_groups_far_apart_is_allowed_less(
+    monkeypatch: pytest.MonkeyPatch, n_passes: float | None
+) -> None:
+    """But not where its budget is given."""
+    races = races_to_come(monkeypatch)
+    for rows in (np.random.default_rng(0).normal(size=(600, 3)), three_groups()):
+        raced(rows, 3, n_passes=n_passes)
+    near, far = (race.work.most for race in races)
+    if n_passes is None:
+        assert far == allowed(*races[1].size, SHORTEST) < near
+    else:
+        assert far == near
 
 
 def test_the_best_is_not_followed_where_nothing_may_overtake_it() -> None:
@@ -431,9 +470,13 @@ def test_work_grows_with_all_that_takes_time() -> None:
     full, diag = structure_of("full"), structure_of("diag")
     assert pass_cost(1000, 4, 3, full) > pass_cost(1000, 4, 3, diag)
     assert pass_cost(2000, 4, 3, full) > pass_cost(1000, 4, 3, full)
-    few, many = [[allowed(1000, 4, k, full, n) for n in (5, 20, 36, 999)] for k in (3, 6)]
-    assert few[0] < few[1] < few[2] == few[3]
-    assert many[0] < many[1] == many[2] == many[3]
+    assert allowed(1000, 4, 3, full, 9) > allowed(1000, 4, 3, full, 8)
+
+
+def test_the_iterations_expected_of_a_fit_grow_up_to_a_bound() -> None:
+    few, many = [[expected(n, k) for n in (0, 6, 20, 36, 999)] for k in (3, 6)]
+    assert few[0] < few[1] < few[2] < few[3] == few[4]
+    assert many[0] < many[1] < many[2] == many[3] == many[4]
 
 
 @pytest.mark.parametrize(

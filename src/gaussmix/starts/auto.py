@@ -10,7 +10,15 @@ import numpy as np
 from gaussmix.data.subsample import Sample
 from gaussmix.model.covariance import CovarianceStructure
 from gaussmix.model.parameters import Parameters
-from gaussmix.starts.budget import MANY, Work, allowed, iterations_promised, pass_cost
+from gaussmix.starts.budget import (
+    MANY,
+    SHORTEST,
+    Work,
+    allowed,
+    expected,
+    iterations_promised,
+    pass_cost,
+)
 from gaussmix.starts.candidates import Candidate, candidates, is_wide
 from gaussmix.starts.insertions import inserted, look_cost
 from gaussmix.starts.race import NeedsDoubleError, Race, Run
@@ -107,8 +115,9 @@ def auto(
 def _is_run(race: Race, source: Iterator[Candidate], n_passes: float | None) -> bool:
     """Run a race to its end; return False where its precision is too low."""
     try:
-        _open(race, source, None if n_passes is None else n_passes * pass_cost(*race.size))
-        _go_on(race, source)
+        budget = None if n_passes is None else n_passes * pass_cost(*race.size)
+        _open(race, source, budget)
+        _go_on(race, source, guessed=budget is None)
         race.require_precision(race.best)
     except NeedsDoubleError:
         return False
@@ -125,7 +134,11 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         run = _next(race, source)
         if run is not None and not run.spoiled:
             promised = max(promised, iterations_promised(run.gains))
-        race.work.most = allowed(*race.size, promised) if budget is None else budget
+        if budget is None:
+            race.work.most = allowed(*race.size, expected(promised, race.n_components))
+            _shorten(race)
+        else:
+            race.work.most = budget
         if race.work.left <= 0:
             return
         if many or (run is not None and not run.spoiled and run.kind in LIKE_RIVAL):
@@ -133,6 +146,12 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
     if not many:
         _look(race, source)
     _enter(race, source, OPENING_MANY if many else OPENING)
+
+
+def _shorten(race: Race) -> None:
+    """Allow less once the best run has found groups far apart, where EM soon ends."""
+    if race.shows_groups:
+        race.work.most = min(race.work.most, allowed(*race.size, SHORTEST))
 
 
 def _look(race: Race, source: Iterator[Candidate]) -> None:
@@ -151,11 +170,13 @@ def _enter(race: Race, source: Iterator[Candidate], part: float) -> None:
         _next(race, source)
 
 
-def _go_on(race: Race, source: Iterator[Candidate]) -> None:
+def _go_on(race: Race, source: Iterator[Candidate], *, guessed: bool) -> None:
     """Follow runs that may win, or else let new candidates in, until the work is done."""
     following = source
     repairable = race.n_components >= MANY and not is_wide(*race.size[1:])
     while race.affords_another or not race.decided:
+        if guessed:
+            _shorten(race)
         run, best = race.hopeful(), race.best
         if run is not None:
             n_iter = race.affordable(race.next)

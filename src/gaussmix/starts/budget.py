@@ -7,7 +7,7 @@ import numpy as np
 from gaussmix._core.types import FloatArray
 from gaussmix.model.covariance import CovarianceStructure
 
-PART = 0.31
+PART = 0.30
 """Part of the time of scikit-learn's default fit that the whole fit aims at."""
 
 FIT_MICROSECONDS = 750
@@ -15,6 +15,7 @@ FIT_MICROSECONDS = 750
 
 TOL = 1e-3  # scikit-learn's default
 LEAST_EXPECTED = 3  # iterations of scikit-learn's fit
+SHORTEST = 2  # of one that begins with groups that are far apart
 MOST_EXPECTED, MOST_EXPECTED_MANY = 10, 20
 """The second number is for MANY components."""
 
@@ -58,7 +59,7 @@ def pass_cost(
 ) -> float:
     """Microseconds of an EM iteration, in float32 if `single`."""
     d, pairs, form = n_features, n_rows * n_components * 1e-3, structure.form
-    base, each, term = (2.0, 1.0, 0.087) if single else (4.0, 1.9, 0.13)
+    base, each, term = (2.0, 0.8, 0.078) if single else (4.0, 1.9, 0.13)
     if form == "tied":
         own, n_terms = factor_cost(d) + 0.6e-3 * term * n_rows * d * d, 1 + 2 * d
     else:
@@ -79,12 +80,13 @@ def eigenvectors_cost(n_features: int) -> float:
 
 def seeding_cost(n_rows: int, n_features: int, n_clusters: int, n_trials: int) -> float:
     """Microseconds of greedy k-means++."""
-    return n_rows * n_clusters * (0.01 + n_trials * (7e-4 + 5e-5 * n_features))
+    return n_rows * n_clusters * (5.5e-3 + n_trials * (8e-4 + 5e-5 * n_features))
 
 
 def kmeans_cost(n_rows: int, n_features: int, n_clusters: int, n_passes: int) -> float:
     """Microseconds of K-means after its first centres are chosen."""
-    return n_passes * (2 + n_rows * (6e-3 + n_clusters * (2e-4 + 7e-5 * n_features)))
+    each = 1.5e-3 + 6e-4 * n_features + n_clusters * (2.5e-4 + 6e-5 * n_features)
+    return n_passes * (1 + n_rows * each)
 
 
 def rival_cost(
@@ -108,19 +110,19 @@ def allowed(
     n_features: int,
     n_components: int,
     structure: CovarianceStructure,
-    promised: float,
+    n_iter: float,
 ) -> float:
-    """Microseconds that a search may take, where first runs promise so many iterations."""
+    """Microseconds that a search may take, if scikit-learn's fit takes so many iterations."""
     size = n_rows, n_features, n_components, structure
-    n_iter = max(LEAST_EXPECTED, _expected(promised, n_components))
     return PART * rival_cost(*size, n_iter) - FIT_MICROSECONDS - 2 * pass_cost(*size)
 
 
-def _expected(promised: float, n_components: int) -> float:
+def expected(promised: float, n_components: int) -> float:
     """Return how many iterations scikit-learn's fit takes, where the first runs promise so many."""
     if n_components >= MANY:
-        return min(promised, MOST_EXPECTED_MANY)
-    return min(EXPECTED_PART * promised, EXPECTED_ROOT * math.sqrt(promised), MOST_EXPECTED)
+        return max(LEAST_EXPECTED, min(promised, MOST_EXPECTED_MANY))
+    few = min(EXPECTED_PART * promised, EXPECTED_ROOT * math.sqrt(promised), MOST_EXPECTED)
+    return max(LEAST_EXPECTED, few)
 
 
 def iterations_promised(gains: FloatArray) -> float:

@@ -36,6 +36,9 @@ HORIZON = 40
 """A run may come to gain this many times its last gain. 40, 80 and 100 found the best as often, 20
 less so."""
 
+APART = 6
+"""Standard deviations between means. Groups so far apart hardly overlap."""
+
 EQUAL = 1e-5
 """Bounds that differ by less are equal: float32 gets about so much of them wrong."""
 
@@ -70,6 +73,8 @@ class Run:
         self.kind = kind
         self.state = EMState(start, SETTLED)
         self.spoiled = self.collapsed = self.repaired = False
+        self.apart: bool | None = None
+        """Whether its components are far apart, once that was asked."""
         self._reg_covar = reg_covar
         self._ascent: tuple[Parameters, Any] | None = None
 
@@ -273,6 +278,17 @@ class Race:
             raise NeedsDoubleError
 
     @property
+    def shows_groups(self) -> bool:
+        """Whether the best run has settled on groups that are far apart."""
+        best = self.best
+        if best is None or not best.state.converged:
+            return False
+        if best.apart is None:
+            self.work.add(CALL)
+            best.apart = are_apart(best.parameters)
+        return best.apart
+
+    @property
     def best_of_spoiled(self) -> Run | None:
         """The best run without a collapsed component, were it spoiled or not.
 
@@ -338,6 +354,21 @@ def from_groups(
     )
     run.note(bounds[:n_done], settled)
     return run
+
+
+def are_apart(parameters: Parameters) -> bool:
+    """Whether all means are APART from each other, by the covariance of either component."""
+    means, factors = parameters.means, parameters.precisions_cholesky
+    steps = means[:, None] - means
+    if parameters.structure.form == "spherical":
+        steps *= factors[:, None, None]
+    elif parameters.structure.form == "diag":
+        steps *= factors[:, None]
+    else:
+        steps = steps @ factors
+    squares = (steps**2).sum(axis=2)
+    np.fill_diagonal(squares, np.inf)
+    return bool((squares >= APART**2).all())
 
 
 def has_needle(parameters: Parameters, n_rows: int) -> bool:
