@@ -20,7 +20,7 @@ from gaussmix._core.vector_math cimport add_lane_sums, lane_sum
 
 cdef enum:
     HARD_TILE = 8  # features of a row that are added at once, whatever they are added to
-    FEW_CLUSTERS = 8  # see `sums_are_few`
+    FEW_CLUSTERS = 12  # see `sums_are_few`
 
 
 cdef inline Py_ssize_t scratch_values(const Mixture* mixture) noexcept nogil:
@@ -463,7 +463,7 @@ cdef inline bint sums_are_few(const Mixture* mixture) noexcept nogil:
     One row's sum waits for the row before it, if both are of one component.
     """
     cdef Py_ssize_t n_sums = mixture.n_terms * mixture.n_features
-    return mixture.n_terms <= FEW_CLUSTERS and n_sums <= 16 * LANES
+    return mixture.n_terms <= min(FEW_CLUSTERS, 3 * LANES) and n_sums <= 10 * LANES
 
 
 cdef inline void first_moments(
