@@ -192,7 +192,8 @@ def test_the_best_is_not_followed_where_nothing_may_overtake_it() -> None:
         ("full", 15, 4, ["svd", "t-high 3"]),  # with fewer rows than parameters
         ("tied", 5, 3, ["t-high 2", "svd"]),
         ("tied", 2, 3, ["t-high 1", "svd"]),
-        ("diag", 20, 3, ["std", "t-high 1"]),
+        ("diag", 20, 3, ["raw", "std"]),
+        ("full", 20, 9, ["raw", "std"]),
         ("full", 1, 3, ["std", "far white"]),
         ("diag", 60, 3, ["std", "raw"]),
     ],
@@ -477,6 +478,8 @@ def test_the_iterations_expected_of_a_fit_grow_up_to_a_bound() -> None:
     few, many = [[expected(n, k) for n in (0, 6, 20, 36, 999)] for k in (3, 6)]
     assert few[0] < few[1] < few[2] < few[3] == few[4]
     assert many[0] < many[1] < many[2] == many[3] == many[4]
+    assert [expected(n, 3, told=True) for n in (0, 4, 8.5)] == [SHORTEST, 4, 8.5]
+    assert expected(999, 3, told=True) == few[4]
 
 
 @pytest.mark.parametrize(

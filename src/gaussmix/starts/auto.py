@@ -33,8 +33,9 @@ LOOK_AT, LOOK_PART = 0.4, 0.31
 """Part of the work after which the best mixture is looked at for rows that no component covers, and
 the part of it that this may cost. With many components there are repairs instead."""
 
-LIKE_RIVAL = "svd", "std"
-"""A run from K-means in such a view tells by itself how long scikit-learn's fit takes."""
+LIKE_RIVAL = "svd", "std", "raw"
+"""A run from K-means in such a view tells by itself how long scikit-learn's fit takes: 'raw' most
+exactly, since that is where scikit-learn begins."""
 
 PRECISIONS = np.float32, np.float64  # of the runs
 
@@ -64,8 +65,9 @@ def auto(
 
     The budget is `n_passes`, or else a third of what scikit-learn's default fit to the sample would
     take (see `gaussmix.starts.budget`), guessed from the first runs. Work is counted, not measured,
-    so that the result depends on the rows and the random state alone. In the opening every
-    candidate has its first iterations. Then the run that promises most goes on, and where none may
+    so that the result depends on the rows and the random state alone. A guessed budget becomes
+    smaller once the best run has found groups that are far apart. In the opening every candidate
+    has its first iterations. Then the run that promises most goes on, and where none may
     overtake the best, there is a new candidate. A run with a spurious component is out. Runs
     are in float32, and begin again in float64 where that is too little.
 
@@ -132,16 +134,18 @@ def _open(race: Race, source: Iterator[Candidate], budget: float | None) -> None
         if race.best is not None and not race.affords_another:
             break
         run = _next(race, source)
-        if run is not None and not run.spoiled:
+        kind = None if run is None or run.spoiled else run.kind
+        if run is not None and kind is not None:
             promised = max(promised, iterations_promised(run.gains))
         if budget is None:
-            race.work.most = allowed(*race.size, expected(promised, race.n_components))
+            n_iter = expected(promised, race.n_components, told=kind == "raw")
+            race.work.most = allowed(*race.size, n_iter)
             _shorten(race)
         else:
             race.work.most = budget
         if race.work.left <= 0:
             return
-        if many or (run is not None and not run.spoiled and run.kind in LIKE_RIVAL):
+        if many or kind in LIKE_RIVAL:
             break
     if not many:
         _look(race, source)

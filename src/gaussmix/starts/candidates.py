@@ -15,9 +15,9 @@ from gaussmix.starts.race import Clusters, Race, Start
 from gaussmix.starts.views import Views
 
 LINES = 3  # a line shows no more groups, a plane that number squared
-STANDARDISED_FROM = 16
-"""Of so many features, standardised rows come first: few other views fit into the time, and none
-led to the best as often."""
+PLAIN_FROM = 16
+"""Of so many features, rows as they are come first, then standardised ones: few other views fit
+into the time, and none led to the best as often."""
 
 RAW_FROM = 8  # from so many components on K-means of the rows as they are comes second
 SPREAD = 0.5  # covariances around random rows, over the data's and K^(2/D)
@@ -81,13 +81,13 @@ def kinds_for(race: Race) -> list[str]:
     if d == 1:
         return ["std", "far white", "rows white"]
 
-    if d >= STANDARDISED_FROM:
-        first = ["std"]
+    if d >= PLAIN_FROM:
+        first = ["raw", "std"]
     elif k >= MANY or race.n_rows < n_free(d, k, race.structure):
         first = ["svd"]
     else:
         first = ["t-high 2" if d > 2 else "t-high 1", "svd"] if race.structure.shared else []
-    if k >= RAW_FROM:
+    if k >= RAW_FROM and "raw" not in first:
         first.append("raw")
 
     def fits(kind: str) -> bool:
