@@ -242,21 +242,20 @@ cdef inline void sum_responsibilities(
     add_lane_sums(acc, size, sums)
 
 
-cdef inline void pooled_deviations(
-    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component,
-    Py_ssize_t i, double* sums,
+cdef inline void first_moments(
+    const int size, const bint pooled, const Block* block, const Mixture* mixture,
+    Py_ssize_t component, Py_ssize_t i, double* sums,
 ) noexcept nogil:
-    """Add r_k (x_i - m_ki) of a tile of components to two kinds of sums.
+    """Add the sums of r_k (x_i - m_ki) of a tile of components to their first moments.
 
-    Sums over k go to the scratch, [panel], row by row. Sums over the rows go to the components'
-    first moments.
+    If they are to be pooled, sums over k are added to the scratch, [panel], row by row.
     """
     cdef Py_ssize_t n_panels = block.n_panels
     cdef Py_ssize_t x_stride = block.x_stride
     cdef Py_ssize_t score_stride = block.score_stride
     cdef const vec* x = block.x + i * VECTORS
     cdef const vec* score = block.score + component * VECTORS
-    cdef vec* pooled = block.scratch
+    cdef vec* pools = block.scratch
     cdef vec acc[COMPONENTS]
     cdef vec means[COMPONENTS]
     cdef vec deviation, total
@@ -269,32 +268,41 @@ cdef inline void pooled_deviations(
         means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + i])
     for _ in range(n_panels):
         for v in range(VECTORS):
-            total = pooled[v]
+            if pooled:
+                total = pools[v]
             for k in range(size):
                 deviation = x[v] - means[k]
                 acc[k] += score[k * VECTORS + v] * deviation
-                total += score[k * VECTORS + v] * deviation
-            pooled[v] = total
+                if pooled:
+                    total += score[k * VECTORS + v] * deviation
+            if pooled:
+                pools[v] = total
         x += x_stride
         score += score_stride
-        pooled += VECTORS
+        pools += VECTORS
     add_lane_sums(acc, size, first)
     for k in range(size):
         sums[k * mixture.n_features + i] += first[k]
 
 
 cdef inline void component_moments(
-    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component,
-    Py_ssize_t i, double* sums,
+    const int size, const bint hard, const Block* block, const Mixture* mixture,
+    Py_ssize_t component, Py_ssize_t i, double* sums,
 ) noexcept nogil:
-    """Add the sums of a tile of components; under a tied structure only those of feature i."""
+    """Add the sums of a tile of components.
+
+    Of hard assignment, and under a tied structure, only those of feature i.
+    """
     cdef double* own = sums + mixture.n_terms + component * moments_per_component(mixture)
     if i == 0:
         sum_responsibilities(size, block, component, sums + component)
-    if mixture.structure == FULL:
+    if hard:
+        own = sums + mixture.n_terms + component * mixture.n_features
+        first_moments(size, False, block, mixture, component, i, own)
+    elif mixture.structure == FULL:
         full_components(size, block, mixture, component, own)
     elif mixture.structure == TIED:
-        pooled_deviations(size, block, mixture, component, i, own)
+        first_moments(size, True, block, mixture, component, i, own)
     elif mixture.structure == DIAG:
         diag_components(size, False, block, mixture, component, own)
     else:
@@ -302,7 +310,7 @@ cdef inline void component_moments(
 
 
 cdef inline void all_components(
-    const Block* block, const Mixture* mixture, Py_ssize_t i, double* sums
+    const bint hard, const Block* block, const Mixture* mixture, Py_ssize_t i, double* sums
 ) noexcept nogil:
     """Add the sums of all components; sizes are spelled out, so that the compiler unrolls tiles."""
     cdef Py_ssize_t k = 0
@@ -310,17 +318,17 @@ cdef inline void all_components(
     while k < mixture.n_components:
         size = tile_size(mixture.n_components - k)
         if size == 6:
-            component_moments(6, block, mixture, k, i, sums)
+            component_moments(6, hard, block, mixture, k, i, sums)
         elif size == 5:
-            component_moments(5, block, mixture, k, i, sums)
+            component_moments(5, hard, block, mixture, k, i, sums)
         elif size == 4:
-            component_moments(4, block, mixture, k, i, sums)
+            component_moments(4, hard, block, mixture, k, i, sums)
         elif size == 3:
-            component_moments(3, block, mixture, k, i, sums)
+            component_moments(3, hard, block, mixture, k, i, sums)
         elif size == 2:
-            component_moments(2, block, mixture, k, i, sums)
+            component_moments(2, hard, block, mixture, k, i, sums)
         else:
-            component_moments(1, block, mixture, k, i, sums)
+            component_moments(1, hard, block, mixture, k, i, sums)
         k += size
 
 
@@ -334,7 +342,7 @@ cdef inline void tied_moments(
     for i in range(d):
         for p in range(block.n_panels * VECTORS):
             block.scratch[p] = splat(0)
-        all_components(block, mixture, i, sums)
+        all_components(False, block, mixture, i, sums)
         j = i
         while j < d:
             j += next_tile(1, block, j, d, second + i * d + j)
@@ -361,7 +369,7 @@ cdef inline void add_moments(
     if mixture.structure == TIED:
         tied_moments(block, mixture, sums)
     else:
-        all_components(block, mixture, 0, sums)
+        all_components(False, block, mixture, 0, sums)
     if mixture.n_terms > mixture.n_components:
         sum_responsibilities(1, block, mixture.n_components, sums + mixture.n_components)
 
@@ -466,61 +474,13 @@ cdef inline bint sums_are_few(const Mixture* mixture) noexcept nogil:
     return mixture.n_terms <= min(FEW_CLUSTERS, 3 * LANES) and n_sums <= 10 * LANES
 
 
-cdef inline void first_moments(
-    const int size, const Block* block, const Mixture* mixture, Py_ssize_t component, double* sums
-) noexcept nogil:
-    """Add the sums of r_k and of r_k (x - m_k), for a tile of `size` components."""
-    cdef Py_ssize_t n_panels = block.n_panels
-    cdef Py_ssize_t x_stride = block.x_stride
-    cdef Py_ssize_t score_stride = block.score_stride
-    cdef const vec* x
-    cdef const vec* score
-    cdef double* first = sums + mixture.n_terms + component * mixture.n_features
-    cdef vec acc[COMPONENTS]
-    cdef vec means[COMPONENTS]
-    cdef double found[COMPONENTS]
-    cdef Py_ssize_t _, j
-    cdef int k, v
-    sum_responsibilities(size, block, component, sums + component)
-    for j in range(mixture.n_features):
-        x = block.x + j * VECTORS
-        score = block.score + component * VECTORS
-        for k in range(size):
-            found[k] = 0
-            acc[k] = splat(0)
-            means[k] = splat(mixture.means[(component + k) * (mixture.n_features + 1) + j])
-        for _ in range(n_panels):
-            for v in range(VECTORS):
-                for k in range(size):
-                    acc[k] += score[k * VECTORS + v] * (x[v] - means[k])
-            x += x_stride
-            score += score_stride
-        add_lane_sums(acc, size, found)
-        for k in range(size):
-            first[k * mixture.n_features + j] += found[k]
-
-
 cdef inline void add_first_moments(
     const Block* block, const Mixture* mixture, double* sums
 ) noexcept nogil:
-    """Add the weights and first moments of few components."""
-    cdef Py_ssize_t k = 0
-    cdef Py_ssize_t size
-    while k < mixture.n_components:
-        size = tile_size(mixture.n_components - k)
-        if size == 6:
-            first_moments(6, block, mixture, k, sums)
-        elif size == 5:
-            first_moments(5, block, mixture, k, sums)
-        elif size == 4:
-            first_moments(4, block, mixture, k, sums)
-        elif size == 3:
-            first_moments(3, block, mixture, k, sums)
-        elif size == 2:
-            first_moments(2, block, mixture, k, sums)
-        else:
-            first_moments(1, block, mixture, k, sums)
-        k += size
+    """Add a block's weights and first moments, its scores being as `find_argmax` leaves them."""
+    cdef Py_ssize_t i
+    for i in range(mixture.n_features):
+        all_components(True, block, mixture, i, sums)
 
 
 cdef inline void add_hard_moments(

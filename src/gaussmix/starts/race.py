@@ -358,17 +358,14 @@ def from_groups(
 
 def are_apart(parameters: Parameters) -> bool:
     """Whether all means are APART from each other, by the covariance of either component."""
-    means, factors = parameters.means, parameters.precisions_cholesky
-    steps = means[:, None] - means
-    if parameters.structure.form == "spherical":
-        steps *= factors[:, None, None]
-    elif parameters.structure.form == "diag":
-        steps *= factors[:, None]
-    else:
-        steps = steps @ factors
-    squares = (steps**2).sum(axis=2)
-    np.fill_diagonal(squares, np.inf)
-    return bool((squares >= APART**2).all())
+    structure, means = parameters.structure, parameters.means
+    for i, mean in enumerate(means):
+        steps = structure.in_units(parameters.precisions_cholesky, mean - means)
+        squares = (steps**2).sum(axis=1)
+        squares[i] = np.inf
+        if not (squares >= APART**2).all():
+            return False
+    return True
 
 
 def has_needle(parameters: Parameters, n_rows: int) -> bool:
